@@ -1,0 +1,1 @@
+"""What a step costs: operators, collectives, memory, power, price."""

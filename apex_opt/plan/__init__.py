@@ -1,0 +1,1 @@
+"""Where a plan is found: enumerate replicas, solve, simulate, certify, rank."""

@@ -1,0 +1,229 @@
+"""What comes out: plans, their predictions, the proof. PLAN.json is this model, and so is the API.
+
+`schema_version` changes when a script that reads the file would break.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """A part of the result: frozen, no unknown keys, finite numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Statistics(Record):
+    """A distribution. Percentiles interpolate linearly."""
+
+    mean: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+
+
+class Check(Record):
+    """One service level: what was asked, what the simulation shows."""
+
+    metric: Literal["ttft_ms", "tpot_ms", "itl_ms", "e2e_ms", "attainment", "drain_s", "completed"]
+    statistic: str
+    limit: float
+    value: float
+    met: bool
+
+
+class Memory(Record):
+    """Memory of one device of the fullest stage, bytes."""
+
+    total: int
+    weights: int
+    activations: int
+    graphs: int
+    other: int
+    reserve: int
+    kv_cache: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def free(self) -> int:
+        """Bytes that nothing uses."""
+        used = self.weights + self.activations + self.graphs + self.other
+        return self.total - used - self.reserve - self.kv_cache
+
+
+class EngineSettings(Record):
+    """The engine as the plan starts it: every setting, defaults included."""
+
+    name: str
+    version: str
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_model_len: int
+    block_size: int
+    gpu_memory_utilization: float
+    chunked_prefill: bool
+    prefix_caching: bool
+    async_scheduling: bool
+    cuda_graphs: bool
+
+
+class Replica(Record):
+    """One running copy of the model."""
+
+    pool: str
+    device: str
+    role: Literal["mixed", "prefill", "decode"] = "mixed"
+    tensor: int
+    pipeline: int
+    expert: int
+    attention_data: int = 1
+    weights: str
+    kv_cache: str
+    clock_mhz: float | None = None
+    engine: EngineSettings
+    stage_layers: tuple[int, ...]
+    devices: int
+    kv_blocks: int
+    kv_tokens: int
+    memory: Memory
+
+    @property
+    def label(self) -> str:
+        """A short name: `h100 TP4 PP2 fp8`."""
+        degrees = [f"TP{self.tensor}"]
+        degrees += [f"PP{self.pipeline}"] if self.pipeline > 1 else []
+        degrees += [f"EP{self.expert}"] if self.expert > 1 else []
+        formats = (
+            self.weights
+            if self.kv_cache in {"bf16", "fp16"}
+            else f"{self.weights}/kv-{self.kv_cache}"
+        )
+        return " ".join([self.pool, *degrees, formats])
+
+
+class Placement(Record):
+    """Where one replica of a deployment stands: devices of each stage, by node."""
+
+    node: int
+    stage: int
+    devices: int
+
+
+class Deployment(Record):
+    """A replica, how many of it, and which share of the requests they get together."""
+
+    replica: Replica
+    count: int
+    share: float
+    nodes: tuple[tuple[Placement, ...], ...]
+
+
+class Prediction(Record):
+    """What the simulation of the whole plan shows."""
+
+    requests: int
+    completed: int
+    rejected: int
+    preemptions: int
+    ttft_ms: Statistics
+    tpot_ms: Statistics
+    itl_ms: Statistics
+    e2e_ms: Statistics
+    queue_ms: Statistics
+    duration_s: float
+    drain_s: float
+    stable: bool
+    requests_per_s: float
+    prompt_tokens_per_s: float
+    output_tokens_per_s: float
+    goodput_rps: float
+    attainment: float
+    mean_batch: float
+    busy: float
+    mfu: float
+    mbu: float
+    kv_use_mean: float
+    kv_use_peak: float
+    energy_j: float
+    energy_j_per_request: float
+    energy_j_per_output_token: float
+    power_mean_w: float
+    power_peak_w: float
+    cost_per_hour: float
+    cost_per_million_output_tokens: float
+
+
+class Binding(Record):
+    """A limit of the spec, how much of it the plan uses."""
+
+    limit: str
+    value: float
+    used: float
+    unit: str
+
+
+class Plan(Record):
+    """A plan: deployments, what they are predicted to do, and how the limits stand."""
+
+    rank: int
+    deployments: tuple[Deployment, ...]
+    devices: int
+    objective: float
+    prediction: Prediction
+    checks: tuple[Check, ...]
+    limits: tuple[Binding, ...]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def cost_per_hour(self) -> float:
+        """Price of all devices for an hour, USD."""
+        return self.prediction.cost_per_hour
+
+    @property
+    def label(self) -> str:
+        """A short name: `2 x h100 TP4 bf16 + 1 x a100 TP8 bf16`."""
+        return " + ".join(f"{d.count} x {d.replica.label}" for d in self.deployments)
+
+
+class Proof(Record):
+    """How far the first plan is proved. `bound` holds for every plan of the space."""
+
+    status: Literal["optimal", "feasible"]
+    objective: str
+    best: float
+    bound: float
+    gap: float
+    simulated: int
+    space: int
+    replicas: int
+    text: str
+
+
+class Rejected(Record):
+    """A plan that was simulated and does not meet the spec, and the first level that it misses."""
+
+    label: str
+    reason: str
+
+
+class Result(Record):
+    """The answer of `solve`: the best plans in order, the proof, what was turned down."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    apexopt_version: str
+    model: str
+    objective: str
+    unit: str
+    seed: int
+    traffic: str
+    proof: Proof
+    plans: tuple[Plan, ...]
+    rejected: tuple[Rejected, ...]
+    spec: dict[str, object]
+    solve_s: float

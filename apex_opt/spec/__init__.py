@@ -1,0 +1,1 @@
+"""The spec: tables of the TOML, its loader, its faults, its catalogue."""

@@ -1,0 +1,119 @@
+"""What a plan must reach, what it may use, what is best, and how long to look for it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Union
+
+from pydantic import BeforeValidator, Field
+
+from apex_opt.spec.table import Choice, Count, Fraction, NonNegative, Positive, Table, as_tuple
+
+
+class Percentiles(Table):
+    """Limits on statistics of all requests."""
+
+    mean: Positive | None = None
+    p50: Positive | None = None
+    p90: Positive | None = None
+    p95: Positive | None = None
+    p99: Positive | None = None
+
+    def limits(self) -> dict[str, float]:
+        """Return the statistics that are limited, with their limits."""
+        return {name: value for name, value in self if value is not None}
+
+
+LatencyLimit = Union[Positive, Percentiles]
+"""A number limits each request; a table limits statistics of all requests."""
+
+
+class Slo(Table):
+    """Service levels. Milliseconds; a number limits each request, a table limits percentiles."""
+
+    ttft_ms: LatencyLimit | None = Field(None, description="Time to the first token.")
+    tpot_ms: LatencyLimit | None = Field(
+        None, description="Mean time between the further tokens of a request."
+    )
+    itl_ms: LatencyLimit | None = Field(
+        None, description="Gap between tokens; a number limits a request's largest."
+    )
+    e2e_ms: LatencyLimit | None = Field(None, description="Time to the last token.")
+    attainment: Fraction = Field(
+        0.99, description="Share of requests that must meet all limits on each request."
+    )
+    drain_s: Positive | None = Field(
+        None,
+        description="A plan is stable if all work is done this long after the last arrival; "
+        "default: 60 s and a tenth of the time over which requests arrive.",
+    )
+
+
+class Limits(Table):
+    """What a plan may use."""
+
+    devices: Count | None = Field(None, description="Devices.")
+    power_w: Positive | None = Field(None, description="Power of all devices, at the peak.")
+    budget_per_hour: NonNegative | None = Field(None, description="Price of all devices.")
+    replicas: Count | None = Field(None, description="Replicas.")
+    memory_reserve_fraction: Annotated[float, Field(ge=0, lt=1, strict=False)] = Field(
+        0.0, description="Share of device memory that is left free beside the engine's own reserve."
+    )
+
+
+Minimized = Literal["cost", "energy", "power", "latency", "devices"]
+Maximized = Literal["goodput", "throughput"]
+
+
+class Objective(Table):
+    """What is best: one key, `minimize` or `maximize`."""
+
+    minimize: Minimized | None = Field(
+        None,
+        description="cost: price an hour; energy: joules a request; power: mean watts; latency: "
+        "mean end-to-end time; devices.",
+    )
+    maximize: Maximized | None = Field(
+        None, description="goodput: requests a second that meet their limits; throughput: tokens."
+    )
+
+
+def auto_or_tuple(value: object) -> object:
+    """Return `auto` as it is, anything else as a tuple of choices."""
+    return value if value == "auto" else as_tuple(value)
+
+
+Degrees = Annotated[
+    Union[Literal["auto"], tuple[Annotated[int, Field(ge=1, le=65_536)], ...]],
+    BeforeValidator(auto_or_tuple),
+]
+
+
+class Parallelism(Table):
+    """Degrees among which the solver may choose; `auto` is every legal one."""
+
+    tensor: Degrees = Field("auto", description="Devices that share each layer.")
+    pipeline: Degrees = Field("auto", description="Stages of consecutive layers.")
+    expert: Degrees = Field("auto", description="Devices over which whole experts are spread.")
+    attention_data: Degrees = Field("auto", description="Copies of attention inside a replica.")
+    max_stages: Count = Field(16, description="Most pipeline stages that `auto` tries.")
+    cross_pool: bool = Field(False, description="A replica may span pools.")
+    disaggregate: bool = Field(
+        False, description="Prefill and decode may run on different replicas."
+    )
+
+
+class Search(Table):
+    """How the search is run."""
+
+    top_k: Annotated[int, Field(ge=1, le=100)] = Field(3, description="Plans to return.")
+    max_deployments: Annotated[int, Field(ge=1, le=8)] | None = Field(
+        None, description="Most kinds of replica in one plan; default: one a pool, at most 3."
+    )
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(0, description="Seed of the traffic.")
+    time_limit_s: Positive = Field(
+        300.0, description="Time after which the best so far is returned."
+    )
+    executor: Literal["local", "ray"] = Field("local", description="Where simulations run.")
+
+
+__all__ = ["Choice", "Limits", "Objective", "Parallelism", "Percentiles", "Search", "Slo"]

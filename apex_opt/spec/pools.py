@@ -1,0 +1,107 @@
+"""Hardware: a device's data sheet, a pool of nodes of one device, the network between nodes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from apex_opt.spec.table import Choice, Count, Fraction, Name, NonNegative, Positive, Table
+
+Precision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "fp4"]
+
+
+class Efficiency(Table):
+    """What a device reaches of its data sheet. Without measurements the priors of a class of device.
+
+    Time of a matrix product = floor + max(flops / (peak x compute), bytes / (bandwidth x memory)).
+    """
+
+    compute: dict[Precision, Fraction] = Field(description="Share of the dense peak, by precision.")
+    attention: Fraction = Field(description="Share of the 16-bit peak in prefill attention.")
+    memory: Fraction = Field(description="Share of memory bandwidth when weights stream.")
+    kv_memory: Fraction = Field(description="Share of memory bandwidth in decode attention.")
+    gemm_floor_us: NonNegative = Field(description="Shortest time of a matrix product.")
+    attention_floor_us: NonNegative = Field(description="Shortest time of a decode attention.")
+    source: str = Field("", description="Data and error of the fit, or `prior`.")
+
+
+class Link(Table):
+    """A link in the alpha-beta model: time = latency + bytes / bandwidth."""
+
+    kind: Name = Field(description="NVLink, PCIe, Infinity Fabric, …")
+    bandwidth_gbytes_per_s: Positive = Field(description="Per device and direction, data sheet.")
+    latency_us: NonNegative = Field(description="Time of an empty all-reduce between two devices.")
+    hop_us: NonNegative = Field(0.2, description="More per further device of the group.")
+    efficiency: Fraction = Field(
+        0.8, description="Share of the bandwidth that a collective reaches."
+    )
+    source: str = ""
+
+
+class Device(Table):
+    """One accelerator: the figures of its data sheet and what it reaches of them."""
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    memory_bytes: Count = Field(description="Memory of one device, as the driver reports it.")
+    bandwidth_gbytes_per_s: Positive = Field(description="Memory bandwidth, 1e9 bytes/s.")
+    peak_tflops: dict[Precision, Positive] = Field(
+        min_length=1, description="Dense peak by precision, 1e12 operations/s; no key: no support."
+    )
+    tdp_w: Positive | None = Field(None, description="Board power limit.")
+    idle_w: NonNegative | None = Field(None, description="Power when idle; default 12 % of TDP.")
+    link: Link = Field(description="Link between the devices of a node.")
+    devices_per_node: Count = Field(8, description="Devices of a usual node.")
+    nic_gbytes_per_s: Positive | None = Field(None, description="Network of a node, per device.")
+    price_per_device_hour: NonNegative | None = Field(None, description="Rent, USD.")
+    clock_mhz: Positive | None = Field(
+        None, description="Boost clock at which the peak is reached."
+    )
+    efficiency: Efficiency
+    source: str = ""
+    notes: str = ""
+
+
+class Network(Table):
+    """The network between nodes and between pools."""
+
+    bandwidth_gbps: Positive = Field(400.0, description="Per device and direction, 1e9 bits/s.")
+    latency_us: NonNegative = Field(5.0, description="Latency of a message.")
+    efficiency: Fraction = Field(0.8, description="Share of the bandwidth that a transfer reaches.")
+
+
+class Pool(Table):
+    """Nodes of one device type."""
+
+    name: Name = Field(description="Name of the pool, your choice.")
+    device: Device = Field(description="Catalogue name, or an inline data sheet.")
+    nodes: Annotated[int, Field(ge=1, le=1_000_000)] = Field(1, description="Nodes in the pool.")
+    devices_per_node: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        None, description="Devices of a node; default: the usual node of the device."
+    )
+    price_per_device_hour: NonNegative | None = Field(
+        None, description="Price; default: the catalogue's."
+    )
+    power_w: Positive | None = Field(None, description="Power limit of the whole pool.")
+    power_cap_w: Positive | None = Field(None, description="Power cap of one device.")
+    clocks_mhz: Choice[Positive] | None = Field(
+        None, description="Clocks among which the solver may choose; default: boost."
+    )
+    link: Link | None = Field(None, description="Link inside a node; default: the device's.")
+
+    @property
+    def node_devices(self) -> int:
+        """Devices of one node."""
+        return self.devices_per_node or self.device.devices_per_node
+
+    @property
+    def devices(self) -> int:
+        """Devices of the pool."""
+        return self.nodes * self.node_devices
+
+    @property
+    def price(self) -> float:
+        """Price of one device for an hour; 0 where neither pool nor catalogue names one."""
+        own = self.price_per_device_hour
+        return own if own is not None else (self.device.price_per_device_hour or 0.0)

@@ -1,0 +1,52 @@
+"""Number formats of weights and of the KV cache."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from apex_opt.spec.pools import Precision
+from apex_opt.spec.table import Choice, Count, Name, Positive, Table
+
+
+class WeightFormat(Table):
+    """How weights are stored, and in which precision their products are computed."""
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    bits: Positive = Field(description="Bits of a weight, scales included.")
+    compute: Precision | Literal["activation"] = Field(
+        description="Precision of the product; `activation`: weights are expanded to 16 bits first."
+    )
+    fallback: Literal["none", "weight-only"] = Field(
+        "none",
+        description="On a device without that precision: not served, or computed in 16 bits.",
+    )
+    applies_to: Literal["all", "linear", "experts"] = Field(
+        description="Weights in this format; the others stay in 16 bits."
+    )
+    block: Count | None = Field(None, description="Rows and columns that share a scale.")
+    group: Count | None = Field(None, description="Input channels that share a scale.")
+    source: str = ""
+
+
+class KvFormat(Table):
+    """How keys and values are stored."""
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    bytes_per_element: Positive = Field(description="Bytes of one number, scales included.")
+    needs: Precision | None = Field(None, description="Precision that the device must have.")
+    source: str = ""
+
+
+class Quantization(Table):
+    """The formats among which the solver may choose."""
+
+    weights: Choice[WeightFormat] | None = Field(
+        None, description="Formats of the weights; default: the checkpoint's own."
+    )
+    kv_cache: Choice[KvFormat] | None = Field(
+        None, description="Formats of the KV cache; default: 16 bits."
+    )

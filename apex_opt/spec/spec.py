@@ -1,0 +1,31 @@
+"""The spec: every table of the TOML file."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from apex_opt.spec.engine import Engine
+from apex_opt.spec.goals import Limits, Objective, Parallelism, Search, Slo
+from apex_opt.spec.model import Model
+from apex_opt.spec.pools import Network, Pool
+from apex_opt.spec.quantization import Quantization
+from apex_opt.spec.table import Table
+from apex_opt.spec.workload import Workload
+
+
+class Spec(Table):
+    """What to serve, on what, for whom, within which limits."""
+
+    model: Model = Field(description="The model: a catalogue name, a config.json, or its layers.")
+    pools: tuple[Pool, ...] = Field(min_length=1, max_length=64, description="Device pools.")
+    network: Network = Field(default_factory=Network, description="Between nodes and pools.")
+    quantization: Quantization = Field(default_factory=Quantization, description="Formats.")
+    engine: Engine = Field(default_factory=Engine, description="Serving engine.")
+    parallelism: Parallelism = Field(default_factory=Parallelism, description="Degrees.")
+    workload: Workload = Field(description="Traffic.")
+    slo: Slo = Field(default_factory=Slo, description="Service levels.")
+    limits: Limits = Field(default_factory=Limits, description="Limits on resources.")
+    objective: Objective = Field(
+        default_factory=lambda: Objective(minimize="cost"), description="What is best."
+    )
+    search: Search = Field(default_factory=Search, description="The search.")

@@ -1,0 +1,1 @@
+"""Traffic: readers of public trace formats and synthetic arrivals."""

@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: the iteration-level batching simulator. Knows nothing of specs."""

@@ -1,0 +1,81 @@
+"""What one engine step costs: the table that the simulator reads, in integers.
+
+A step runs `n` tokens, of which some decode (one token of each running sequence) and some prefill
+(chunks of prompts). On each pipeline stage s its time is
+
+    decode_ns[s, n]  (or mixed_ns[s, n] if any prompt token is in the batch)
+    + rows_ns[s, r]                       r sequences sample a token at the end of this step
+    + (context_fs[s] C + window_fs[s] min(C, b W) + pair_fs[s] Q + window_pair_fs[s] min(Q, p W)) / 10^6
+
+with  b  decoding sequences and C the sum of their contexts (tokens in the cache, this one included),
+      p  prompt tokens in the batch, Q = sum over chunks of c (2 h + c + 1) / 2 (query-key pairs: a chunk of
+         c tokens after h earlier ones),
+      W  the window of sliding-window layers; min(C, b W) bounds the sum of min(context, W) from above.
+
+Products are integers in femtoseconds and are divided down once, per stage, so that a step's time is the
+same in any order of summation. Energy has the same shape, in joules, summed over all devices of the replica.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StepTable:
+    """Time and energy of a step, by pipeline stage. Arrays are C-contiguous.
+
+    Attributes:
+        decode_ns: (stages, max_tokens + 1) int64, a step with decoding sequences only.
+        mixed_ns: (stages, max_tokens + 1) int64, a step with prompt tokens.
+        rows_ns: (stages, max_seqs + 1) int64, sampled rows: head, sampler, per-sequence overhead.
+        context_fs: (stages,) int64, per cached token read by decode attention.
+        window_fs: (stages,) int64, the same for sliding-window layers.
+        window_tokens: W, tokens; any positive number where no layer has a window.
+        pair_fs: (stages,) int64, per query-key pair of prefill attention.
+        window_pair_fs: (stages,) int64, the same for sliding-window layers.
+        hop_ns: (stages, max_tokens + 1) int64, sending n tokens to the next stage; last row zero.
+        decode_j, mixed_j: (max_tokens + 1,) float64, energy of all devices of the replica, joules.
+        rows_j: (max_seqs + 1,) float64.
+        context_j, window_j, pair_j, window_pair_j: joules a token or pair.
+        idle_w: watts of the replica while no step runs.
+    """
+
+    decode_ns: Int64
+    mixed_ns: Int64
+    rows_ns: Int64
+    context_fs: Int64
+    window_fs: Int64
+    window_tokens: int
+    pair_fs: Int64
+    window_pair_fs: Int64
+    hop_ns: Int64
+    decode_j: Float64
+    mixed_j: Float64
+    rows_j: Float64
+    context_j: float
+    window_j: float
+    pair_j: float
+    window_pair_j: float
+    idle_w: float
+
+    @property
+    def stages(self) -> int:
+        """Pipeline stages."""
+        return int(self.decode_ns.shape[0])
+
+    @property
+    def max_tokens(self) -> int:
+        """Largest batch, tokens."""
+        return int(self.decode_ns.shape[1]) - 1
+
+    @property
+    def max_seqs(self) -> int:
+        """Most sequences."""
+        return int(self.rows_ns.shape[1]) - 1
