@@ -1,0 +1,125 @@
+"""Memory of a replica by component, as the engine computes it, and the KV blocks that remain.
+
+vLLM (vllm/v1/worker/gpu_worker.py, 0.19): KV bytes = utilisation x total - weights - peak
+activations of a forward pass over the whole token budget - CUDA graphs - what other libraries hold.
+Blocks = KV bytes / bytes of a block in all layers of the stage; the stage with the least room fixes
+the number for all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from apex_opt.cost.layers import storage
+from apex_opt.cost.operators import ACTIVATION_BYTES, Layer, layer
+from apex_opt.cost.rates import Rates
+from apex_opt.cost.shape import Shape
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Memory of one device, bytes, by component."""
+
+    total: int
+    weights: int
+    activations: int
+    graphs: int
+    other: int
+    reserve: int
+    kv_cache: int
+
+    @property
+    def room(self) -> int:
+        """Bytes left for the KV cache; negative where the rest does not fit."""
+        used = self.weights + self.activations + self.graphs + self.other + self.reserve
+        return self.total - used
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What fits: memory of a device of the fullest stage, KV blocks, blocks of state per sequence.
+
+    `blocks` is 0 where the weights alone do not fit; `memory.room` is then negative.
+    """
+
+    memory: MemoryUse
+    blocks: int
+    sequence_blocks: int
+
+
+def layer_bytes(rates: Rates, one: Layer) -> float:
+    """Return bytes of a layer's weights on one device."""
+    total = float(ACTIVATION_BYTES * one.small_weights)
+    for product in one.gemms:
+        total += product.weights * storage(rates, product.quantized)[1] / 8
+    if one.experts is not None:
+        total += one.experts.local * one.experts.weights * storage(rates, "experts")[1] / 8
+    return total
+
+
+def _ends_bytes(shape: Shape, stage: int) -> float:
+    """Return bytes of embedding (first stage) and head (last stage) on one device."""
+    model = shape.model
+    matrix = ACTIVATION_BYTES * model.vocab_size * model.hidden_size / shape.tensor
+    first, last = stage == 0, stage == shape.pipeline - 1
+    both_in_one = first and last and model.tied_embeddings
+    extra = ACTIVATION_BYTES * model.extra_parameters if first else 0.0
+    return matrix * (1 if both_in_one else first + last) + extra
+
+
+def activation_bytes(shape: Shape, kinds: dict[str, Layer]) -> float:
+    """Return peak activations: one layer's widest buffers over the token budget, or the logits.
+
+    The residual stream and its copy live throughout; within a layer the widest product holds input
+    and output at once. Sampling holds logits in 16 and 32 bits for every sequence.
+    """
+    settings, hidden = shape.settings, shape.model.hidden_size
+    widest = max(
+        max(g.n + g.k for g in one.gemms) + _expert_width(one, hidden) for one in kinds.values()
+    )
+    forward = ACTIVATION_BYTES * settings.max_num_batched_tokens * (2 * hidden + widest)
+    rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
+    logits = rows * shape.model.vocab_size * (ACTIVATION_BYTES + 4)
+    return float(max(forward, logits + ACTIVATION_BYTES * rows * hidden))
+
+
+def _expert_width(one: Layer, hidden: int) -> int:
+    """Return the widest expert buffers per token: `top_k` copies of the intermediate vector."""
+    if one.experts is None:
+        return 0
+    return one.experts.top_k * (one.experts.weights // hidden) // max(one.experts.ranks, 1)
+
+
+def _kv_token_bytes(counts: dict[str, int], kinds: dict[str, Layer]) -> float:
+    """Return bytes of one token in the cache of a stage; window layers are held whole."""
+    return sum(
+        count * (kinds[kind].attention.kv_bytes + kinds[kind].attention.index_bytes)
+        for kind, count in counts.items()
+    )
+
+
+def fit(shape: Shape) -> Fit:
+    """Return how the memory of a replica is used, and the KV blocks that remain."""
+    rates = Rates(shape)
+    kinds = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
+    total = shape.pool.device.memory_bytes
+    activations = math.ceil(activation_bytes(shape, kinds))
+    graphs = math.ceil(shape.release.graph_memory_bytes) if shape.settings.graph_tokens else 0
+    other = math.ceil(shape.release.other_memory_bytes)
+    usable = math.floor(total * shape.settings.gpu_memory_utilization)
+    reserve = max(total - usable, math.ceil(total * shape.reserve_fraction))
+    fits = []
+    for stage, counts in enumerate(shape.stage_counts()):
+        weights = math.ceil(
+            sum(n * layer_bytes(rates, kinds[k]) for k, n in counts.items())
+            + _ends_bytes(shape, stage)
+        )
+        state = sum(n * kinds[k].attention.state_bytes for k, n in counts.items())
+        # A stage of recurrent layers only pages its state in blocks of one sequence.
+        page = math.ceil(_kv_token_bytes(counts, kinds) * shape.settings.block_size) or state or 1
+        bare = MemoryUse(total, weights, activations, graphs, other, reserve, kv_cache=0)
+        pinned = shape.settings.num_gpu_blocks
+        blocks = pinned if pinned is not None else max(bare.room // page, 0)
+        fits.append(Fit(replace(bare, kv_cache=blocks * page), blocks, math.ceil(state / page)))
+    return min(fits, key=lambda f: (f.blocks, f.memory.room))

@@ -1,0 +1,232 @@
+"""Operators of one layer on one device: matrix products, experts, attention, as shapes.
+
+A layer is known by what it multiplies and what it reads: `layer(kind, shape)` returns the matrices
+that a device holds after the split over the tensor group, the mixture of experts, and what
+attention costs per cached token and per query-key pair. Memory (bytes of the matrices) and time
+both follow from it, so the two can never disagree.
+
+Splits: column-parallel products divide their outputs by TP, row-parallel ones their inputs
+(Megatron-LM, arXiv 1909.08053). Key-value heads are copied, not split, past their number. Latent
+attention keeps its down-projections and its cache whole on every device (vLLM MLA).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from apex_opt.cost.shape import Shape
+from apex_opt.spec.model import (
+    DenseFfn,
+    Ffn,
+    LatentAttention,
+    LayerKind,
+    LinearAttention,
+    MoeFfn,
+    SoftmaxAttention,
+)
+
+ACTIVATION_BYTES = 2
+"""Activations are 16 bits wide."""
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """A matrix product of n tokens: (n, k) x (k, n_out), as one device sees it."""
+
+    k: int
+    n: int
+    quantized: Literal["linear", "experts", "none"] = "linear"
+
+    @property
+    def weights(self) -> int:
+        """Elements of the matrix."""
+        return self.k * self.n
+
+
+@dataclass(frozen=True)
+class Experts:
+    """The routed experts of a layer, as one device sees them.
+
+    Attributes:
+        total, local: experts of the layer, and those that this device holds.
+        ranks: devices over which whole experts are spread; 1: each is split over all devices.
+        top_k: experts that a token visits.
+        weights: elements of one expert on this device.
+    """
+
+    total: int
+    local: int
+    ranks: int
+    top_k: int
+    weights: int
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What attention costs on one device, per layer.
+
+    Attributes:
+        window: tokens that a query sees at most; None: all.
+        kv_bytes: bytes of one cached token that a decoding query reads, and that it holds in
+            memory.
+        decode_flops: operations of a decoding query, per cached token.
+        pair_flops: operations of prefill, per query-key pair.
+        io_bytes: bytes of queries and outputs, per token.
+        index_bytes, index_flops: of a sparse-attention indexer, per cached token, without window.
+        state_bytes: bytes of recurrent state, per sequence.
+    """
+
+    window: int | None = None
+    kv_bytes: float = 0.0
+    decode_flops: float = 0.0
+    pair_flops: float = 0.0
+    io_bytes: float = 0.0
+    index_bytes: float = 0.0
+    index_flops: float = 0.0
+    state_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer on one device.
+
+    Attributes:
+        gemms: matrix products, in order.
+        experts: routed experts, or none.
+        attention: attention.
+        elementwise_bytes: bytes that norms, rotary embedding, activation and residual move, per
+            token.
+        small_weights: elements of norms and biases, 16 bits each.
+        all_reduces: all-reduces of (tokens, hidden) over the tensor group.
+    """
+
+    gemms: tuple[Gemm, ...]
+    experts: Experts | None
+    attention: Attention
+    elementwise_bytes: int
+    small_weights: int
+    all_reduces: int
+
+
+def _softmax(a: SoftmaxAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], Attention, int]:
+    tp, value = shape.tensor, a.value_dim or a.head_dim
+    heads, kv_heads = math.ceil(a.heads / tp), math.ceil(a.kv_heads / tp)
+    queries = heads * a.head_dim * (2 if a.output_gate else 1)
+    keys = kv_heads * (a.head_dim + (0 if a.shared_key_value else value))
+    gemms = [Gemm(hidden, queries + keys), Gemm(heads * value, hidden)]
+    if a.cross:
+        gemms += [Gemm(hidden, heads * a.head_dim), Gemm(heads * value, hidden)]
+    bias = queries + keys if a.bias in {"qkv", "all"} else 0
+    flops = 2.0 * heads * (a.head_dim + value)
+    attention = Attention(
+        window=a.window_tokens,
+        kv_bytes=keys * shape.kv_cache.bytes_per_element,
+        decode_flops=flops,
+        pair_flops=flops,
+        io_bytes=float(ACTIVATION_BYTES * heads * (a.head_dim + value)),
+    )
+    return gemms, attention, bias + (hidden if a.bias == "all" else 0)
+
+
+def _latent(a: LatentAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], Attention, int]:
+    heads = math.ceil(a.heads / shape.tensor)
+    latent, query = a.kv_lora_rank + a.qk_rope_dim, a.qk_nope_dim + a.qk_rope_dim
+    gemms = [
+        *(
+            [Gemm(hidden, a.q_lora_rank), Gemm(a.q_lora_rank, heads * query)]
+            if a.q_lora_rank
+            else [Gemm(hidden, heads * query)]
+        ),
+        Gemm(hidden, latent),
+        Gemm(a.kv_lora_rank, heads * (a.qk_nope_dim + a.value_dim)),
+        Gemm(heads * a.value_dim, hidden),
+    ]
+    index_heads, index_dim = a.index_heads or 0, a.index_dim or 0
+    if index_heads:
+        gemms += [Gemm(a.q_lora_rank or hidden, index_heads * index_dim), Gemm(hidden, index_dim)]
+        gemms.append(Gemm(hidden, index_heads, "none"))
+    attention = Attention(
+        window=a.index_topk,
+        kv_bytes=latent * shape.kv_cache.bytes_per_element,
+        # Absorbed form: each head scores the latent vector and sums it again.
+        decode_flops=2.0 * heads * (latent + a.kv_lora_rank),
+        pair_flops=2.0 * heads * (query + a.value_dim),
+        io_bytes=float(ACTIVATION_BYTES * heads * (query + a.value_dim)),
+        index_bytes=float(index_dim),
+        index_flops=2.0 * index_heads * index_dim,
+    )
+    return gemms, attention, (a.q_lora_rank or 0) + a.kv_lora_rank
+
+
+def _linear(a: LinearAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], Attention, int]:
+    key_heads = math.ceil(a.key_heads / shape.tensor)
+    value_heads = math.ceil(a.value_heads / shape.tensor)
+    keys, values = key_heads * a.key_dim, value_heads * a.value_dim
+    gemms = [
+        Gemm(hidden, 2 * keys + 2 * values),
+        Gemm(hidden, 2 * value_heads, "none"),
+        Gemm(values, hidden),
+    ]
+    state = value_heads * a.key_dim * a.value_dim * a.state_bytes
+    conv = (2 * keys + values) * (a.conv_kernel - 1) * ACTIVATION_BYTES
+    attention = Attention(
+        io_bytes=float(ACTIVATION_BYTES * (2 * keys + 3 * values)), state_bytes=state + conv
+    )
+    return gemms, attention, (2 * keys + values) * a.conv_kernel + 3 * value_heads + a.value_dim
+
+
+def _ffn(f: Ffn, hidden: int, shape: Shape) -> tuple[list[Gemm], Experts | None, int]:
+    tp = shape.tensor
+
+    def dense(width: int, *, gated: bool) -> list[Gemm]:
+        return [Gemm(hidden, width * (2 if gated else 1)), Gemm(width, hidden)]
+
+    if isinstance(f, DenseFfn):
+        width = math.ceil(f.width / tp)
+        return dense(width, gated=f.gated), None, (width + hidden) if f.bias else 0
+    gemms = [Gemm(hidden, f.experts, "none")]
+    if f.shared_width:
+        gemms += dense(math.ceil(f.shared_width / tp), gated=f.gated)
+    if f.dense_width:
+        gemms += dense(math.ceil(f.dense_width / tp), gated=f.gated)
+    matrices = 3 if f.gated else 2
+    spread = shape.expert > 1
+    experts = Experts(
+        total=f.experts,
+        local=math.ceil(f.experts / shape.expert) if spread else f.experts,
+        ranks=shape.expert if spread else 1,
+        top_k=f.top_k,
+        weights=matrices * hidden * (f.width if spread else math.ceil(f.width / tp)),
+    )
+    return gemms, experts, _expert_biases(f, hidden) // tp + (hidden if f.shared_gate else 0)
+
+
+def _expert_biases(f: MoeFfn, hidden: int) -> int:
+    return f.experts * (f.width * (2 if f.gated else 1) + hidden) if f.bias else 0
+
+
+def layer(kind: LayerKind, shape: Shape) -> Layer:
+    """Return a layer of this kind as one device of `shape` sees it."""
+    hidden = shape.model.hidden_size
+    a = kind.attention
+    if isinstance(a, SoftmaxAttention):
+        gemms, attention, small = _softmax(a, hidden, shape)
+    elif isinstance(a, LatentAttention):
+        gemms, attention, small = _latent(a, hidden, shape)
+    else:
+        gemms, attention, small = _linear(a, hidden, shape)
+    ffn, experts, biases = _ffn(kind.ffn, hidden, shape)
+    inner = sum(g.n for g in ffn) - hidden
+    # Two norms and two residual sums read and write the hidden vector; the activation reads its
+    # inputs.
+    elementwise = ACTIVATION_BYTES * (8 * hidden + 2 * max(inner, 0)) + round(attention.io_bytes)
+    return Layer(
+        gemms=(*gemms, *ffn),
+        experts=experts,
+        attention=attention,
+        elementwise_bytes=elementwise,
+        small_weights=small + biases + kind.norms * hidden * (2 if kind.norm_bias else 1),
+        all_reduces=2 if shape.tensor > 1 else 0,
+    )

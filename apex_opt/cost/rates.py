@@ -1,0 +1,153 @@
+"""How fast one device computes, reads and draws power: the roofline of an operator.
+
+Time of an operator = floor + max(flops / (peak x efficiency), bytes / (bandwidth x efficiency)), so
+it is never under the physical floor. Power of an operator, above idle, follows its utilisation:
+
+    (cap - idle) min(1, max(1.4 x compute utilisation, 0.7 x bandwidth utilisation))
+
+Source of 1.4 and 0.7: least absolute error on 45 measured powers of bf16 matrix products on H200
+(vLLM 0.22 kernels, aiconfigurator-core power columns, Apache-2.0), mean error 12 % of the range
+from idle to cap. The compute part follows the clock as clock x voltage^2, with voltage = 0.6 + 0.4
+x clock of its maximum: a prior for voltage-frequency scaling, not fitted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apex_opt.cost.shape import Shape
+from apex_opt.errors import CallError
+from apex_opt.spec.pools import Device, Pool, Precision
+from apex_opt.spec.quantization import WeightFormat
+
+Array = NDArray[np.float64]
+
+COMPUTE_POWER = 1.4
+MEMORY_POWER = 0.7
+ELEMENTWISE_MEMORY = 0.7
+"""Share of memory bandwidth that element-wise kernels reach (prototype fit over vLLM 0.15 runs)."""
+
+COMMUNICATION_POWER = 0.2
+"""Dynamic power of an all-reduce: 286 W mean of a 1,000 W B200 that idles near 120 W (same source).
+"""
+
+IDLE_SHARE = 0.12
+"""Idle power as a share of TDP where the data sheet is silent: H200 77 of 700 W is 0.11, MI250X
+0.17.
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds and joules above idle of one device, as arrays of one shape (or scalars)."""
+
+    seconds: Array
+    joules: Array
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.seconds + other.seconds, self.joules + other.joules)
+
+    def __mul__(self, factor: float) -> Cost:
+        return Cost(self.seconds * factor, self.joules * factor)
+
+
+def nothing(n: int) -> Cost:
+    """Return a cost of zero for arrays of length `n`."""
+    return Cost(np.zeros(n), np.zeros(n))
+
+
+def power_limit_w(pool: Pool) -> float:
+    """Return the most that one device of a pool draws: the lesser of its TDP and the pool's cap.
+
+    Raises:
+        CallError: neither is known.
+    """
+    known = [w for w in (pool.device.tdp_w, pool.power_cap_w) if w is not None]
+    if not known:
+        raise CallError(
+            f"pools: no power limit of `{pool.device.name}` is published; "
+            f"write `power_cap_w` in pool `{pool.name}`"
+        )
+    return min(known)
+
+
+def half_precision(device: Device) -> Precision:
+    """Return the 16-bit precision of a device: bf16, or fp16 where it has none, else fp32."""
+    for precision in ("bf16", "fp16", "fp32"):
+        if precision in device.peak_tflops:
+            return precision
+    return next(iter(device.peak_tflops))
+
+
+def compute_precision(device: Device, weights: WeightFormat) -> Precision | None:
+    """Return the precision in which products of `weights` run, None if the device cannot."""
+    if weights.compute == "activation":
+        return half_precision(device)
+    if weights.compute in device.peak_tflops:
+        return weights.compute
+    return half_precision(device) if weights.fallback == "weight-only" else None
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Rates of one device of a replica, at its clock and power cap."""
+
+    shape: Shape
+
+    @cached_property
+    def device(self) -> Device:
+        """The device."""
+        return self.shape.pool.device
+
+    @cached_property
+    def idle_w(self) -> float:
+        """Power of an idle device."""
+        idle = self.device.idle_w
+        return idle if idle is not None else IDLE_SHARE * power_limit_w(self.shape.pool)
+
+    @cached_property
+    def dynamic_w(self) -> float:
+        """Power between idle and cap."""
+        return max(power_limit_w(self.shape.pool) - self.idle_w, 0.0)
+
+    @cached_property
+    def bandwidth(self) -> float:
+        """Memory bandwidth, bytes/s."""
+        return self.device.bandwidth_gbytes_per_s * 1e9
+
+    def peak(self, precision: Precision) -> float:
+        """Return the dense peak at this clock, operations/s."""
+        return self.device.peak_tflops[precision] * 1e12 * self.shape.clock
+
+    def efficiency(self, precision: Precision) -> float:
+        """Return the share of the peak that matrix products reach."""
+        known = self.device.efficiency.compute
+        return known.get(precision, min(known.values(), default=1.0))
+
+    def cost(self, seconds: Array, flops: Array, moved: Array, precision: Precision) -> Cost:
+        """Return an operator's cost given its time, operations and bytes."""
+        busy = np.maximum(seconds, 1e-15)
+        clock = self.shape.clock
+        compute = COMPUTE_POWER * flops / (busy * self.peak(precision))
+        memory = MEMORY_POWER * moved / (busy * self.bandwidth)
+        utilisation = np.minimum(
+            1.0, np.maximum(compute * clock * (0.6 + 0.4 * clock) ** 2, memory)
+        )
+        return Cost(seconds, seconds * self.dynamic_w * utilisation)
+
+    def roofline(
+        self, flops: Array, moved: Array, precision: Precision, memory: float, floor_us: float
+    ) -> Cost:
+        """Return floor + max(flops / rate, bytes / rate) where there is work, zero elsewhere."""
+        compute_s = flops / (self.peak(precision) * self.efficiency(precision))
+        seconds = np.maximum(compute_s, moved / (self.bandwidth * memory))
+        seconds = np.where(seconds > 0, seconds + floor_us * 1e-6, 0.0)
+        return self.cost(seconds, flops, moved, precision)
+
+    def communication(self, seconds: Array) -> Cost:
+        """Return the cost of waiting for a collective."""
+        return Cost(seconds, seconds * self.dynamic_w * COMMUNICATION_POWER)

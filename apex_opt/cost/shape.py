@@ -1,0 +1,97 @@
+"""The shape of a replica: everything that decides what a step costs and what fits in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apex_opt.spec.engine import EngineRelease
+from apex_opt.spec.model import Model
+from apex_opt.spec.pools import Network, Pool
+from apex_opt.spec.quantization import KvFormat, WeightFormat
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The engine's settings, every default filled in.
+
+    Attributes:
+        version: as the spec names it, else the release's.
+        graph_tokens: largest batch that runs in a CUDA graph; 0: none.
+        num_gpu_blocks: blocks pinned by the spec; None: computed from memory.
+    """
+
+    version: str
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_model_len: int
+    block_size: int
+    gpu_memory_utilization: float
+    chunked_prefill: bool
+    async_scheduling: bool
+    graph_tokens: int
+    num_gpu_blocks: int | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One replica inside one pool.
+
+    Attributes:
+        tensor: devices of a stage, over which every layer is split.
+        expert: 1: each expert is split over the stage like a dense layer; else equal to `tensor`:
+            whole
+            experts are spread over the stage.
+        stage_layers: layers of each pipeline stage, first to last.
+        clock: share of the boost clock, 0 to 1.
+        reserve_fraction: share of device memory that the spec keeps free.
+    """
+
+    model: Model
+    pool: Pool
+    network: Network
+    release: EngineRelease
+    settings: Settings
+    weights: WeightFormat
+    kv_cache: KvFormat
+    tensor: int
+    expert: int
+    stage_layers: tuple[int, ...]
+    clock: float
+    reserve_fraction: float
+
+    @property
+    def pipeline(self) -> int:
+        """Pipeline stages."""
+        return len(self.stage_layers)
+
+    @property
+    def devices(self) -> int:
+        """Devices of the replica."""
+        return self.tensor * self.pipeline
+
+    def stage_counts(self) -> tuple[dict[str, int], ...]:
+        """Return the number of layers of each kind on each stage."""
+        order = self.model.sequence()
+        stages: list[dict[str, int]] = []
+        start = 0
+        for layers in self.stage_layers:
+            counts: dict[str, int] = {}
+            for kind in order[start : start + layers]:
+                counts[kind] = counts.get(kind, 0) + 1
+            stages.append(counts)
+            start += layers
+        return tuple(stages)
+
+
+def even_split(layers: int, stages: int) -> tuple[int, ...]:
+    """Return how vLLM spreads `layers` over `stages` when it is not told.
+
+    Each stage gets `layers // stages`; the rest goes one by one to the stages counted back from the
+    second last, so that first and last stage, which hold embedding and head, stay short.
+
+    Source: vLLM 0.33 `get_pp_indices` (vllm/distributed/utils.py).
+    """
+    split = [layers // stages] * stages
+    for i in range(2, layers % stages + 2):
+        split[-i] += 1
+    return tuple(split)
