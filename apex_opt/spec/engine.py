@@ -62,6 +62,7 @@ class EngineEntry(Table):
     """An engine of the catalogue: its releases, newest first."""
 
     name: EngineName
+    aliases: tuple[Name, ...] = ()
     releases: tuple[EngineRelease, ...] = Field(min_length=1)
     source: str = ""
 

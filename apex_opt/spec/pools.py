@@ -12,7 +12,7 @@ Precision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "fp4"]
 
 
 class Efficiency(Table):
-    """What a device reaches of its data sheet. Without measurements the priors of a class of device.
+    """What a device reaches of its data sheet; the priors of its class where it is not measured.
 
     Time of a matrix product = floor + max(flops / (peak x compute), bytes / (bandwidth x memory)).
     """
@@ -27,7 +27,11 @@ class Efficiency(Table):
 
 
 class Link(Table):
-    """A link in the alpha-beta model: time = latency + bytes / bandwidth."""
+    """A link in the alpha-beta model.
+
+    Time of a collective of g devices = latency + hop (g - 2) + bytes through the busiest device /
+    (bandwidth x efficiency) x (1 + contention (g - 2)).
+    """
 
     kind: Name = Field(description="NVLink, PCIe, Infinity Fabric, …")
     bandwidth_gbytes_per_s: Positive = Field(description="Per device and direction, data sheet.")
@@ -36,7 +40,10 @@ class Link(Table):
     efficiency: Fraction = Field(
         0.8, description="Share of the bandwidth that a collective reaches."
     )
-    source: str = ""
+    contention: NonNegative = Field(
+        0.0, description="Slow-down by each device past two, where devices share a PCIe root."
+    )
+    source: str = Field("", description="Data and error of the fit, or `prior`.")
 
 
 class Device(Table):
@@ -44,7 +51,9 @@ class Device(Table):
 
     name: Name
     aliases: tuple[Name, ...] = ()
-    memory_bytes: Count = Field(description="Memory of one device, as the driver reports it.")
+    memory_bytes: Annotated[int, Field(ge=1, le=10**15)] = Field(
+        description="Memory of one device, as the driver reports it."
+    )
     bandwidth_gbytes_per_s: Positive = Field(description="Memory bandwidth, 1e9 bytes/s.")
     peak_tflops: dict[Precision, Positive] = Field(
         min_length=1, description="Dense peak by precision, 1e12 operations/s; no key: no support."
