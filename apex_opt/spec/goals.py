@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Discriminator, Field, Tag
 
-from apex_opt.spec.table import Choice, Count, Fraction, NonNegative, Positive, Table, as_tuple
+from apex_opt.spec.table import Choice, Count, Expected, Fraction, NonNegative, Positive, Table
 
 
 class Percentiles(Table):
     """Limits on statistics of all requests."""
 
-    mean: Positive | None = None
-    p50: Positive | None = None
-    p90: Positive | None = None
-    p95: Positive | None = None
-    p99: Positive | None = None
+    mean: Positive | None = Field(None, description="Mean.")
+    p50: Positive | None = Field(None, description="Median.")
+    p90: Positive | None = Field(None, description="90th percentile.")
+    p95: Positive | None = Field(None, description="95th percentile.")
+    p99: Positive | None = Field(None, description="99th percentile.")
 
     def limits(self) -> dict[str, float]:
         """Return the statistics that are limited, with their limits."""
         return {name: value for name, value in self if value is not None}
 
 
-LatencyLimit = Union[Positive, Percentiles]
+def limit_tag(value: object) -> str:
+    """Return which kind of limit a value is meant as: a fault then names that kind alone."""
+    return "statistics" if isinstance(value, (dict, Percentiles)) else "each"
+
+
+LatencyLimit = Annotated[
+    Annotated[Positive, Tag("each")] | Annotated[Percentiles, Tag("statistics")],
+    Discriminator(limit_tag),
+    Expected("a number such as 200.0, or a table such as { p99 = 1000.0 }"),
+]
 """A number limits each request; a table limits statistics of all requests."""
 
 
@@ -55,7 +64,7 @@ class Limits(Table):
     power_w: Positive | None = Field(None, description="Power of all devices, at the peak.")
     budget_per_hour: NonNegative | None = Field(None, description="Price of all devices.")
     replicas: Count | None = Field(None, description="Replicas.")
-    memory_reserve_fraction: Annotated[float, Field(ge=0, lt=1, strict=False)] = Field(
+    memory_reserve_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Share of device memory that is left free beside the engine's own reserve."
     )
 
@@ -77,15 +86,18 @@ class Objective(Table):
     )
 
 
-def auto_or_tuple(value: object) -> object:
-    """Return `auto` as it is, anything else as a tuple of choices."""
-    return value if value == "auto" else as_tuple(value)
+def degree_tag(value: object) -> str:
+    """Return which kind of degrees a value is meant as: a string can only be `auto`."""
+    return "auto" if isinstance(value, str) else "degrees"
 
 
+Degree = Annotated[int, Field(ge=1, le=65_536)]
 Degrees = Annotated[
-    Union[Literal["auto"], tuple[Annotated[int, Field(ge=1, le=65_536)], ...]],
-    BeforeValidator(auto_or_tuple),
+    Annotated[Literal["auto"], Tag("auto")] | Annotated[Choice[Degree], Tag("degrees")],
+    Discriminator(degree_tag),
+    Expected('"auto", a whole number such as 4, or a list such as [1, 2, 4]'),
 ]
+"""`auto`, or the degrees among which the solver may choose."""
 
 
 class Parallelism(Table):

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 T = TypeVar("T")
 
 
 class Table(BaseModel):
-    """A TOML table: unknown keys are errors, values never change, numbers are finite."""
+    """A TOML table: unknown keys are errors, values never change, numbers are finite.
+
+    Nothing is converted: `"8"` is no number and `true` is not 1; but 8 is as good as 8.0.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True
     )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What to write for a value, in words, where its type alone would not say it well."""
+
+    words: str
+
+
+class OneOrMany:
+    """A list that may be written as a lone value: a list is a choice, a value a choice of one."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the list's schema, with lone values made lists of one."""
+        return core_schema.no_info_before_validator_function(as_tuple, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return what an editor may accept: an element, or a list of them."""
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
 
 
 def as_tuple(value: object) -> object:
@@ -22,11 +51,11 @@ def as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-Choice = Annotated[tuple[T, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=64)]
+Choice = Annotated[tuple[T, ...], Field(min_length=1, max_length=64), OneOrMany()]
 """One value, or a list of values among which the solver chooses."""
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
-Positive = Annotated[float, Field(gt=0, le=1e18, strict=False)]
-NonNegative = Annotated[float, Field(ge=0, le=1e18, strict=False)]
-Fraction = Annotated[float, Field(gt=0, le=1, strict=False)]
+Positive = Annotated[float, Field(gt=0, le=1e18)]
+NonNegative = Annotated[float, Field(ge=0, le=1e18)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]

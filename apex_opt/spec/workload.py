@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from apex_opt.spec.table import Count, Fraction, Name, NonNegative, Positive, Table
+from apex_opt.spec.table import Count, Expected, Name, NonNegative, Positive, Table
 
 
 class Fixed(Table):
@@ -43,15 +43,22 @@ class Empirical(Table):
 
 def as_distribution(value: object) -> object:
     """Return a plain number as a fixed distribution."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         return {"distribution": "fixed", "value": value}
     return value
 
 
-Lengths = Annotated[
-    Annotated[Union[Fixed, Uniform, Lognormal, Empirical], Field(discriminator="distribution")],
-    BeforeValidator(as_distribution),
+Distribution = Annotated[
+    Fixed | Uniform | Lognormal | Empirical, Field(discriminator="distribution")
 ]
+Lengths = Annotated[
+    Distribution,
+    BeforeValidator(as_distribution, json_schema_input_type=Count | Distribution),
+    Expected(
+        'a whole number such as 512, or a table such as { distribution = "fixed", value = 512 }'
+    ),
+]
+"""Tokens of each request: a number, or how the numbers are distributed."""
 
 Arrival = Literal["constant", "poisson", "gamma", "closed", "trace"]
 
@@ -95,17 +102,3 @@ class Workload(Table):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
         None, description="Seed of arrivals and lengths; default: `search.seed`."
     )
-
-
-__all__ = [
-    "Arrival",
-    "Empirical",
-    "Fixed",
-    "Fraction",
-    "Lengths",
-    "Lognormal",
-    "Prefix",
-    "Sessions",
-    "Uniform",
-    "Workload",
-]
