@@ -47,7 +47,8 @@ def _collective(shape: Shape, size_bytes: Array, rounds: int) -> Array:
         return np.zeros_like(size_bytes)
     inside, nodes = _group(shape)
     wire = link(shape)
-    rate = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency
+    crowd = 1 + wire.contention * max(inside - 2, 0)
+    rate = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency / crowd
     seconds = rounds * (inside - 1) / inside * size_bytes / rate
     if nodes > 1:
         between = rounds * (nodes - 1) / nodes * size_bytes / inside

@@ -1,15 +1,15 @@
 """Operations that the model itself asks for, without padding or copies: what MFU counts.
 
-A token costs 2 operations per weight that it passes; attention costs 2 (head + value width) per head and
-query-key pair. Latent attention is counted in its expanded form, sparse and sliding attention up to the
-window.
+A token costs 2 operations per weight that it passes; attention costs 2 (head + value width) per
+head and query-key pair. Latent attention is counted in its expanded form, sparse and sliding
+attention up to the window.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apex_opt.cost.operators import ACTIVATION_BYTES, layer
+from apex_opt.cost.operators import layer
 from apex_opt.cost.shape import Shape
 
 
@@ -20,10 +20,9 @@ class ModelWork:
     Attributes:
         token_flops: operations per token, without head and attention.
         row_flops: operations of the LM head per sampled token.
-        pair_flops, window_pair_flops: operations per query-key pair, layers without and with window.
+        pair_flops, window_pair_flops: operations per query-key pair, layers without and with
+            window.
         context_bytes, window_bytes: bytes of cache read per cached token of a decoding sequence.
-        expert_bytes, other_bytes: bytes of routed experts and of all other weights.
-        touched: share of the experts that one token visits.
     """
 
     token_flops: float
@@ -58,6 +57,3 @@ def model_work(shape: Shape) -> ModelWork:
         context_bytes=context,
         window_bytes=window,
     )
-
-
-__all__ = ["ACTIVATION_BYTES", "ModelWork", "model_work"]

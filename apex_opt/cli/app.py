@@ -1,0 +1,80 @@
+"""The command line: commands, exit statuses, and what a fault looks like.
+
+Exit status: 0 done; 1 a bug of apexopt; 2 the spec or the call is wrong; 3 proved infeasible; 4
+neither a plan nor a proof in the time given. Results go to stdout, talk to stderr. Each command
+imports what it needs when it runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from apex_opt.cli.catalog import catalog
+from apex_opt.cli.schema import schema
+from apex_opt.cli.simulate import simulate
+from apex_opt.cli.solve import solve
+from apex_opt.errors import ApexError
+from apex_opt.version import VERSION
+
+app = typer.Typer(
+    name="apexopt",
+    help="The best way to serve a language model: planned, proved, simulated request by request.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"apexopt {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda asked: _version(asked=asked),
+            is_eager=True,
+            help="Print the version.",
+        ),
+    ] = False,
+) -> None:
+    """The best way to serve a language model: planned, proved, simulated request by request."""
+
+
+app.command()(solve)
+app.command()(simulate)
+app.command()(catalog)
+app.command()(schema)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit status."""
+    try:
+        app()
+    except ApexError as fault:
+        typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+        typer.echo(str(fault), err=True)
+        sys.exit(fault.exit_status)
+    except BrokenPipeError:
+        # Whoever read the output has gone; nothing is wrong and nothing more can be said.
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+    except Exception:
+        typer.secho("This is a bug of apexopt; please report it with what follows.", err=True)
+        raise
+
+
+if __name__ == "__main__":
+    main()

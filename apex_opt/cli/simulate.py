@@ -1,0 +1,59 @@
+"""`apexopt simulate SPEC`: play the traffic of a spec on a plan of your choice."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from apex_opt.cli.solve import JsonTarget, Quiet, Seed, SpecFile
+
+Degree = Annotated[int | None, typer.Option(min=1)]
+
+
+def simulate(
+    spec: SpecFile,
+    plan: Annotated[
+        str | None, typer.Option(metavar="PLAN.json", help="A plan that `solve` wrote.")
+    ] = None,
+    rank: Annotated[int, typer.Option(min=1, max=100, help="Which plan of the file.")] = 1,
+    tensor: Annotated[Degree, typer.Option(min=1, help="Tensor parallel degree.")] = None,
+    pipeline: Annotated[Degree, typer.Option(min=1, help="Pipeline stages.")] = None,
+    expert: Annotated[Degree, typer.Option(min=1, help="Expert parallel degree.")] = None,
+    replicas: Annotated[Degree, typer.Option(min=1, help="Copies.")] = None,
+    pool: Annotated[str | None, typer.Option(help="Pool; default: the first.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Weight format.")] = None,
+    kv_cache: Annotated[str | None, typer.Option(help="KV-cache format.")] = None,
+    json: JsonTarget = None,
+    seed: Seed = None,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate the traffic of SPEC on a plan: one that `solve` wrote, or --tensor, --replicas.
+
+    Exit status: 0 simulated, whether or not the service levels are met; 2 the spec or the call is
+    wrong.
+    """
+    from rich.console import Console
+
+    from apex_opt import api
+    from apex_opt.cli import output
+    from apex_opt.report.progress import progress
+    from apex_opt.report.simulation import render_plan
+
+    by_hand = {
+        "tensor": tensor,
+        "pipeline": pipeline,
+        "expert": expert,
+        "replicas": replicas,
+        "pool": pool,
+        "weights": weights,
+        "kv_cache": kv_cache,
+    }
+    with progress(quiet=quiet) as listen:
+        played = api.simulate(
+            api.load(spec), plan=plan, rank=rank, seed=seed, listen=listen, **by_hand
+        )
+    if json is not None:
+        output.write(played.model_dump_json(indent=2), json)
+    if json != "-":
+        render_plan(played, Console(highlight=False))

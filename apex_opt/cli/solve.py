@@ -1,0 +1,66 @@
+"""`apexopt solve SPEC`: the best plan, proved and simulated."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="The spec, a TOML file.")]
+JsonTarget = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE|-", help="Write the result as JSON; - is stdout."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, max=2**63 - 1, help="Seed of the traffic; overrides the spec."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+def solve(
+    spec: SpecFile,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", min=1, max=100, metavar="K", help="Plans to return."),
+    ] = None,
+    json: JsonTarget = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Write PLAN.json and report.txt into this folder."),
+    ] = None,
+    seed: Seed = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.001, max=1e9, metavar="S", help="Seconds to search.")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option(metavar="local|ray", help="Where simulations run.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find the best plan for SPEC, prove it, simulate it, and print it.
+
+    Exit status: 0 a plan; 2 the spec or the call is wrong; 3 proved infeasible; 4 no plan and no
+    proof in the time given.
+    """
+    from rich.console import Console
+
+    from apex_opt import api
+    from apex_opt.cli import output
+    from apex_opt.report.console import render
+    from apex_opt.report.progress import progress
+
+    changes = {"top_k": top, "seed": seed, "time_limit_s": time_limit, "executor": executor}
+    with progress(quiet=quiet) as listen:
+        result = api.solve(api.load(spec), listen=listen, **changes)
+    text = result.model_dump_json(indent=2)
+    if out is not None:
+        target = output.folder(out)
+        output.write(text, str(target / "PLAN.json"))
+        page = Console(width=100, color_system=None, record=True, file=None, quiet=True)
+        render(result, page)
+        output.write(page.export_text(), str(target / "report.txt"))
+    if json is not None:
+        output.write(text, json)
+    if json != "-":
+        render(result, Console(highlight=False))

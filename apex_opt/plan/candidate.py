@@ -1,0 +1,85 @@
+"""A replica that may stand in a plan, with everything that solver and simulator need of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from apex_opt.cost.memory import Fit
+from apex_opt.cost.shape import Shape
+from apex_opt.cost.steps import step_table
+from apex_opt.plan.result import EngineSettings, Memory, Replica
+from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.steps import StepTable
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A legal replica: its shape, what fits in its memory, the pool by number."""
+
+    shape: Shape
+    fit: Fit
+    pool: int
+
+    @cached_property
+    def steps(self) -> StepTable:
+        """What its steps cost."""
+        return step_table(self.shape)
+
+    @cached_property
+    def rules(self) -> EngineRules:
+        """How its engine schedules."""
+        chosen = self.shape.settings
+        return EngineRules(
+            max_seqs=chosen.max_num_seqs,
+            max_batch_tokens=chosen.max_num_batched_tokens,
+            max_model_tokens=chosen.max_model_len,
+            block_tokens=chosen.block_size,
+            blocks=self.fit.blocks,
+            sequence_blocks=self.fit.sequence_blocks,
+            chunked_prefill=chosen.chunked_prefill,
+            async_scheduling=chosen.async_scheduling,
+            full_sequence_gate=self.shape.release.full_sequence_gate,
+            request_overhead_ns=round(self.shape.release.overheads.request_ms * NS_PER_MS),
+        )
+
+    @property
+    def price_per_hour(self) -> float:
+        """Price of one replica, USD an hour."""
+        return self.shape.devices * self.shape.pool.price
+
+    @cached_property
+    def replica(self) -> Replica:
+        """The replica as the result tells it."""
+        shape, chosen = self.shape, self.shape.settings
+        boost = shape.pool.device.clock_mhz
+        return Replica(
+            pool=shape.pool.name,
+            device=shape.pool.device.name,
+            tensor=shape.tensor,
+            pipeline=shape.pipeline,
+            expert=shape.expert,
+            weights=shape.weights.name,
+            kv_cache=shape.kv_cache.name,
+            clock_mhz=boost * shape.clock if boost is not None and shape.clock < 1 else None,
+            engine=EngineSettings(
+                name="vllm",
+                version=chosen.version,
+                max_num_seqs=chosen.max_num_seqs,
+                max_num_batched_tokens=chosen.max_num_batched_tokens,
+                max_model_len=chosen.max_model_len,
+                block_size=chosen.block_size,
+                gpu_memory_utilization=chosen.gpu_memory_utilization,
+                chunked_prefill=chosen.chunked_prefill,
+                prefix_caching=False,
+                async_scheduling=chosen.async_scheduling and shape.pipeline == 1,
+                cuda_graphs=chosen.graph_tokens > 0,
+            ),
+            stage_layers=shape.stage_layers,
+            devices=shape.devices,
+            kv_blocks=self.fit.blocks,
+            kv_tokens=self.fit.blocks * chosen.block_size,
+            memory=Memory(**asdict(self.fit.memory)),
+        )

@@ -1,0 +1,195 @@
+"""Every replica that the spec allows: degrees x formats x clocks x settings of each pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from apex_opt.cost.memory import Fit, fit
+from apex_opt.cost.rates import half_precision, power_limit_w
+from apex_opt.cost.shape import Settings, Shape, even_split
+from apex_opt.errors import CallError
+from apex_opt.plan.legality import why_no_room, why_not
+from apex_opt.spec import catalog
+from apex_opt.spec.engine import EngineRelease
+from apex_opt.spec.pools import Pool
+from apex_opt.spec.quantization import KvFormat, WeightFormat
+from apex_opt.spec.spec import Spec
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Enumeration:
+    """The legal replicas of a spec with what fits in their memory, and why the others are not.
+
+    `refused` maps a reason to the number of shapes that it refuses.
+    """
+
+    legal: tuple[tuple[Shape, Fit], ...]
+    refused: dict[str, int]
+
+
+def tensor_degrees(spec: Spec, pool: Pool) -> tuple[int, ...]:
+    """Return the TP degrees to try: the spec's, else divisors of a node, and 2 or 4 nodes."""
+    asked = spec.parallelism.tensor
+    if asked != "auto":
+        return asked
+    node = pool.node_devices
+    inside = [t for t in range(1, node + 1) if node % t == 0]
+    across = [node * m for m in (2, 4) if m <= pool.nodes]
+    return tuple(inside + across)
+
+
+def pipeline_degrees(spec: Spec, pool: Pool, tensor: int) -> Iterator[int]:
+    """Yield the PP degrees to try, never more than layers or devices allow."""
+    asked = spec.parallelism.pipeline
+    layers = len(spec.model.sequence())
+    most = min(layers, pool.devices // tensor)
+    degrees = range(1, spec.parallelism.max_stages + 1) if asked == "auto" else asked
+    yield from (p for p in degrees if p <= most)
+
+
+def expert_degrees(spec: Spec, tensor: int) -> tuple[int, ...]:
+    """Return the EP degrees to try: 1 and, for a mixture of experts, the whole tensor group."""
+    asked = spec.parallelism.expert
+    if asked == "auto":
+        moe = any(kind.ffn.kind == "moe" for kind in spec.model.layers.values())
+        return (1, tensor) if moe and tensor > 1 else (1,)
+    return tuple(e for e in asked if e in {1, tensor})
+
+
+def formats(spec: Spec, pool: Pool) -> Iterator[tuple[WeightFormat, KvFormat]]:
+    """Yield the formats to try; by default the checkpoint's weights and a 16-bit cache."""
+    half = half_precision(pool.device)
+    weights = spec.quantization.weights or (catalog.weight_format(spec.model.native_weights),)
+    caches = spec.quantization.kv_cache or (
+        catalog.kv_format("fp16" if half == "fp16" else "bf16"),
+    )
+    yield from product(weights, caches)
+
+
+def clocks(pool: Pool) -> tuple[float, ...]:
+    """Return clocks as shares of the boost clock.
+
+    Raises:
+        CallError: clocks are asked for, but the boost clock is unknown or lower.
+    """
+    if pool.clocks_mhz is None:
+        return (1.0,)
+    boost = pool.device.clock_mhz
+    if boost is None:
+        raise CallError(
+            f"pools: `clocks_mhz` of pool `{pool.name}` needs the boost clock of "
+            f"`{pool.device.name}`; write `clock_mhz` in an inline device"
+        )
+    high = [c for c in pool.clocks_mhz if c > boost]
+    if high:
+        raise CallError(
+            f"pools: `clocks_mhz` of pool `{pool.name}` has {high[0]:g}, "
+            f"more than the boost clock of {boost:g} MHz"
+        )
+    return tuple(c / boost for c in pool.clocks_mhz)
+
+
+def batch_default(release: EngineRelease, pool: Pool) -> tuple[int, int]:
+    """Return the default token budget and most sequences of an engine on a device."""
+    memory_gib = pool.device.memory_bytes / GIB
+    for entry in sorted(release.batch_defaults, key=lambda d: -d.min_memory_gib):
+        if memory_gib >= entry.min_memory_gib and pool.device.name not in entry.except_devices:
+            return entry.max_num_batched_tokens, entry.max_num_seqs
+    last = release.batch_defaults[-1]
+    return last.max_num_batched_tokens, last.max_num_seqs
+
+
+def settings(
+    spec: Spec, pool: Pool, release: EngineRelease, longest_tokens: int
+) -> Iterator[Settings]:
+    """Yield the engine settings to try, defaults filled in.
+
+    `max_model_len` that is not said is the longest request of the traffic, in whole blocks, so that
+    the cache need not hold the model's longest context.
+    """
+    engine = spec.engine
+    budget, seqs = batch_default(release, pool)
+    block = engine.block_size or release.block_size
+    longest = min(spec.model.max_context, -(-longest_tokens // block) * block)
+    model_len = engine.max_model_len or longest
+    chunked = release.chunked_prefill if engine.chunked_prefill is None else engine.chunked_prefill
+    overlap = (
+        release.async_scheduling if engine.async_scheduling is None else engine.async_scheduling
+    )
+    for max_seqs, max_tokens in product(
+        engine.max_num_seqs or (seqs,), engine.max_num_batched_tokens or (budget,)
+    ):
+        tokens = max_tokens if chunked else max(max_tokens, model_len)
+        graphs = min(release.graph_max_tokens, 2 * max_seqs, tokens) if engine.cuda_graphs else 0
+        yield Settings(
+            version=engine.version or release.version,
+            max_num_seqs=min(max_seqs, tokens),
+            max_num_batched_tokens=tokens,
+            max_model_len=model_len,
+            block_size=block,
+            gpu_memory_utilization=engine.gpu_memory_utilization or release.memory_utilization,
+            chunked_prefill=chunked,
+            async_scheduling=overlap,
+            graph_tokens=graphs,
+            num_gpu_blocks=engine.num_gpu_blocks,
+        )
+
+
+def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
+    """Yield every shape of the pool, legal or not."""
+    power_limit_w(pool)
+    release = catalog.release(spec.engine.name, spec.engine.version)
+    layers = len(spec.model.sequence())
+    degrees = [
+        (tensor, pipeline, expert)
+        for tensor in tensor_degrees(spec, pool)
+        for pipeline in pipeline_degrees(spec, pool, tensor)
+        for expert in expert_degrees(spec, tensor)
+    ]
+    choices = product(
+        degrees, formats(spec, pool), clocks(pool), settings(spec, pool, release, longest_tokens)
+    )
+    for (tensor, pipeline, expert), (weights, kv_cache), clock, chosen in choices:
+        yield Shape(
+            model=spec.model,
+            pool=pool,
+            network=spec.network,
+            release=release,
+            settings=chosen,
+            weights=weights,
+            kv_cache=kv_cache,
+            tensor=tensor,
+            expert=expert,
+            stage_layers=even_split(layers, pipeline),
+            clock=clock,
+            reserve_fraction=spec.limits.memory_reserve_fraction,
+        )
+
+
+def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:
+    """Return the legal replicas of every pool.
+
+    Args:
+        spec: the spec.
+        longest_tokens: prompt + output of the longest request that is to be served.
+
+    Raises:
+        CallError: a pool lacks a figure that the search needs.
+    """
+    legal: list[tuple[Shape, Fit]] = []
+    refused: dict[str, int] = {}
+    for pool in spec.pools:
+        for shape in shapes(spec, pool, longest_tokens):
+            reason = why_not(shape)
+            if reason is None:
+                room = fit(shape)
+                reason = why_no_room(shape, room)
+                if reason is None:
+                    legal.append((shape, room))
+                    continue
+            refused[reason] = refused.get(reason, 0) + 1
+    return Enumeration(tuple(legal), refused)

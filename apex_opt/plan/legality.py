@@ -1,0 +1,177 @@
+"""Which replicas an engine can start: one rule a function, each yields why a shape is not legal.
+
+A rule's docstring is the rule. Reasons are whole sentences in the user's words, so that they can be
+counted, shown and, later, relaxed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from apex_opt.cost.memory import Fit
+from apex_opt.cost.rates import compute_precision
+from apex_opt.cost.shape import Shape
+from apex_opt.spec.model import (
+    DenseFfn,
+    LatentAttention,
+    LayerKind,
+    LinearAttention,
+    SoftmaxAttention,
+)
+
+Rule = Callable[[Shape], Iterator[str]]
+
+
+def _kinds(shape: Shape) -> Iterator[LayerKind]:
+    yield from shape.model.layers.values()
+
+
+def heads_divide(shape: Shape) -> Iterator[str]:
+    """Attention heads are a multiple of TP.
+
+    Source: vLLM ModelConfig.verify_with_parallel_config, an error at start.
+    """
+    for kind in _kinds(shape):
+        a = kind.attention
+        names = (
+            {"key": a.key_heads, "value": a.value_heads}
+            if isinstance(a, LinearAttention)
+            else {"query": a.heads}
+        )
+        for name, heads in names.items():
+            if heads % shape.tensor:
+                yield f"{heads} {name} heads do not divide by tensor = {shape.tensor}"
+
+
+def kv_heads_divide(shape: Shape) -> Iterator[str]:
+    """Key-value heads are a multiple of TP, or TP is a multiple of them (then they are copied).
+
+    Source: vLLM model code, e.g. LlamaAttention's assertions.
+    """
+    for kind in _kinds(shape):
+        a = kind.attention
+        if not isinstance(a, SoftmaxAttention):
+            continue
+        if a.kv_heads % shape.tensor and shape.tensor % a.kv_heads:
+            yield f"{a.kv_heads} key-value heads and tensor = {shape.tensor} do not divide"
+
+
+def widths_divide(shape: Shape) -> Iterator[str]:
+    """Intermediate widths that are split over TP are a multiple of it."""
+    for kind in _kinds(shape):
+        for width in _split_widths(kind, shape):
+            if width % shape.tensor:
+                yield f"width {width} does not divide by tensor = {shape.tensor}"
+
+
+def _split_widths(kind: LayerKind, shape: Shape) -> Iterator[int]:
+    f = kind.ffn
+    if isinstance(f, DenseFfn):
+        yield f.width
+        return
+    yield from (w for w in (f.shared_width, f.dense_width) if w)
+    if shape.expert == 1:
+        yield f.width
+
+
+def experts_spread(shape: Shape) -> Iterator[str]:
+    """Expert parallelism needs experts, and at least one for each device.
+
+    Source: vLLM `--enable-expert-parallel`: EP = TP x DP; experts need not divide.
+    """
+    if shape.expert == 1:
+        return
+    counts = [k.ffn.experts for k in _kinds(shape) if k.ffn.kind == "moe"]
+    if not counts:
+        yield "expert parallelism needs a mixture of experts"
+    elif min(counts) < shape.expert:
+        yield f"{min(counts)} experts are fewer than expert = {shape.expert}"
+
+
+def scales_divide(shape: Shape) -> Iterator[str]:
+    """A dimension that TP splits holds whole blocks (or groups) of quantization scales.
+
+    Source: vLLM fp8_utils.py validate_fp8_block_shape; marlin_utils.py for groups.
+    """
+    unit = shape.weights.block or shape.weights.group
+    if unit is None or shape.tensor == 1:
+        return
+    for kind in _kinds(shape):
+        widths = list(_split_widths(kind, shape)) if _covers(shape, kind) else []
+        a = kind.attention
+        if shape.weights.applies_to != "experts":
+            if isinstance(a, SoftmaxAttention):
+                widths.append(a.heads * (a.value_dim or a.head_dim))
+            elif isinstance(a, LatentAttention):
+                widths.append(a.heads * a.value_dim)
+        for width in widths:
+            if (width // shape.tensor) % unit:
+                yield (
+                    f"{shape.weights.name} scales cover {unit} channels, "
+                    f"tensor = {shape.tensor} leaves {width // shape.tensor}"
+                )
+
+
+def _covers(shape: Shape, kind: LayerKind) -> bool:
+    return shape.weights.applies_to != "experts" or kind.ffn.kind == "moe"
+
+
+def formats_run(shape: Shape) -> Iterator[str]:
+    """Device and model know the formats: the precision is there, experts are there."""
+    device = shape.pool.device
+    if compute_precision(device, shape.weights) is None:
+        yield f"{device.name} does not compute in {shape.weights.name}"
+    needs = shape.kv_cache.needs
+    if needs is not None and needs not in device.peak_tflops:
+        yield f"{device.name} does not hold a KV cache in {shape.kv_cache.name}"
+    dense = all(k.ffn.kind != "moe" for k in _kinds(shape))
+    if dense and shape.weights.applies_to == "experts":
+        yield f"{shape.weights.name} is a format of experts, the model has none"
+
+
+def groups_stand(shape: Shape) -> Iterator[str]:
+    """A tensor group stands inside one node, or takes whole nodes."""
+    node = shape.pool.node_devices
+    if shape.tensor > node and shape.tensor % node:
+        yield f"tensor = {shape.tensor} neither fits a node of {node} nor takes whole nodes"
+    if shape.devices > shape.pool.devices:
+        yield f"{shape.devices} devices a replica are more than pool `{shape.pool.name}` has"
+
+
+RULES: tuple[Rule, ...] = (
+    groups_stand,
+    formats_run,
+    heads_divide,
+    kv_heads_divide,
+    widths_divide,
+    experts_spread,
+    scales_divide,
+)
+
+
+def why_not(shape: Shape) -> str | None:
+    """Return the first reason why an engine cannot start this replica, None if it can."""
+    return next((reason for rule in RULES for reason in rule(shape)), None)
+
+
+def why_no_room(shape: Shape, fit: Fit) -> str | None:
+    """Return why memory does not suffice for weights, buffers and the longest request's cache.
+
+    Source: vLLM refuses to start when one request of max_model_len does not fit the KV cache.
+    """
+    label = f"TP{shape.tensor} PP{shape.pipeline} {shape.weights.name}"
+    if fit.memory.room <= 0:
+        short = -fit.memory.room / 1e9
+        weights, total = fit.memory.weights / 1e9, fit.memory.total / 1e9
+        return (
+            f"{label}: weights of {weights:.1f} GB leave {short:.1f} GB too little "
+            f"on a device of {total:.1f} GB"
+        )
+    needed = -(-shape.settings.max_model_len // shape.settings.block_size) + fit.sequence_blocks
+    if fit.blocks < needed:
+        held = fit.blocks * shape.settings.block_size
+        return (
+            f"{label}: the KV cache holds {held:,} tokens, the longest request "
+            f"needs {shape.settings.max_model_len:,}"
+        )
+    return None
