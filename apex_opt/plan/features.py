@@ -26,7 +26,7 @@ FEATURES = ("requests", "prompt", "decode", "context", "pairs", "window", "windo
 
 
 def _triangle(n: Int64) -> Int64:
-    return n * (n + 1) // 2
+    return np.asarray(n * (n + 1) // 2, dtype=np.int64)
 
 
 def capped_sum(low: Int64, high: Int64, cap: int) -> Int64:
@@ -34,9 +34,9 @@ def capped_sum(low: Int64, high: Int64, cap: int) -> Int64:
 
     def below(n: Int64) -> Int64:
         small = np.minimum(n, cap)
-        return _triangle(small) + (n - small) * cap
+        return np.asarray(_triangle(small) + (n - small) * cap, dtype=np.int64)
 
-    return below(high) - below(low)
+    return np.asarray(below(high) - below(low), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,14 @@ class Features:
     @property
     def prompt(self) -> Int64:
         """Prompt tokens, per request."""
-        return self.columns[1]
+        column: Int64 = self.columns[1]
+        return column
 
     @property
     def decode(self) -> Int64:
         """Output tokens after the first, per request."""
-        return self.columns[2]
+        column: Int64 = self.columns[2]
+        return column
 
 
 def features(load: Load, max_model_tokens: int, window_tokens: int) -> Features:

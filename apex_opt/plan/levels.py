@@ -1,0 +1,57 @@
+"""Service levels: what the spec asks, in one list, for the bounds and the check of a simulation.
+
+A level on a statistic limits a percentile or mean over all completed requests. Levels on each
+request are joined into one: the share of all requests that meet every one of them
+(`slo.attainment`); a rejected request meets none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from apex_opt.spec.goals import Percentiles, Slo
+from apex_opt.spec.spec import Spec
+
+Metric = Literal["ttft_ms", "tpot_ms", "itl_ms", "e2e_ms"]
+METRICS: tuple[Metric, ...] = ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms")
+SHARE = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True)
+class Level:
+    """A limit on one statistic of one metric, milliseconds."""
+
+    metric: Metric
+    statistic: str
+    limit_ms: float
+
+
+def statistic_levels(slo: Slo) -> tuple[Level, ...]:
+    """Return the limits on statistics."""
+    return tuple(
+        Level(metric, statistic, limit)
+        for metric in METRICS
+        if isinstance(table := getattr(slo, metric), Percentiles)
+        for statistic, limit in table.limits().items()
+    )
+
+
+def request_limits_ns(slo: Slo) -> dict[Metric, float]:
+    """Return the limits on each request, nanoseconds."""
+    return {
+        metric: limit * NS_PER_MS
+        for metric in METRICS
+        if isinstance(limit := getattr(slo, metric), float)
+    }
+
+
+def counts_goodput(spec: Spec) -> bool:
+    """Whether meeting requests is what is maximised, and so is no constraint."""
+    return spec.objective.maximize == "goodput"
+
+
+def drain_limit_s(slo: Slo, span_s: float) -> float:
+    """Return how long after the last arrival all work may end in a stable run, seconds."""
+    return slo.drain_s if slo.drain_s is not None else 60.0 + span_s / 10

@@ -1,0 +1,118 @@
+"""Objectives: the unit of each, what a simulation gives, what the optimistic model bounds.
+
+| key | unit | of a simulated plan | least (or most) possible |
+|---|---|---|---|
+| cost | USD an hour | price of all devices | the same |
+| devices | devices | devices | the same |
+| energy | J a request | energy of the run / completed requests | idle and work, over all requests |
+| power | W | energy of the run / its duration | energy bound / longest stable duration |
+| latency | ms | mean end-to-end time | mean of the lone-request floors |
+| goodput | requests/s | requests that meet their limits / duration | share that fits x rate |
+| throughput | tokens/s | output tokens / duration | share that fits x offered tokens / span |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from apex_opt.plan.candidate import Candidate
+from apex_opt.plan.features import Features
+from apex_opt.plan.optimistic import Optimistic, Row
+from apex_opt.plan.result import Prediction
+from apex_opt.spec.goals import Objective
+
+S_PER_NS = 1e-9
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The traffic as bounds see it.
+
+    Attributes:
+        features: of the requests that can be served.
+        requests: all requests.
+        span_s: from the first to the last arrival; 0 in a closed loop.
+        horizon_s: longest time a stable run takes; None in a closed loop.
+        output_tokens: of the requests that can be served.
+    """
+
+    features: Features
+    requests: int
+    span_s: float
+    horizon_s: float | None
+    output_tokens: int
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Bound of an objective, in its unit: `fixed` per replica, `flow` per unit of each feature."""
+
+    fixed: float
+    flow: Row
+
+
+Bound = Callable[[Candidate, Optimistic, Traffic], Coefficients]
+NO_FLOW: Row = (0.0,) * 7
+
+
+def _scaled(row: Row, factor: float) -> Row:
+    return tuple(x * factor for x in row)
+
+
+def _cost(c: Candidate, _: Optimistic, __: Traffic) -> Coefficients:
+    return Coefficients(c.price_per_hour, NO_FLOW)
+
+
+def _devices(c: Candidate, _: Optimistic, __: Traffic) -> Coefficients:
+    return Coefficients(float(c.shape.devices), NO_FLOW)
+
+
+def _energy(c: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:
+    per = 1 / max(traffic.requests, 1)
+    return Coefficients(c.steps.idle_w * traffic.span_s * per, _scaled(bounds.energy_j, per))
+
+
+def _power(c: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:
+    if traffic.horizon_s is None:
+        return Coefficients(c.steps.idle_w, NO_FLOW)
+    return Coefficients(c.steps.idle_w, _scaled(bounds.energy_j, 1 / traffic.horizon_s))
+
+
+def _latency(_: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:
+    served = max(traffic.features.totals[0], 1)
+    return Coefficients(0.0, _scaled(bounds.e2e_ns, 1e-6 / served))
+
+
+def _no_bound(_: Candidate, __: Optimistic, ___: Traffic) -> Coefficients:
+    return Coefficients(0.0, NO_FLOW)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """An objective: its name, unit, sense, bound, and value of a prediction."""
+
+    name: str
+    unit: str
+    maximize: bool
+    bound: Bound
+    value: Callable[[Prediction, int], float]
+
+
+GOALS: dict[str, Goal] = {
+    g.name: g
+    for g in (
+        Goal("cost", "USD/h", False, _cost, lambda p, _: p.cost_per_hour),
+        Goal("devices", "devices", False, _devices, lambda _, devices: float(devices)),
+        Goal("energy", "J/request", False, _energy, lambda p, _: p.energy_j_per_request),
+        Goal("power", "W", False, _power, lambda p, _: p.power_mean_w),
+        Goal("latency", "ms", False, _latency, lambda p, _: p.e2e_ms.mean),
+        Goal("goodput", "requests/s", True, _no_bound, lambda p, _: p.goodput_rps),
+        Goal("throughput", "tokens/s", True, _no_bound, lambda p, _: p.output_tokens_per_s),
+    )
+}
+
+
+def goal(objective: Objective) -> Goal:
+    """Return the goal that an objective names."""
+    return GOALS[objective.minimize or objective.maximize or "cost"]

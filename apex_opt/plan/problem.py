@@ -1,0 +1,146 @@
+"""From candidates to the numbers of the fleet model: counts, work, limits, objective, as integers.
+
+Work is counted in billionths of the horizon, money in micro-dollars, power in milliwatts, objectives in
+millionths of their unit. Every lower bound is rounded down, so that the integer model never excludes a plan
+that the real numbers allow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from apex_opt.plan.candidate import Candidate
+from apex_opt.plan.companions import companions
+from apex_opt.plan.levels import drain_limit_s
+from apex_opt.plan.objective import Goal, Traffic, goal
+from apex_opt.plan.optimistic import Optimistic, optimistic
+from apex_opt.plan.features import FEATURES, Features, features
+from apex_opt.sim.load import Load
+from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
+from apex_opt.spec.spec import Spec
+
+MICRO = 1_000_000
+HORIZON = 1_000_000_000
+NS_PER_S = 1e9
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The fleet problem of a spec, with what is needed to read its answers.
+
+    Attributes:
+        alone_misses: per candidate, the level that it misses when it serves alone, or None.
+    """
+
+    candidates: tuple[Candidate, ...]
+    data: FleetData
+    goal: Goal
+    traffic: Traffic
+    bounds: tuple[Optimistic, ...]
+    alone_misses: tuple[str | None, ...]
+
+
+def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traffic:
+    """Return the traffic as the bounds see it; all candidates share one longest request."""
+    longest = max(c.rules.max_model_tokens for c in candidates)
+    window = max(c.steps.window_tokens for c in candidates)
+    found = features(load, longest, window)
+    served = load.prompt_tokens + load.output_tokens <= longest
+    closed = load.concurrency > 0
+    span_s = 0.0 if closed else float(load.arrival_ns[-1] - load.arrival_ns[0]) / NS_PER_S
+    return Traffic(
+        features=found,
+        requests=len(load),
+        span_s=span_s,
+        horizon_s=None if closed else span_s + drain_limit_s(spec.slo, span_s),
+        output_tokens=int(load.output_tokens[served].sum()),
+    )
+
+
+def _work(bounds: Optimistic, traffic: Traffic) -> tuple[tuple[int, ...], ...]:
+    """Return busy time per resource and feature, in billionths of the horizon, rounded down."""
+    if traffic.horizon_s is None:
+        return ()
+    unit = HORIZON / (traffic.horizon_s * NS_PER_S)
+    totals = traffic.features.totals
+    return tuple(
+        tuple(math.floor(c * t * unit) for c, t in zip(row, totals, strict=True))
+        for row in bounds.busy_ns
+    )
+
+
+def _kind(
+    spec: Spec,
+    candidate: Candidate,
+    bounds: Optimistic,
+    traffic: Traffic,
+    chosen: Goal,
+    needs: frozenset[int] | None,
+) -> Kind:
+    shape, pool = candidate.shape, candidate.shape.pool
+    coefficients = chosen.bound(candidate, bounds, traffic)
+    flow = zip(coefficients.flow, traffic.features.totals, strict=True)
+    most = pool.devices // shape.devices
+    return Kind(
+        pool=candidate.pool,
+        group_devices=shape.tensor,
+        groups=shape.pipeline,
+        max_count=min(most, spec.limits.replicas or most),
+        price_u=math.floor(candidate.price_per_hour * MICRO),
+        power_mw=math.floor(candidate.steps.idle_w * 1000),
+        work=_work(bounds, traffic),
+        fixed=math.floor(coefficients.fixed * MICRO),
+        flow=tuple(math.floor(c * total * MICRO) for c, total in flow),
+        companions=needs,
+    )
+
+
+def _served_lines(traffic: Features, share: float) -> tuple[tuple[float, float], ...]:
+    """Return for each feature the tangent (slope, intercept) at `share` of its least-first sum.
+
+    Serving a share s of all requests takes at least the s smallest values of each feature; that sum
+    is convex in s, so its tangent bounds it from below everywhere.
+    """
+    result = []
+    for column, total in zip(traffic.columns, traffic.totals, strict=True):
+        ordered = np.sort(column).astype(np.float64)
+        at = min(int(share * len(ordered)), len(ordered) - 1)
+        slope = float(ordered[at]) * len(ordered) / max(total, 1)
+        intercept = float(ordered[: at + 1].sum()) / max(total, 1) - slope * (at + 1) / len(ordered)
+        result.append((slope, intercept))
+    return tuple(result)
+
+
+def problem(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Problem:
+    """Return the fleet problem of `spec` for `load` over `candidates`."""
+    traffic = traffic_of(spec, load, candidates)
+    bounds = tuple(optimistic(c, traffic.features) for c in candidates)
+    needs, misses = companions(spec, traffic.features, bounds, traffic.requests)
+    chosen = goal(spec.objective)
+    limits, pools = spec.limits, spec.pools
+    data = FleetData(
+        pools=tuple(
+            PoolData(
+                nodes=p.nodes,
+                node_devices=p.node_devices,
+                power_mw=None if p.power_w is None else math.floor(p.power_w * 1000),
+            )
+            for p in pools
+        ),
+        kinds=tuple(
+            _kind(spec, c, b, traffic, chosen, n)
+            for c, b, n in zip(candidates, bounds, needs, strict=True)
+        ),
+        features=len(FEATURES),
+        max_kinds=spec.search.max_deployments or min(len(pools), 3),
+        devices=limits.devices,
+        replicas=limits.replicas,
+        price_u=None if limits.budget_per_hour is None else math.ceil(limits.budget_per_hour * MICRO),
+        power_mw=None if limits.power_w is None else math.ceil(limits.power_w * 1000),
+        sense="max" if chosen.maximize else "min",
+    )
+    return Problem(tuple(candidates), data, chosen, traffic, bounds, tuple(misses))
