@@ -1,13 +1,13 @@
 """The model to be served: its layers by kind, the order in which they stand, its embeddings.
 
-A model is a list of layer *kinds* (attention + feed-forward) and a *pattern* that says how the kinds
-repeat. Everything that is computed from a model follows the counts of its kinds, never the layers one
-by one.
+A model is a list of layer *kinds* (attention + feed-forward) and a *pattern* that says how the
+kinds repeat. Everything that is computed from a model follows the counts of its kinds, never the
+layers one by one.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -32,7 +32,7 @@ class SoftmaxAttention(Table):
     output_gate: bool = Field(False, description="A gate as wide as the queries is projected too.")
     sinks: bool = Field(False, description="One learned sink per head.")
     shared_key_value: bool = Field(
-        False, description="Values are the keys: one projection, one cache."
+        False, description="Values are projected with the keys' matrix; both are cached."
     )
     cross: bool = Field(False, description="The layer also attends to the encoder's output.")
 
@@ -65,7 +65,7 @@ class LinearAttention(Table):
 
 
 Attention = Annotated[
-    Union[SoftmaxAttention, LatentAttention, LinearAttention], Field(discriminator="kind")
+    SoftmaxAttention | LatentAttention | LinearAttention, Field(discriminator="kind")
 ]
 
 
@@ -87,6 +87,9 @@ class MoeFfn(Table):
     width: Count = Field(description="Intermediate width of one expert.")
     gated: bool = Field(True, description="Experts have gate, up and down projections.")
     bias: bool = Field(False, description="Expert projections and router have a bias.")
+    score_bias: bool = Field(
+        False, description="A bias for each expert steers the choice (DeepSeek-V3's load balance)."
+    )
     shared_width: Annotated[int, Field(ge=0, le=10**9)] = Field(
         0, description="Intermediate width of the shared experts together; 0: none."
     )
@@ -96,7 +99,7 @@ class MoeFfn(Table):
     )
 
 
-Ffn = Annotated[Union[DenseFfn, MoeFfn], Field(discriminator="kind")]
+Ffn = Annotated[DenseFfn | MoeFfn, Field(discriminator="kind")]
 
 
 class LayerKind(Table):

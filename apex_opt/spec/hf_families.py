@@ -1,0 +1,334 @@
+"""What the configuration classes of Hugging Face `transformers` mean: one function a family.
+
+A family reads the keys of its config and returns the layers in the terms of `apex_opt.spec.model`.
+Defaults are those of its configuration class, `configuration_<family>.py` in transformers 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from apex_opt.spec.hf_keys import Keys
+
+Kind = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Layers of a decoder or an encoder.
+
+    Attributes:
+        attention, ffn: tables of each kind of attention and feed-forward layer.
+        sequence: attention and feed-forward of each layer, first to last.
+        norms: norms of the hidden width in a layer.
+        norm_bias: norms have a bias.
+        extra: parameters outside the layers, beside the final norm.
+    """
+
+    attention: dict[str, Kind]
+    ffn: dict[str, Kind]
+    sequence: list[tuple[str, str]]
+    norms: int = 2
+    norm_bias: bool = False
+    extra: int = 0
+
+
+@dataclass(frozen=True)
+class Family:
+    """How to read one family.
+
+    Attributes:
+        decoder: reads the decoder's layers.
+        encoder: reads the encoder's layers, if there is an encoder.
+        tied: `tie_word_embeddings` where it is not given.
+        hidden, context: names of the width and of the longest context, the usual one first.
+        default_context: longest context where it is not given.
+    """
+
+    decoder: Callable[[Keys], Stack]
+    encoder: Callable[[Keys], Stack] | None = None
+    tied: bool = False
+    hidden: tuple[str, ...] = ("hidden_size",)
+    context: tuple[str, ...] = ("max_position_embeddings",)
+    default_context: int | None = None
+
+
+def softmax(k: Keys, **more: Any) -> Kind:
+    """Return grouped-query attention under the usual names."""
+    heads = k.count("num_attention_heads")
+    kv_heads = k.count("num_key_value_heads", default=more.pop("default_kv_heads", heads))
+    if heads % kv_heads:
+        k.fault(
+            "num_key_value_heads", f"must divide num_attention_heads, {heads}, got `{kv_heads}`"
+        )
+    head_dim = k.count("head_dim", default=more.pop("default_head_dim", None) or split(k, heads))
+    return {"kind": "softmax", "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, **more}
+
+
+def split(k: Keys, heads: int, hidden: str = "hidden_size") -> int:
+    """Return the width of a head when the heads share the hidden width."""
+    return max(k.count(hidden) // heads, 1)
+
+
+def dense(k: Keys, *keys: str, **more: Any) -> Kind:
+    """Return a gated feed-forward layer; `keys` name its width."""
+    return {"kind": "dense", "width": k.count(*(keys or ("intermediate_size",))), **more}
+
+
+def experts(k: Keys, number: str, width: str, *, top_k: str = "num_experts_per_tok") -> Kind:
+    """Return routed experts; the arguments name the keys."""
+    total, visited = k.count(number), k.count(top_k)
+    if visited > total:
+        k.fault(top_k, f"must not exceed {number}, {total}, got `{visited}`")
+    return {"kind": "moe", "experts": total, "top_k": visited, "width": k.count(width)}
+
+
+def uniform(k: Keys, attention: Kind, ffn: Kind, label: str = "dense", **more: Any) -> Stack:
+    """Return layers that are all alike."""
+    layers = [("full", label)] * k.layers()
+    return Stack({"full": attention}, {label: ffn}, layers, **more)
+
+
+def windowed(attention: Kind, window: int | None) -> Kind:
+    """Return `attention` with a sliding window, if there is one."""
+    return {**attention, "window_tokens": window} if window else attention
+
+
+def llama(k: Keys) -> Stack:
+    """Return Llama's layers."""
+    bias = "all" if k.flag("attention_bias", False) else "none"
+    ffn = dense(k, **({"bias": True} if k.flag("mlp_bias", False) else {}))
+    return uniform(k, softmax(k, bias=bias), ffn)
+
+
+def mistral(k: Keys) -> Stack:
+    """Return Mistral's layers; a null window is none."""
+    return uniform(
+        k, windowed(softmax(k, default_kv_heads=8), k.optional("sliding_window", 4096)), dense(k)
+    )
+
+
+def mixtral(k: Keys) -> Stack:
+    """Return Mixtral's layers."""
+    attention = windowed(softmax(k, default_kv_heads=8), k.optional("sliding_window"))
+    return uniform(k, attention, experts(k, "num_local_experts", "intermediate_size"), "moe")
+
+
+def phi3(k: Keys) -> Stack:
+    """Return the layers of Phi-3 and Phi-4."""
+    return uniform(k, windowed(softmax(k), k.optional("sliding_window")), dense(k))
+
+
+def _qwen_windows(k: Keys, attention: Kind) -> Stack:
+    """Layers from `max_window_layers` on slide, if `use_sliding_window` says so."""
+    full = k.layers()
+    if k.flag("use_sliding_window", False):
+        full = min(full, k.count("max_window_layers", default=28, least=0))
+    kinds = {"full": attention}
+    layers = [("full", "dense")] * full + [("sliding", "dense")] * (k.layers() - full)
+    if full < len(layers):
+        kinds["sliding"] = windowed(attention, k.count("sliding_window", default=4096))
+    return Stack(kinds, {"dense": dense(k)}, layers)
+
+
+def qwen2(k: Keys) -> Stack:
+    """Return the layers of Qwen 2 and 2.5: queries, keys and values have a bias."""
+    return _qwen_windows(k, softmax(k, bias="qkv"))
+
+
+def qwen3(k: Keys) -> Stack:
+    """Return Qwen 3's dense layers."""
+    bias = "all" if k.flag("attention_bias", False) else "none"
+    return _qwen_windows(k, softmax(k, bias=bias, qk_norm="head"))
+
+
+def _qwen_sparse(k: Keys) -> tuple[dict[str, Kind], list[str]]:
+    """Feed-forward of each layer: experts each `decoder_sparse_step`, but for `mlp_only_layers`."""
+    step, skipped = k.count("decoder_sparse_step", default=1), k.indices("mlp_only_layers")
+    order = ["dense" if i in skipped or (i + 1) % step else "moe" for i in range(k.layers())]
+    moe = experts(k, "num_experts", "moe_intermediate_size")
+    if shared := k.count("shared_expert_intermediate_size", default=0, least=0):
+        moe |= {"shared_width": shared, "shared_gate": True}
+    return {"moe": moe, **({"dense": dense(k)} if "dense" in order else {})}, order
+
+
+def qwen3_moe(k: Keys) -> Stack:
+    """Return the layers of Qwen 3 with experts."""
+    bias = "all" if k.flag("attention_bias", False) else "none"
+    ffn, order = _qwen_sparse(k)
+    layers = [("full", label) for label in order]
+    return Stack({"full": softmax(k, bias=bias, qk_norm="head")}, ffn, layers)
+
+
+def _delta_net(k: Keys) -> tuple[dict[str, Kind], list[str]]:
+    """Attention of each layer: three of gated DeltaNet, one full with an output gate."""
+    words = {"linear_attention": "linear", "full_attention": "full"}
+    listed = k.words("layer_types", k.layers(), list(words))
+    every = k.count("full_attention_interval", default=4)
+    order = ["linear" if (i + 1) % every else "full" for i in range(k.layers())]
+    linear = {
+        "kind": "linear",
+        "key_heads": k.count("linear_num_key_heads", default=16),
+        "value_heads": k.count("linear_num_value_heads", default=32),
+        "key_dim": k.count("linear_key_head_dim", default=128),
+        "value_dim": k.count("linear_value_head_dim", default=128),
+        "conv_kernel": k.count("linear_conv_kernel_dim", default=4),
+    }
+    gate = k.flag("attn_output_gate", True)
+    full = softmax(k, qk_norm="head", output_gate=gate, default_head_dim=256)
+    return {"linear": linear, "full": full}, [words[w] for w in listed] if listed else order
+
+
+def qwen3_next(k: Keys) -> Stack:
+    """Return the layers of Qwen3-Next and of Qwen 3.5 with experts."""
+    attention, order = _delta_net(k)
+    ffn, sparse = _qwen_sparse(k)
+    return Stack(attention, ffn, list(zip(order, sparse, strict=True)))
+
+
+def qwen3_5(k: Keys) -> Stack:
+    """Return Qwen 3.5's dense layers."""
+    attention, order = _delta_net(k)
+    return Stack(attention, {"dense": dense(k)}, [(label, "dense") for label in order])
+
+
+def _after_dense(k: Keys, attention: Kind, *, score_bias: bool) -> Stack:
+    """Experts after `first_k_dense_replace` dense layers, with shared experts beside them."""
+    layers, freq = k.layers(), k.count("moe_layer_freq", default=1)
+    first = k.count("first_k_dense_replace", default=0, least=0)
+    order = ["moe" if i >= first and i % freq == 0 else "dense" for i in range(layers)]
+    moe = experts(k, "n_routed_experts", "moe_intermediate_size")
+    if score_bias:
+        moe["score_bias"] = True
+    if shared := k.count("n_shared_experts", default=0, least=0):
+        moe["shared_width"] = shared * k.count("moe_intermediate_size")
+    ffn = {"dense": dense(k), "moe": moe}
+    return Stack({"full": attention}, ffn, [("full", label) for label in order])
+
+
+def _latent(k: Keys) -> Kind:
+    table: Kind = {"kind": "latent", "heads": k.count("num_attention_heads")}
+    if rank := k.optional("q_lora_rank", 1536):
+        table["q_lora_rank"] = rank
+    return {
+        **table,
+        "kv_lora_rank": k.count("kv_lora_rank", default=512),
+        "qk_nope_dim": k.count("qk_nope_head_dim", default=128),
+        "qk_rope_dim": k.count("qk_rope_head_dim", default=64),
+        "value_dim": k.count("v_head_dim", default=128),
+    }
+
+
+def deepseek_v2(k: Keys) -> Stack:
+    """Return DeepSeek-V2's layers."""
+    return _after_dense(k, _latent(k), score_bias=False)
+
+
+def deepseek_v3(k: Keys) -> Stack:
+    """Return the layers of DeepSeek-V3, R1 and Kimi-K2."""
+    return _after_dense(k, _latent(k), score_bias=True)
+
+
+def deepseek_sparse(k: Keys) -> Stack:
+    """Return the layers of DeepSeek-V3.2 and GLM-5, whose attention has an indexer."""
+    index = {
+        "index_heads": k.count("index_n_heads"),
+        "index_dim": k.count("index_head_dim"),
+        "index_topk": k.count("index_topk"),
+    }
+    return _after_dense(k, {**_latent(k), **index}, score_bias=True)
+
+
+def glm4_moe(k: Keys) -> Stack:
+    """Return the layers of GLM-4.5 and 4.6; `attention_bias` spares the output."""
+    bias = "qkv" if k.flag("attention_bias", False) else "none"
+    norm = "head" if k.flag("use_qk_norm", False) else "none"
+    return _after_dense(k, softmax(k, bias=bias, qk_norm=norm), score_bias=True)
+
+
+def minimax_m2(k: Keys) -> Stack:
+    """Return MiniMax-M2's layers."""
+    norm = "full" if k.flag("use_qk_norm", True) else "none"
+    moe = experts(k, "num_local_experts", "intermediate_size")
+    return uniform(k, softmax(k, qk_norm=norm), {**moe, "score_bias": True}, "moe")
+
+
+def _alternate(k: Keys, period: int) -> list[str]:
+    """Return `layer_types` as sliding or full; by default one in `period` is full, the last."""
+    words = {"sliding_attention": "sliding", "full_attention": "full"}
+    listed = k.words("layer_types", k.layers(), list(words))
+    if listed:
+        return [words[word] for word in listed]
+    return ["full" if (i + 1) % period == 0 else "sliding" for i in range(k.layers())]
+
+
+def _sliding(k: Keys, attention: Kind, order: list[str], ffn: Kind, **more: Any) -> Stack:
+    label = "moe" if ffn["kind"] == "moe" else "dense"
+    sliding = windowed(attention, k.count("sliding_window", default=more.pop("window")))
+    layers = [(name, label) for name in order]
+    return Stack({"sliding": sliding, "full": attention}, {label: ffn}, layers, **more)
+
+
+def gpt_oss(k: Keys) -> Stack:
+    """Return the layers of gpt-oss: sliding and full in turn, attention sinks."""
+    bias = "all" if k.flag("attention_bias", True) else "none"
+    moe = experts(k, "num_local_experts", "intermediate_size") | {"bias": True}
+    attention = softmax(k, bias=bias, sinks=True, default_head_dim=64)
+    return _sliding(k, attention, _alternate(k, 2), moe, window=128)
+
+
+def gemma2(k: Keys) -> Stack:
+    """Return Gemma 2's layers: sliding and full in turn, four norms."""
+    attention = softmax(k, default_head_dim=256)
+    return _sliding(k, attention, _alternate(k, 2), dense(k), window=4096, norms=4)
+
+
+def gemma3(k: Keys) -> Stack:
+    """Return Gemma 3's layers: one in six is full."""
+    order = _alternate(k, k.count("sliding_window_pattern", default=6))
+    attention = softmax(k, qk_norm="head", default_head_dim=256)
+    return _sliding(k, attention, order, dense(k), window=4096, norms=4)
+
+
+def gemma4(k: Keys) -> Stack:
+    """Return Gemma 4's layers: full ones have wider, fewer key-value heads."""
+    for key in ("hidden_size_per_layer_input", "num_kv_shared_layers"):
+        if k.count(key, default=0, least=0):
+            k.fault(key, "models with per-layer embeddings or shared caches are not known yet")
+    local = softmax(k, qk_norm="head", default_head_dim=256)
+    shared = k.flag("attention_k_eq_v", False)
+    full = {
+        **local,
+        "kv_heads": k.count("num_global_key_value_heads", default=local["kv_heads"]),
+        "head_dim": k.count("global_head_dim", default=512),
+        **({"shared_key_value": True} if shared else {}),
+    }
+    ffn, label, norms = dense(k), "dense", 4
+    if k.flag("enable_moe_block", False):
+        moe = experts(k, "num_experts", "moe_intermediate_size", top_k="top_k_experts")
+        ffn, label, norms = moe | {"dense_width": k.count("intermediate_size")}, "moe", 7
+    kinds = {"sliding": windowed(local, k.count("sliding_window", default=512)), "full": full}
+    return Stack(kinds, {label: ffn}, [(name, label) for name in _alternate(k, 6)], norms)
+
+
+def llama4(k: Keys) -> Stack:
+    """Three chunked layers and a full one; experts each `interleave_moe_layer_step`."""
+    layers, step = k.layers(), k.count("interleave_moe_layer_step", default=1)
+    listed = k.indices("moe_layers")
+    full = softmax(k, **({"bias": "all"} if k.flag("attention_bias", False) else {}))
+    words = {"chunked_attention": "chunked", "full_attention": "full"}
+    types = k.words("layer_types", layers, list(words))
+    moe = experts(k, "num_local_experts", "intermediate_size")
+    moe["shared_width"] = moe["width"]
+    ffn = {"moe": moe, "dense": dense(k, "intermediate_size_mlp", "intermediate_size")}
+    sequence = [
+        (
+            words[types[i]] if types else "chunked" if (i + 1) % 4 else "full",
+            "moe" if (i in listed if listed else (i + 1) % step == 0) else "dense",
+        )
+        for i in range(layers)
+    ]
+    chunk = windowed(full, k.count("attention_chunk_size", default=8192))
+    return Stack({"chunked": chunk, "full": full}, ffn, sequence)
