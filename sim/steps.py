@@ -5,15 +5,18 @@ A step runs `n` tokens, of which some decode (one token of each running sequence
 
     decode_ns[s, n]  (or mixed_ns[s, n] if any prompt token is in the batch)
     + rows_ns[s, r]                       r sequences sample a token at the end of this step
-    + (context_fs[s] C + window_fs[s] min(C, b W) + pair_fs[s] Q + window_pair_fs[s] min(Q, p W)) / 10^6
+    + (context_fs[s] C + window_fs[s] min(C, b W)
+       + pair_fs[s] Q + window_pair_fs[s] min(Q, p W)) / 10^6, rounded down
 
-with  b  decoding sequences and C the sum of their contexts (tokens in the cache, this one included),
-      p  prompt tokens in the batch, Q = sum over chunks of c (2 h + c + 1) / 2 (query-key pairs: a chunk of
-         c tokens after h earlier ones),
-      W  the window of sliding-window layers; min(C, b W) bounds the sum of min(context, W) from above.
+with  b  decoding sequences, C the sum of their contexts (tokens in the cache, this one included),
+      p  prompt tokens in the batch, Q = sum over chunks of c (2 h + c + 1) / 2 (query-key pairs: a
+         chunk of c tokens after h earlier ones),
+      W  the window of sliding-window layers; min(C, b W) bounds the sum of min(context, W) from
+         above.
 
-Products are integers in femtoseconds and are divided down once, per stage, so that a step's time is the
-same in any order of summation. Energy has the same shape, in joules, summed over all devices of the replica.
+Products are integers in femtoseconds and are divided down once, per stage, so that a step's time is
+the same in any order of summation. Energy has the same shape, in joules above idle, over all devices of
+the replica.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Int64 = NDArray[np.int64]
+Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
 
 

@@ -26,6 +26,8 @@ from apex_opt.plan.features import FEATURES, Features
 Float = NDArray[np.float64]
 Row = tuple[float, ...]
 FS_PER_NS = 1e6
+ROUNDING_NS = 1.0
+"""The simulator rounds the time of what a step reads down to a nanosecond, on each stage."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _ratio(table: Float) -> float:
 
 def _busy_rows(candidate: Candidate, stage: int) -> list[Row]:
     steps, rules = candidate.steps, candidate.rules
-    table = np.minimum(steps.decode_ns[stage], steps.mixed_ns[stage]).astype(np.float64)
+    table = np.minimum(steps.decode_ns[stage], steps.mixed_ns[stage]) - ROUNDING_NS
     sampled = _ratio(steps.rows_ns[stage].astype(np.float64))
     context, window = steps.context_fs[stage] / FS_PER_NS, steps.window_fs[stage] / FS_PER_NS
     cache_tokens = max(rules.blocks * rules.block_tokens, 1)
@@ -148,10 +150,10 @@ def _whole(candidate: Candidate) -> tuple[Float, Float, Float]:
     """Return step time over all stages and hops (decode, mixed), and of sampled rows, ns."""
     steps = candidate.steps
     hops = steps.hop_ns.sum(axis=0)
-    decode, mixed = steps.decode_ns.sum(axis=0) + hops, steps.mixed_ns.sum(axis=0) + hops
+    hops = hops - ROUNDING_NS * steps.stages
     return (
-        decode.astype(np.float64),
-        mixed.astype(np.float64),
+        steps.decode_ns.sum(axis=0) + hops,
+        steps.mixed_ns.sum(axis=0) + hops,
         steps.rows_ns.sum(axis=0).astype(np.float64),
     )
 

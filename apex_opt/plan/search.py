@@ -1,0 +1,225 @@
+"""Simulate and certify: the best plan of a finite space, with the proof that it is.
+
+The fleet model proposes the count vector with the best bound over all vectors not yet simulated. It is
+simulated whole; then exactly that vector is cut, and the model is asked again. The first plan is proved
+optimal once its simulated value is as good as the bound over everything uncut. Runners-up differ in kind
+(the set of replicas that a plan uses), so a kind that has a plan is capped: other counts of it are
+looked at only if their bound is better.
+
+Among plans of equal objective the one with the lowest mean end-to-end time is first. Ties and runners-up are
+looked for with at most `EXTRA` more simulations once the first plan is proved.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from apex_opt.plan.events import Event
+from apex_opt.plan.objective import Goal
+from apex_opt.plan.problem import MICRO, Problem
+from apex_opt.solvers.fleet import Answer, FleetModel
+
+Counts = tuple[int, ...]
+Listen = Callable[[Event], None]
+EXTRA = 48
+TOLERANCE = 1e-4
+"""Relative difference under which objectives count as equal: the bound is rounded to that grid."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A simulated count vector: its objective, mean end-to-end time, and what it misses.
+
+    Attributes:
+        missed: None if it meets the spec, else the first thing that it misses, for people.
+        outcome: whatever the simulation returned, untouched.
+    """
+
+    counts: Counts
+    objective: float
+    e2e_ms: float
+    missed: str | None
+    outcome: object
+
+    @property
+    def kinds(self) -> frozenset[int]:
+        """The replicas that it uses."""
+        return frozenset(r for r, n in enumerate(self.counts) if n)
+
+
+@dataclass
+class Found:
+    """What the search knows at its end.
+
+    Attributes:
+        best: the best plan of each kind that meets the spec, best first.
+        rejected: simulated plans that do not meet the spec, in order of trial.
+        bound: no plan of the space is better than this.
+        proved: the first plan is as good as the bound.
+        exhausted: every plan of the space was simulated or excluded by a bound.
+        simulated: plans simulated.
+    """
+
+    best: list[Tried] = field(default_factory=list)
+    rejected: list[Tried] = field(default_factory=list)
+    bound: float = 0.0
+    proved: bool = False
+    exhausted: bool = False
+    simulated: int = 0
+
+
+def better(goal: Goal, a: float, b: float) -> bool:
+    """Whether objective `a` is better than `b` by more than the tolerance."""
+    slack = TOLERANCE * max(abs(a), abs(b))
+    return a > b + slack if goal.maximize else a < b - slack
+
+
+def as_good(goal: Goal, value: float, bound: float) -> bool:
+    """Whether nothing that the bound allows is better than `value`."""
+    return not better(goal, bound, value)
+
+
+class Search:
+    """The loop: propose, simulate, keep, cut."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        play: Callable[[Counts], Tried],
+        top_k: int,
+        deadline: float,
+        threads: int,
+        listen: Listen,
+    ) -> None:
+        self.problem, self.play, self.top_k = problem, play, top_k
+        self.deadline, self.threads, self.listen = deadline, threads, listen
+        self.model = FleetModel(problem.data)
+        self.found = Found(bound=-math.inf if not problem.goal.maximize else math.inf)
+        self.extra = EXTRA
+
+    def run(self) -> Found:
+        """Search until the answer is proved and the runners-up are known, or time is out."""
+        found = self.found
+        with ThreadPoolExecutor(self.threads) as pool:
+            while time.monotonic() < self.deadline:
+                proposals = self._propose()
+                if self._settled() or not proposals:
+                    break
+                for tried in pool.map(self.play, proposals):
+                    self._keep(tried)
+                found.simulated += len(proposals)
+                if found.proved:
+                    self.extra -= len(proposals)
+                self._tell()
+        return found
+
+    def _propose(self) -> list[Counts]:
+        """Return the next vectors to simulate, cut them, and note the bound of what remains."""
+        proposals: list[Counts] = []
+        for _ in range(self.threads):
+            left = max(self.deadline - time.monotonic(), 0.05)
+            answer = self.model.solve(time_limit_s=left)
+            if not proposals:
+                self._note(answer)
+            if answer.counts is None:
+                break
+            proposals.append(answer.counts)
+            self.model.cut(answer.counts)
+        return proposals
+
+    def _note(self, answer: Answer) -> None:
+        found, goal = self.found, self.problem.goal
+        if answer.status == "infeasible":
+            found.exhausted = True
+            found.bound = math.inf if not goal.maximize else -math.inf
+        elif answer.bound is not None:
+            found.bound = self._in_units(answer.bound)
+        if found.best and as_good(goal, found.best[0].objective, found.bound):
+            found.proved = True
+
+    def _in_units(self, bound: int) -> float:
+        """Return the model's bound in the unit of the objective."""
+        goal, traffic = self.problem.goal, self.problem.traffic
+        if not goal.maximize:
+            return bound / MICRO
+        offered = traffic.requests if goal.name == "goodput" else traffic.output_tokens
+        return bound / MICRO * offered / max(traffic.span_s, 1e-9)
+
+    def _settled(self) -> bool:
+        """Whether the first plan is proved and no uncut plan can join the first `top_k`."""
+        found, goal = self.found, self.problem.goal
+        if found.exhausted:
+            return True
+        if not found.proved:
+            return False
+        if self.extra <= 0:
+            return True
+        full = len(found.best) >= self.top_k
+        return full and better(goal, found.best[self.top_k - 1].objective, found.bound)
+
+    def _keep(self, tried: Tried) -> None:
+        found = self.found
+        if tried.missed is not None:
+            found.rejected.append(tried)
+            return
+        same = next((t for t in found.best if t.kinds == tried.kinds), None)
+        if same is not None:
+            if self._rank(tried) >= self._rank(same):
+                return
+            found.best.remove(same)
+        found.best.append(tried)
+        found.best.sort(key=self._rank)
+        self.model.cap(tried.kinds, self._cap(tried.objective))
+
+    def _rank(self, tried: Tried) -> tuple[float, float]:
+        """Order by objective, equal ones by mean end-to-end time."""
+        value = -tried.objective if self.problem.goal.maximize else tried.objective
+        grid = 10.0 ** (math.floor(math.log10(abs(value))) - 4) if value else 1.0
+        return round(value / grid) * grid, tried.e2e_ms
+
+    def _cap(self, objective: float) -> int:
+        """Return the objective in the model's integers, such that equal bounds are excluded."""
+        if not self.problem.goal.maximize:
+            return math.ceil(objective * MICRO)
+        traffic = self.problem.traffic
+        goodput = self.problem.goal.name == "goodput"
+        offered = traffic.requests if goodput else traffic.output_tokens
+        return math.floor(objective * MICRO * traffic.span_s / max(offered, 1))
+
+    def _tell(self) -> None:
+        found = self.found
+        best = None
+        if found.best:
+            first = found.best[0]
+            best = f"{first.objective:.4g} {self.problem.goal.unit}, bound {found.bound:.4g}"
+        self.listen(Event("simulating plans", found.simulated, None, best))
+
+
+def search(
+    problem: Problem,
+    play: Callable[[Counts], Tried],
+    *,
+    top_k: int,
+    time_limit_s: float,
+    threads: int,
+    listen: Listen,
+) -> Found:
+    """Return the best plans of `problem`; `play` simulates a count vector.
+
+    Args:
+        problem: the fleet problem.
+        play: simulates the plan with these counts; called from several threads.
+        top_k: plans of different kind to look for.
+        time_limit_s: time after which the best so far is returned.
+        threads: simulations at once.
+        listen: told of progress.
+    """
+    deadline = time.monotonic() + time_limit_s
+    return Search(problem, play, top_k, deadline, threads, listen).run()
+
+
+__all__: Sequence[str] = ["EXTRA", "Found", "Tried", "search"]

@@ -1,0 +1,66 @@
+import dataclasses
+
+import pytest
+
+from apex_opt.cost.memory import fit
+from tests.shapes import SETTINGS, shape
+
+
+def test_components_add_up_to_the_device():
+    memory = fit(shape("llama-3.1-70b", tensor=4)).memory
+    parts = memory.weights + memory.activations + memory.graphs + memory.other + memory.reserve
+    assert parts + memory.room == memory.total
+    assert 0 <= memory.room - memory.kv_cache < 16 * 80 * 2 * 2 * 128 * 2
+
+
+def test_blocks_hold_keys_and_values_of_every_layer():
+    # 32 layers, 8 heads of 128, keys and values, 2 bytes, 16 tokens a block: 2 MiB.
+    found = fit(shape("llama-3.1-8b"))
+    assert found.memory.kv_cache == found.blocks * 2 * 2**20
+
+
+def test_an_8_bit_cache_holds_twice_the_tokens():
+    wide, narrow = fit(shape(kv_cache="bf16")), fit(shape(kv_cache="fp8"))
+    assert narrow.blocks == pytest.approx(2 * wide.blocks, abs=1)
+
+
+def test_weights_that_do_not_fit_leave_no_blocks():
+    found = fit(shape("llama-3.1-70b", tensor=1))
+    assert found.blocks == 0
+    assert found.memory.room < 0
+
+
+def test_the_fullest_stage_fixes_the_blocks():
+    # 61 layers in 31 + 30: the stage of 30 layers holds the head, that of 31 the embedding.
+    both = fit(shape("deepseek-v3", tensor=8, pipeline=2, weights="fp8-block"))
+    alone = fit(shape("deepseek-v3", "h200-sxm", tensor=8, weights="fp8-block"))
+    assert both.blocks > alone.blocks > 0
+
+
+def test_pinned_blocks_are_taken_as_they_are():
+    pinned = dataclasses.replace(SETTINGS, num_gpu_blocks=2588)
+    assert fit(shape(device="rtx-4090", settings=pinned)).blocks == 2588
+
+
+def test_computed_blocks_come_near_those_of_a_real_run():
+    # vLLM 0.19, RTX 4090, Llama-3.1-8B, utilisation 0.9, 2,048 tokens, 256 sequences: 2,588.
+    assert fit(shape(device="rtx-4090")).blocks == pytest.approx(2588, rel=0.1)
+
+
+def test_recurrent_state_takes_blocks_by_the_sequence():
+    assert fit(shape("qwen3-next-80b-a3b", tensor=4)).sequence_blocks > 0
+    assert fit(shape("qwen3-32b", tensor=4)).sequence_blocks == 0
+
+
+def test_a_reserve_of_the_spec_beyond_the_engines_is_left_free():
+    plain, kept = fit(shape()), fit(shape(reserve=0.3))
+    assert plain.memory.reserve == pytest.approx(0.1 * plain.memory.total, rel=1e-6)
+    assert kept.memory.reserve == pytest.approx(0.3 * kept.memory.total, rel=1e-6)
+    assert kept.blocks < plain.blocks
+
+
+def test_tied_embeddings_are_held_once_on_one_stage_and_twice_on_two():
+    one, two = fit(shape("gemma-2-9b")), fit(shape("gemma-2-9b", pipeline=2))
+    matrix = 2 * 256000 * 3584
+    assert two.memory.weights > matrix
+    assert one.memory.weights < 2 * 9.3e9

@@ -1,0 +1,61 @@
+import pytest
+
+from apex_opt.cost.memory import fit, layer_bytes
+from apex_opt.cost.operators import layer
+from apex_opt.cost.rates import Rates
+from apex_opt.spec import catalog
+from apex_opt.spec.parameters import parameters
+from tests.shapes import shape
+
+DECODERS = [m for m in catalog.names("models") if catalog.model(m).encoder is None]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_weights_of_one_device_are_the_parameters_of_the_model(name):
+    # bf16 on one device: every parameter takes two bytes, wherever operators put it.
+    whole = shape(name)
+    rates = Rates(whole)
+    layers = sum(
+        count * layer_bytes(rates, layer(whole.model.layers[kind], whole))
+        for kind, count in whole.model.counts().items()
+    )
+    ends = 2 * whole.model.vocab_size * whole.model.hidden_size
+    ends = ends * (1 if whole.model.tied_embeddings else 2)
+    total = layers + ends + 2 * whole.model.extra_parameters
+    assert total / 2 == pytest.approx(parameters(whole.model).total, rel=2e-3)
+
+
+def test_tensor_parallelism_splits_heads_and_widths():
+    one = layer(catalog.model("llama-3.1-70b").layers["dense"], shape("llama-3.1-70b", tensor=8))
+    # 64 query and 8 key-value heads of 128 over 8 devices; width 28,672 over 8.
+    assert [(g.k, g.n) for g in one.gemms] == [
+        (8192, 1024 + 256),
+        (1024, 8192),
+        (8192, 7168),
+        (3584, 8192),
+    ]
+    assert one.all_reduces == 2
+
+
+def test_key_value_heads_are_copied_past_their_number():
+    whole, split = shape("qwen3-32b", tensor=8), shape("qwen3-32b", tensor=16)
+    kind = next(iter(whole.model.layers.values()))
+    assert layer(kind, split).attention.kv_bytes == layer(kind, whole).attention.kv_bytes
+
+
+def test_latent_attention_keeps_its_whole_cache_on_every_device():
+    # 512 latent + 64 rotary, two bytes each, whatever TP.
+    for tensor in (1, 8):
+        one = shape("deepseek-v3", tensor=tensor, weights="fp8-block")
+        kind = one.model.layers[one.model.sequence()[-1]]
+        assert layer(kind, one).attention.kv_bytes == 1152
+
+
+def test_expert_parallelism_holds_whole_experts_of_the_same_bytes():
+    sliced = shape("deepseek-v3", tensor=8, weights="fp8-block")
+    spread = shape("deepseek-v3", tensor=8, expert=8, weights="fp8-block")
+    kind = sliced.model.layers[sliced.model.sequence()[-1]]
+    a, b = layer(kind, sliced).experts, layer(kind, spread).experts
+    assert (a.local, a.ranks, b.local, b.ranks) == (256, 1, 32, 8)
+    assert a.local * a.weights == b.local * b.weights
+    assert fit(sliced).memory.weights == fit(spread).memory.weights

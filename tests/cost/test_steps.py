@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apex_opt.cost.operators import layer
+from apex_opt.cost.rates import Rates, compute_precision
+from apex_opt.cost.steps import padded, step_table
+from tests.shapes import shape
+
+
+@pytest.mark.parametrize(
+    ("tokens", "size"),
+    [(0, 0), (1, 1), (3, 4), (5, 8), (9, 16), (250, 256), (257, 272), (512, 512), (513, 513)],
+)
+def test_small_batches_are_padded_to_the_next_graph(tokens, size):
+    assert padded(np.array([tokens]), 512)[0] == size
+
+
+def test_without_graphs_nothing_is_padded():
+    assert padded(np.arange(600), 0).tolist() == list(range(600))
+
+
+def floor_ns(s, stage, tokens):
+    """Least time of a stage at the data sheet's peak and bandwidth, nothing lost anywhere."""
+    rates = Rates(s)
+    peak = rates.peak(compute_precision(s.pool.device, s.weights))
+    fastest = max(rates.peak(p) for p in s.pool.device.peak_tflops)
+    flops = moved = 0.0
+    for name, count in s.stage_counts()[stage].items():
+        one = layer(s.model.layers[name], s)
+        bits = s.weights.bits
+        flops += count * 2.0 * tokens * sum(g.weights for g in one.gemms)
+        moved += count * sum(g.weights for g in one.gemms) * min(bits, 16) / 8
+        if one.experts is not None:
+            visited = min(one.experts.local, max(one.experts.top_k // one.experts.ranks, 0))
+            moved += count * visited * one.experts.weights * bits / 8
+    return max(flops / max(peak, fastest), moved / rates.bandwidth) * 1e9
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    model=st.sampled_from(["llama-3.1-8b", "llama-3.1-70b", "qwen3-32b", "mixtral-8x7b"]),
+    device=st.sampled_from(["h100-sxm-80gb", "a100-sxm-80gb", "l40s", "rtx-4090", "b200-sxm"]),
+    weights=st.sampled_from(["bf16", "fp8", "awq-int4"]),
+    tensor=st.sampled_from([1, 2, 4]),
+    pipeline=st.sampled_from([1, 2]),
+    tokens=st.sampled_from([1, 8, 64, 300, 2048]),
+)
+def test_no_step_beats_the_roofline(model, device, weights, tensor, pipeline, tokens):
+    s = shape(model, device, weights=weights, tensor=tensor, pipeline=pipeline)
+    table = step_table(s)
+    for stage in range(pipeline):
+        least = floor_ns(s, stage, tokens)
+        assert table.decode_ns[stage, tokens] >= least
+        assert table.mixed_ns[stage, tokens] >= least
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    tensor=st.sampled_from([1, 2, 4, 8]),
+    model=st.sampled_from(["llama-3.1-70b", "gpt-oss-20b", "deepseek-v3"]),
+)
+def test_reading_the_cache_is_never_faster_than_the_memory(tensor, model):
+    s = shape(model, tensor=tensor)
+    table, rates = step_table(s), Rates(s)
+    for stage, counts in enumerate(s.stage_counts()):
+        kinds = [(layer(s.model.layers[k], s).attention, n) for k, n in counts.items()]
+        full = sum(a.kv_bytes * n for a, n in kinds if a.window is None)
+        seen = sum(a.kv_bytes * n for a, n in kinds if a.window is not None)
+        assert table.context_fs[stage] >= full / rates.bandwidth * 1e15
+        assert table.window_fs[stage] >= seen / rates.bandwidth * 1e15
+
+
+def test_no_step_draws_more_than_the_power_limit():
+    s = shape("llama-3.1-70b", tensor=8)
+    table = step_table(s)
+    tokens = np.arange(1, table.max_tokens + 1)
+    drawn = table.idle_w + table.mixed_j[tokens] / (table.mixed_ns[:, tokens].sum(axis=0) * 1e-9)
+    assert drawn.max() <= 8 * 700 + 1e-6
+
+
+def test_a_lower_clock_slows_prefill_hardly_decode_and_saves_energy():
+    fast, slow = step_table(shape(clock=1.0)), step_table(shape(clock=0.6))
+    assert slow.mixed_ns[0, 2048] > 1.4 * fast.mixed_ns[0, 2048]
+    assert slow.decode_ns[0, 8] <= 1.05 * fast.decode_ns[0, 8]
+    assert slow.mixed_j[2048] < fast.mixed_j[2048]
+
+
+def test_a_pipeline_spreads_the_layers_and_adds_hops():
+    whole = step_table(shape("llama-3.1-70b", tensor=4))
+    halves = step_table(shape("llama-3.1-70b", tensor=4, pipeline=2))
+    assert halves.stages == 2
+    assert halves.decode_ns[:, 64].sum() == pytest.approx(whole.decode_ns[0, 64], rel=0.01)
+    assert halves.hop_ns[0, 64] > 0
+    assert halves.hop_ns[1].max() == 0
+
+
+def test_the_head_stands_on_the_last_stage_only():
+    table = step_table(shape("llama-3.1-70b", tensor=4, pipeline=2))
+    assert table.rows_ns[0].max() == 0
+    assert table.rows_ns[1, 1] > 0
+
+
+def test_windows_are_told_apart_from_full_attention():
+    table = step_table(shape("gpt-oss-20b"))
+    assert table.window_tokens == 128
+    assert table.window_fs[0] == table.context_fs[0]  # 12 layers of each kind
+
+
+def test_recurrent_state_costs_by_the_sequence():
+    table = step_table(shape("qwen3-next-80b-a3b", tensor=2))
+    grown = table.rows_ns[0, 200] - table.rows_ns[0, 100]
+    plain = step_table(shape("qwen3-30b-a3b", tensor=2))
+    assert grown > plain.rows_ns[0, 200] - plain.rows_ns[0, 100]
+
+
+def test_a_format_that_the_device_lacks_is_refused():
+    with pytest.raises(ValueError, match=r"^mi355x does not compute in int8-w8a8$"):
+        step_table(shape(device="mi355x", weights="int8-w8a8"))
