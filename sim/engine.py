@@ -12,14 +12,17 @@ class EngineRules:
     Attributes:
         max_seqs: most running sequences.
         max_batch_tokens: token budget of a step.
-        max_model_tokens: prompt + output of a request may not exceed this; longer ones are rejected.
+        max_model_tokens: prompt + output of a request may not exceed this; longer ones are
+            rejected.
         block_tokens: tokens of a KV-cache block.
         blocks: KV-cache blocks of the replica (its worst stage).
-        sequence_blocks: blocks that each running sequence holds beside its tokens (recurrent state).
+        sequence_blocks: blocks that each running sequence holds beside its tokens (recurrent
+            state).
         chunked_prefill: a prompt may run in several steps.
-        async_scheduling: a step is scheduled while the previous one runs, so it sees arrivals up to that
-            one's start, and what it frees a step late.
-        full_sequence_gate: admission needs free blocks for the whole prompt, not for the chunk alone.
+        async_scheduling: a step is scheduled while the previous one runs, so it sees arrivals up
+            to that one's start, and what it frees a step late. A pipeline ignores it.
+        full_sequence_gate: admission needs free blocks for the whole prompt, not for the chunk
+            alone.
         request_overhead_ns: time of a request outside the scheduler, before it is queued.
     """
 

@@ -14,11 +14,12 @@ class Load:
     """Requests in order of arrival.
 
     Attributes:
-        arrival_ns: (n,) int64, not decreasing. In a closed loop: ignored past the first `concurrency`.
+        arrival_ns: (n,) int64, not decreasing. In a closed loop: ignored past the first
+            `concurrency`.
         prompt_tokens: (n,) int64, at least 1.
         output_tokens: (n,) int64, at least 1.
-        concurrency: 0 for an open loop; else that many clients, each sending the next request of the
-            list when its last one ends.
+        concurrency: 0 for an open loop; else that many clients: each sends the next request of
+            the list when its last one ends.
     """
 
     arrival_ns: Int64

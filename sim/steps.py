@@ -15,8 +15,8 @@ with  b  decoding sequences, C the sum of their contexts (tokens in the cache, t
          above.
 
 Products are integers in femtoseconds and are divided down once, per stage, so that a step's time is
-the same in any order of summation. Energy has the same shape, in joules above idle, over all devices of
-the replica.
+the same in any order of summation. Energy has the same shape, in joules above idle, over all
+devices of the replica.
 """
 
 from __future__ import annotations
