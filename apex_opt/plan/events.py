@@ -1,0 +1,31 @@
+"""What the planner says while it works, to whoever listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Event:
+    """How far one phase of the search is.
+
+    Attributes:
+        phase: what is being done, a few words for people: `simulating plans`.
+        done: steps of the phase that are done.
+        total: steps of the phase; None where nobody knows.
+        best: the best plan so far, in a few words; None while there is none.
+    """
+
+    phase: str
+    done: int = 0
+    total: int | None = None
+    best: str | None = None
+
+
+Listener = Callable[[Event], None]
+"""Is told of each event, from the thread that plans; it must return at once."""
+
+
+def ignore(_: Event) -> None:
+    """Listen to nothing."""
