@@ -118,6 +118,18 @@ def entries(kind: Kind) -> list[Table]:
     return [_read(shelf, stem) for stem in names(kind)]
 
 
+def get(kind: Kind, name: str) -> Table:
+    """Return the entry of a kind called `name`; raises UnknownNameError."""
+    entry: Table = find(_shelf(kind), name)
+    return entry
+
+
+def knows(kind: Kind, name: str) -> bool:
+    """Return whether a kind has an entry called `name`."""
+    folder, wanted = _shelf(kind).folder, fold(name)
+    return wanted in _stems(folder) or wanted in _aliases(folder)
+
+
 def find(shelf: Shelf[T], name: str) -> T:
     """Return the entry of `shelf` called `name`, a file's stem or an alias.
 
@@ -126,10 +138,10 @@ def find(shelf: Shelf[T], name: str) -> T:
     """
     wanted = fold(name)
     if wanted not in _stems(shelf.folder):
-        aliases = _aliases(shelf.folder)
-        if wanted not in aliases:
-            raise UnknownNameError(f"unknown {shelf.noun} `{name}`; {_hint(shelf, wanted)}")
-        wanted = aliases[wanted]
+        known = _aliases(shelf.folder)
+        if wanted not in known:
+            raise UnknownNameError(f"unknown {shelf.noun} `{name[:80]}`; {_hint(shelf, wanted)}")
+        wanted = known[wanted]
     entry: T = _read(shelf, wanted)
     return entry
 
