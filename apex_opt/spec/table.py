@@ -48,7 +48,21 @@ class OneOrMany:
 
 def as_tuple(value: object) -> object:
     """Return a TOML value as a tuple: a list is a choice, a lone value a choice of one."""
-    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    whole = frozen(value)
+    return whole if isinstance(whole, tuple) else (whole,)
+
+
+def frozen(value: Any) -> Any:
+    """Return a parsed value with tuples for its lists, all the way down, as the tables have them.
+
+    The tables are strict, so they take no list where a tuple stands; JSON is excused from this, but
+    not beyond a function that looks at the value first.
+    """
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(item) for item in value)
+    if isinstance(value, dict):
+        return {key: frozen(item) for key, item in value.items()}
+    return value
 
 
 Choice = Annotated[tuple[T, ...], Field(min_length=1, max_length=64), OneOrMany()]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from apex_opt.spec.table import Count, Expected, Name, NonNegative, Positive, Table
+from apex_opt.spec.table import Count, Expected, Name, NonNegative, Positive, Table, frozen
 
 
 class Fixed(Table):
@@ -45,7 +45,7 @@ def as_distribution(value: object) -> object:
     """Return a plain number as a fixed distribution."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return {"distribution": "fixed", "value": value}
-    return value
+    return frozen(value)
 
 
 Distribution = Annotated[

@@ -1,0 +1,162 @@
+"""Rules between the keys of a spec: a function each, its docstring says what must hold.
+
+A rule yields faults of specs that contradict themselves. That a model does not fit or that a limit
+cannot be met is no fault: it is what the solver finds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from apex_opt.spec.checks_model import MODEL_RULES
+from apex_opt.spec.checks_workload import WORKLOAD_RULES
+from apex_opt.spec.faults import Fault
+from apex_opt.spec.goals import Percentiles
+from apex_opt.spec.lines import Loc
+from apex_opt.spec.spec import Spec
+from apex_opt.spec.words import got, key_text, name, number
+
+Rule = Callable[[Spec], Iterator[Fault]]
+
+
+def check(spec: Spec, faulty: Collection[str] = ()) -> list[Fault]:
+    """Return the faults of all rules that read none of the tables called `faulty`."""
+    return [
+        fault
+        for tables, rules in RULES.items()
+        if not set(tables) & set(faulty)
+        for rule in rules
+        for fault in rule(spec)
+    ]
+
+
+def pools_have_names_of_their_own(spec: Spec) -> Iterator[Fault]:
+    """No two pools have the same name."""
+    first: dict[str, int] = {}
+    for nth, pool in enumerate(spec.pools):
+        if pool.name in first:
+            other = key_text(("pools", first[pool.name], "name"))
+            yield Fault(("pools", nth, "name"), f"is the same as {other}, {got(pool.name)}")
+        first.setdefault(pool.name, nth)
+
+
+def clocks_stay_below_boost(spec: Spec) -> Iterator[Fault]:
+    """`pools.clocks_mhz` <= `clock_mhz` of the device, the clock of its data sheet's peak."""
+    for nth, pool in enumerate(spec.pools):
+        boost = pool.device.clock_mhz
+        for which, clock in enumerate(pool.clocks_mhz or ()):
+            if boost is not None and clock > boost:
+                why = (
+                    f"must be {number(boost)} or less, the boost clock of {name(pool.device.name)}"
+                )
+                yield Fault(("pools", nth, "clocks_mhz", which), f"{why}, got {number(clock)}")
+
+
+def objective_is_one(spec: Spec) -> Iterator[Fault]:
+    """Exactly one of `minimize` and `maximize` is given."""
+    minimize, maximize = spec.objective.minimize, spec.objective.maximize
+    if minimize and maximize:
+        yield Fault(
+            ("objective", "maximize"), "cannot stand beside `minimize`; keep one of the two"
+        )
+    if not minimize and not maximize:
+        why = 'names no goal; write `minimize = "cost"` or `maximize = "goodput"`'
+        yield Fault(("objective",), why)
+
+
+def limits_of_statistics_limit_something(spec: Spec) -> Iterator[Fault]:
+    """A table of limits on statistics has at least one."""
+    for metric, limit in spec.slo:
+        if isinstance(limit, Percentiles) and not limit.limits():
+            yield Fault(("slo", metric), "limits nothing; write for example { p99 = 1000.0 }")
+
+
+def engine_choices_differ(spec: Spec) -> Iterator[Fault]:
+    """No setting of the engine is listed twice."""
+    for key in ("max_num_seqs", "max_num_batched_tokens"):
+        yield from _repeats(("engine", key), getattr(spec.engine, key) or ())
+
+
+def degrees_differ(spec: Spec) -> Iterator[Fault]:
+    """No degree of parallelism is listed twice."""
+    for key in ("tensor", "pipeline", "expert", "attention_data"):
+        degrees = getattr(spec.parallelism, key)
+        yield from _repeats(("parallelism", key), degrees if isinstance(degrees, tuple) else ())
+
+
+def clocks_differ(spec: Spec) -> Iterator[Fault]:
+    """No clock of a pool is listed twice."""
+    for nth, pool in enumerate(spec.pools):
+        yield from _repeats(("pools", nth, "clocks_mhz"), pool.clocks_mhz or ())
+
+
+def formats_differ(spec: Spec) -> Iterator[Fault]:
+    """No format is listed twice, be it by an alias."""
+    for key in ("weights", "kv_cache"):
+        formats = getattr(spec.quantization, key) or ()
+        yield from _repeats(("quantization", key), tuple(f.name for f in formats))
+
+
+def _repeats(loc: Loc, values: tuple[float | str, ...]) -> Iterator[Fault]:
+    for nth, value in enumerate(values):
+        if value in values[:nth]:
+            yield Fault((*loc, nth), f"{got(value)} is already in the list")
+
+
+def pipelines_are_no_deeper_than_the_model(spec: Spec) -> Iterator[Fault]:
+    """`parallelism.pipeline` <= layers of the model: no stage is empty."""
+    layers = sum(spec.model.counts().values())
+    degrees = spec.parallelism.pipeline
+    for nth, degree in enumerate(degrees if isinstance(degrees, tuple) else ()):
+        if degree > layers:
+            why = f"must be {layers:,} or less, the layers of the model, got {degree:,}"
+            yield Fault(("parallelism", "pipeline", nth), why)
+
+
+def context_is_the_models(spec: Spec) -> Iterator[Fault]:
+    """`engine.max_model_len` <= `model.max_context`: engines refuse more."""
+    length, most = spec.engine.max_model_len, spec.model.max_context
+    if length is not None and length > most:
+        why = f"must be {most:,} or less, `model.max_context`, got {length:,}"
+        yield Fault(("engine", "max_model_len"), why)
+
+
+def every_sequence_gets_a_token(spec: Spec) -> Iterator[Fault]:
+    """`max_num_batched_tokens` >= `max_num_seqs`, for some choice of both.
+
+    Source: vLLM, vllm/config/scheduler.py, `SchedulerConfig` refuses anything else.
+    """
+    tokens, sequences = spec.engine.max_num_batched_tokens, spec.engine.max_num_seqs
+    if spec.engine.name == "vllm" and tokens and sequences and max(tokens) < min(sequences):
+        why = f"must be {min(sequences):,} or more, `engine.max_num_seqs`, got {max(tokens):,}"
+        yield Fault(("engine", "max_num_batched_tokens"), why)
+
+
+def whole_prompts_fit_a_step(spec: Spec) -> Iterator[Fault]:
+    """Without chunked prefill, `max_num_batched_tokens` >= the longest context.
+
+    Source: vLLM, vllm/config/scheduler.py, `SchedulerConfig` refuses anything else.
+    """
+    engine, tokens = spec.engine, spec.engine.max_num_batched_tokens
+    if engine.name != "vllm" or engine.chunked_prefill is not False or not tokens:
+        return
+    longest = engine.max_model_len or spec.model.max_context
+    if max(tokens) < longest:
+        key = "engine.max_model_len" if engine.max_model_len else "model.max_context"
+        why = f"must be {longest:,} or more, `{key}`, without `chunked_prefill`"
+        yield Fault(("engine", "max_num_batched_tokens"), f"{why}, got {max(tokens):,}")
+
+
+RULES: dict[tuple[str, ...], tuple[Rule, ...]] = {
+    ("model",): MODEL_RULES,
+    ("pools",): (pools_have_names_of_their_own, clocks_stay_below_boost, clocks_differ),
+    ("workload",): WORKLOAD_RULES,
+    ("quantization",): (formats_differ,),
+    ("parallelism",): (degrees_differ,),
+    ("objective",): (objective_is_one,),
+    ("slo",): (limits_of_statistics_limit_something,),
+    ("engine",): (every_sequence_gets_a_token, engine_choices_differ),
+    ("engine", "model"): (context_is_the_models, whole_prompts_fit_a_step),
+    ("model", "parallelism"): (pipelines_are_no_deeper_than_the_model,),
+}
+"""The rules, by the tables that they read."""

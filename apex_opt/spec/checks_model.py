@@ -1,0 +1,114 @@
+"""Rules between the keys of `[model]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apex_opt.spec import catalog
+from apex_opt.spec.catalog import UnknownNameError
+from apex_opt.spec.faults import Fault
+from apex_opt.spec.lines import Loc
+from apex_opt.spec.model import (
+    Encoder,
+    LatentAttention,
+    LayerKind,
+    LinearAttention,
+    Model,
+    MoeFfn,
+    SoftmaxAttention,
+)
+from apex_opt.spec.spec import Spec
+from apex_opt.spec.words import SHORT, got, name, one_of
+
+MOST_LAYERS = 10_000
+
+
+def pattern_names_kinds(spec: Spec) -> Iterator[Fault]:
+    """Each name in `pattern` is a key of `layers`."""
+    for loc, stack in _stacks(spec):
+        for nth, run in enumerate(stack.pattern):
+            for which, kind in enumerate(run.layers):
+                if kind not in stack.layers:
+                    known = one_of(list(stack.layers)[:10]) if stack.layers else "nothing yet"
+                    why = f"must be a kind of `layers`, {known}, got {got(kind)}"
+                    yield Fault((*loc, "pattern", nth, "layers", which), why)
+
+
+def layers_can_be_counted(spec: Spec) -> Iterator[Fault]:
+    """The pattern has 10,000 layers at most: it is a model, and it can be held in memory."""
+    for loc, stack in _stacks(spec):
+        layers = sum(len(run.layers) * run.repeat for run in stack.pattern)
+        if layers > MOST_LAYERS:
+            yield Fault(
+                (*loc, "pattern"), f"must be {MOST_LAYERS:,} layers or fewer, is {layers:,}"
+            )
+
+
+def heads_share_keys_evenly(spec: Spec) -> Iterator[Fault]:
+    """`kv_heads` divides `heads`; of linear attention, `key_heads` divides `value_heads`."""
+    for loc, kind in _kinds(spec):
+        attention = kind.attention
+        if isinstance(attention, SoftmaxAttention) and attention.heads % attention.kv_heads:
+            why = f"must divide `heads`, {attention.heads:,}, got {attention.kv_heads:,}"
+            yield Fault((*loc, "attention", "kv_heads"), why)
+        if isinstance(attention, LinearAttention) and attention.value_heads % attention.key_heads:
+            why = (
+                f"must divide `value_heads`, {attention.value_heads:,}, got {attention.key_heads:,}"
+            )
+            yield Fault((*loc, "attention", "key_heads"), why)
+
+
+def indexers_are_complete(spec: Spec) -> Iterator[Fault]:
+    """Of `index_heads`, `index_dim` and `index_topk`, all are given or none."""
+    for loc, kind in _kinds(spec):
+        if isinstance(kind.attention, LatentAttention):
+            keys = ("index_heads", "index_dim", "index_topk")
+            missing = [key for key in keys if getattr(kind.attention, key) is None]
+            if 0 < len(missing) < len(keys):
+                for key in missing:
+                    why = "missing; an indexer has `index_heads`, `index_dim` and `index_topk`"
+                    yield Fault((*loc, "attention", key), why)
+
+
+def tokens_visit_known_experts(spec: Spec) -> Iterator[Fault]:
+    """`top_k` <= `experts`."""
+    for loc, kind in _kinds(spec):
+        ffn = kind.ffn
+        if isinstance(ffn, MoeFfn) and ffn.top_k > ffn.experts:
+            why = f"must be {ffn.experts:,} or less, `experts`, got {ffn.top_k:,}"
+            yield Fault((*loc, "ffn", "top_k"), why)
+
+
+def checkpoint_format_is_known(spec: Spec) -> Iterator[Fault]:
+    """`native_weights` is a weight format of the catalogue."""
+    wanted = spec.model.native_weights
+    loc: Loc = ("model", "native_weights")
+    if len(wanted) > SHORT or not wanted.isprintable():
+        yield Fault(loc, f"unknown weight format {name(wanted)}")
+        return
+    try:
+        catalog.weight_format(wanted)
+    except UnknownNameError as e:
+        yield Fault(loc, str(e))
+
+
+def _stacks(spec: Spec) -> Iterator[tuple[Loc, Model | Encoder]]:
+    yield ("model",), spec.model
+    if spec.model.encoder is not None:
+        yield ("model", "encoder"), spec.model.encoder
+
+
+def _kinds(spec: Spec) -> Iterator[tuple[Loc, LayerKind]]:
+    for loc, stack in _stacks(spec):
+        for kind, layer in stack.layers.items():
+            yield (*loc, "layers", kind), layer
+
+
+MODEL_RULES = (
+    pattern_names_kinds,
+    layers_can_be_counted,
+    heads_share_keys_evenly,
+    indexers_are_complete,
+    tokens_visit_known_experts,
+    checkpoint_format_is_known,
+)
