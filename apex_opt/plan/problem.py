@@ -1,8 +1,8 @@
 """From candidates to the numbers of the fleet model: counts, work, limits, objective, as integers.
 
-Work is counted in billionths of the horizon, money in micro-dollars, power in milliwatts, objectives in
-millionths of their unit. Every lower bound is rounded down, so that the integer model never excludes a plan
-that the real numbers allow.
+Work is counted in billionths of the horizon, money in micro-dollars, power in milliwatts,
+objectives in millionths of their unit. Every lower bound is rounded down, so that the integer model
+never excludes a plan that the real numbers allow.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
+from apex_opt.plan.features import FEATURES, Features, features
 from apex_opt.plan.levels import drain_limit_s
 from apex_opt.plan.objective import Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
-from apex_opt.plan.features import FEATURES, Features, features
 from apex_opt.sim.load import Load
 from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
 from apex_opt.spec.spec import Spec
@@ -139,7 +139,9 @@ def problem(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Problem:
         max_kinds=spec.search.max_deployments or min(len(pools), 3),
         devices=limits.devices,
         replicas=limits.replicas,
-        price_u=None if limits.budget_per_hour is None else math.ceil(limits.budget_per_hour * MICRO),
+        price_u=None
+        if limits.budget_per_hour is None
+        else math.ceil(limits.budget_per_hour * MICRO),
         power_mw=None if limits.power_w is None else math.ceil(limits.power_w * 1000),
         sense="max" if chosen.maximize else "min",
     )

@@ -1,13 +1,13 @@
 """Simulate and certify: the best plan of a finite space, with the proof that it is.
 
-The fleet model proposes the count vector with the best bound over all vectors not yet simulated. It is
-simulated whole; then exactly that vector is cut, and the model is asked again. The first plan is proved
-optimal once its simulated value is as good as the bound over everything uncut. Runners-up differ in kind
-(the set of replicas that a plan uses), so a kind that has a plan is capped: other counts of it are
-looked at only if their bound is better.
+The fleet model proposes the count vector with the best bound over all vectors not yet simulated. It
+is simulated whole; then exactly that vector is cut, and the model is asked again. The first plan is
+proved optimal once its simulated value is as good as the bound over everything uncut. Runners-up
+differ in kind (the set of replicas that a plan uses), so a kind that has a plan is capped: other
+counts of it are looked at only if their bound is better.
 
-Among plans of equal objective the one with the lowest mean end-to-end time is first. Ties and runners-up are
-looked for with at most `EXTRA` more simulations once the first plan is proved.
+Among plans of equal objective the one with the lowest mean end-to-end time is first. Ties and
+runners-up are looked for with at most `EXTRA` more simulations once the first plan is proved.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from apex_opt.plan.events import Event
 from apex_opt.plan.objective import Goal
+from apex_opt.plan.predict import Played
 from apex_opt.plan.problem import MICRO, Problem
 from apex_opt.solvers.fleet import Answer, FleetModel
 
@@ -36,14 +37,14 @@ class Tried:
 
     Attributes:
         missed: None if it meets the spec, else the first thing that it misses, for people.
-        outcome: whatever the simulation returned, untouched.
+        outcome: the simulation.
     """
 
     counts: Counts
     objective: float
     e2e_ms: float
     missed: str | None
-    outcome: object
+    outcome: Played
 
     @property
     def kinds(self) -> frozenset[int]:

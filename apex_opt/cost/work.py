@@ -1,0 +1,81 @@
+"""Work that the model itself asks for, without padding or copies: what MFU and MBU count.
+
+A token costs 2 operations per weight that it passes; attention costs 2 (head + value width) per
+head and query-key pair, latent attention in its expanded form. A step reads all weights once, of a
+mixture of E experts those that its n tokens visit: E (1 - (1 - k/E)^n) in expectation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apex_opt.cost.layers import storage
+from apex_opt.cost.operators import ACTIVATION_BYTES, layer
+from apex_opt.cost.rates import Rates
+from apex_opt.cost.shape import Shape
+from apex_opt.sim.replica import Totals
+
+
+@dataclass(frozen=True)
+class ModelWork:
+    """Work of the whole model, all devices of a replica together.
+
+    Attributes:
+        token_flops: operations per token, without head and attention.
+        row_flops: operations of the LM head per sampled token.
+        pair_flops: operations per query-key pair.
+        context_bytes: bytes of cache read per cached token of a decoding sequence.
+        weight_bytes: bytes of all weights but routed experts.
+        experts: (bytes of routed experts, share that one token visits) by kind of layer.
+    """
+
+    token_flops: float
+    row_flops: float
+    pair_flops: float
+    context_bytes: float
+    weight_bytes: float
+    experts: tuple[tuple[float, float], ...]
+
+    def flops(self, totals: Totals) -> float:
+        """Return the operations of a run."""
+        tokens = totals.prompt_tokens + totals.decode_tokens
+        attended = totals.pairs + totals.context
+        return self.token_flops * tokens + self.row_flops * totals.rows + self.pair_flops * attended
+
+    def bytes(self, totals: Totals) -> float:
+        """Return the bytes of weights and cache that a run reads, each step at its mean batch."""
+        if totals.steps == 0:
+            return 0.0
+        batch = (totals.prompt_tokens + totals.decode_tokens) / totals.steps
+        step = self.weight_bytes
+        step += sum(size * (1 - (1 - visited) ** batch) for size, visited in self.experts)
+        return step * totals.steps + self.context_bytes * totals.context
+
+
+def model_work(shape: Shape) -> ModelWork:
+    """Return the work of the model of `shape`. Windows are not cut off: an upper bound of use."""
+    model, rates = shape.model, Rates(shape)
+    token = pair = context = weights = 0.0
+    experts: list[tuple[float, float]] = []
+    for name, count in model.counts().items():
+        one = layer(model.layers[name], shape)
+        held = count * shape.tensor
+        token += held * 2.0 * sum(g.weights for g in one.gemms)
+        weights += held * sum(g.weights * storage(rates, g.quantized)[1] / 8 for g in one.gemms)
+        pair += held * one.attention.pair_flops
+        context += held * one.attention.kv_bytes
+        if one.experts is not None:
+            e = one.experts
+            size = held * e.local * e.weights
+            token += 2.0 * size * e.top_k / e.total
+            share = e.top_k / e.total
+            experts.append((size * storage(rates, "experts")[1] / 8, share))
+    head = model.hidden_size * model.vocab_size
+    return ModelWork(
+        token_flops=token,
+        row_flops=2.0 * head,
+        pair_flops=pair,
+        context_bytes=context,
+        weight_bytes=weights + ACTIVATION_BYTES * head,
+        experts=tuple(experts),
+    )

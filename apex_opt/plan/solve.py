@@ -1,0 +1,147 @@
+"""The story of a plan: enumerate, bound, propose, simulate, certify, tell.
+
+Each step is told to `listen`; the answer is a `Result`, or an error that says what is proved.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from apex_opt.errors import CallError, InfeasibleError, UndecidedError
+from apex_opt.plan.candidate import Candidate
+from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
+from apex_opt.plan.events import Event
+from apex_opt.plan.objective import goal
+from apex_opt.plan.predict import Part, Played, play
+from apex_opt.plan.problem import Problem, problem
+from apex_opt.plan.result import Result
+from apex_opt.plan.search import Counts, Found, Tried, search
+from apex_opt.plan.tell import label, limits_missed, tell, why_missed
+from apex_opt.plan.weights import routing_weights
+from apex_opt.spec.spec import Spec
+from apex_opt.trace.traffic import Traffic, traffic
+
+Listen = Callable[[Event], None]
+
+
+def silent(_: Event) -> None:
+    """Hear nothing."""
+
+
+def solve(spec: Spec, listen: Listen = silent) -> Result:
+    """Return the best plans of `spec`, proved and simulated.
+
+    Raises:
+        CallError: the spec lacks a figure that the search needs.
+        InfeasibleError: no plan meets the spec, and that is proved.
+        UndecidedError: neither a plan nor a proof was found in the time given.
+    """
+    start = time.monotonic()
+    listen(Event("reading traffic", 0, None, None))
+    offered = traffic(spec.workload, spec.search.seed, spec.folder)
+    listen(Event("enumerating replicas", 0, None, None))
+    candidates = legal_candidates(spec, offered)
+    listen(Event("bounding replicas", len(candidates), len(candidates), None))
+    asked = problem(spec, offered.load, candidates)
+    threads = min(os.cpu_count() or 1, 8)
+
+    def try_plan(counts: Counts) -> Tried:
+        played = play(spec, offered.load, parts_of(asked, counts))
+        return tried(spec, asked, counts, played)
+
+    found = search(
+        asked,
+        try_plan,
+        top_k=spec.search.top_k,
+        time_limit_s=max(spec.search.time_limit_s - (time.monotonic() - start), 0.1),
+        threads=threads,
+        listen=listen,
+    )
+    if not found.best:
+        raise no_plan(spec, asked, found)
+    return tell(spec, offered, asked, found, time.monotonic() - start)
+
+
+def longest_request(spec: Spec, offered: Traffic) -> int:
+    """Return prompt + output of the longest request that the model can hold."""
+    tokens = offered.load.prompt_tokens + offered.load.output_tokens
+    held = tokens[tokens <= spec.model.max_context]
+    if len(held) == 0:
+        raise CallError(
+            f"workload: every request is longer than `model.max_context` = "
+            f"{spec.model.max_context:,} tokens; the shortest has {int(tokens.min()):,}"
+        )
+    return int(held.max())
+
+
+def legal_candidates(spec: Spec, offered: Traffic) -> list[Candidate]:
+    """Return the replicas that may stand in a plan.
+
+    Raises:
+        InfeasibleError: no replica is legal; the text says why, commonest reason first.
+    """
+    found = enumerate_replicas(spec, longest_request(spec, offered))
+    number = {pool.name: i for i, pool in enumerate(spec.pools)}
+    if not found.legal:
+        raise InfeasibleError(_no_replica(found))
+    return [Candidate(shape, room, number[shape.pool.name]) for shape, room in found.legal]
+
+
+def _no_replica(found: Enumeration) -> str:
+    reasons = sorted(found.refused.items(), key=lambda item: -item[1])
+    told = [f"  {reason}" + (f" ({n} shapes)" if n > 1 else "") for reason, n in reasons[:8]]
+    more = [f"  and {len(reasons) - 8} more reasons"] if len(reasons) > 8 else []
+    return "\n".join(["no replica of the model can be started:", *told, *more])
+
+
+def parts_of(asked: Problem, counts: Counts) -> tuple[Part, ...]:
+    """Return the deployments of a count vector, with their routing weights."""
+    used = [r for r, n in enumerate(counts) if n]
+    weights = routing_weights([asked.bounds[r] for r in used], asked.traffic.features.totals)
+    return tuple(
+        Part(asked.candidates[r], counts[r], weight)
+        for r, weight in zip(used, weights, strict=True)
+    )
+
+
+def tried(spec: Spec, asked: Problem, counts: Counts, played: Played) -> Tried:
+    """Return a simulated plan as the search keeps it."""
+    chosen = goal(spec.objective)
+    devices = sum(p.count * p.candidate.shape.devices for p in played.parts)
+    missed = played.missed
+    reason = why_missed(missed) if missed is not None else limits_missed(spec, played)
+    return Tried(
+        counts=counts,
+        objective=chosen.value(played.prediction, devices),
+        e2e_ms=played.prediction.e2e_ms.mean,
+        missed=reason,
+        outcome=played,
+    )
+
+
+def no_plan(spec: Spec, asked: Problem, found: Found) -> InfeasibleError | UndecidedError:
+    """Return the error of a search without a plan: proved infeasible, or out of time."""
+    lines = _closest(asked, found.rejected)
+    if not found.exhausted:
+        text = (
+            f"no plan was found in {spec.search.time_limit_s:g} s and none is excluded: "
+            f"{found.simulated} plans simulated; raise `search.time_limit_s`"
+        )
+        return UndecidedError("\n".join([text, *lines]))
+    alone = sorted({m for m in asked.alone_misses if m})
+    if found.simulated:
+        text = f"no plan meets the spec: all {found.simulated} that the bounds allow were simulated"
+    elif alone:
+        text = (
+            "no plan meets the spec, even with every request alone on idle devices: "
+            + ", ".join(alone)
+        )
+    else:
+        text = "no plan meets the spec: no fleet within the limits carries this traffic at all"
+    return InfeasibleError("\n".join([text, *lines]))
+
+
+def _closest(asked: Problem, rejected: Sequence[Tried]) -> list[str]:
+    return [f"  {label(asked, t.counts)}: {t.missed}" for t in rejected[:5]]
