@@ -191,8 +191,7 @@ def from_plan(spec: Spec, plan: Plan) -> tuple[Part, ...]:
         if sum(shape.stage_layers) != len(spec.model.sequence()):
             raise CallError("the plan is for a model with another number of layers")
         candidate = _candidate(shape, number)
-        weight = max(1, round(1000 * deployment.share / deployment.count))
-        parts.append(Part(candidate, deployment.count, weight))
+        parts.append(Part(candidate, deployment.count, deployment.weight))
         held[number] = held.get(number, 0) + deployment.count * shape.devices
     for number, devices in held.items():
         if devices > spec.pools[number].devices:

@@ -116,10 +116,14 @@ class Placement(Record):
 
 
 class Deployment(Record):
-    """A replica, how many of it, and which share of the requests they get together."""
+    """A replica, how many of it, and which share of the requests they get together.
+
+    Requests are dealt by weighted round robin over all replicas; `weight` is that of each.
+    """
 
     replica: Replica
     count: int
+    weight: int
     share: float
     nodes: tuple[tuple[Placement, ...], ...]
 

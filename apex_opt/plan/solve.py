@@ -49,7 +49,7 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
 
     def try_plan(counts: Counts) -> Tried:
         played = play(spec, offered.load, parts_of(asked, counts))
-        return tried(spec, asked, counts, played)
+        return tried(spec, counts, played)
 
     found = search(
         asked,
@@ -106,7 +106,7 @@ def parts_of(asked: Problem, counts: Counts) -> tuple[Part, ...]:
     )
 
 
-def tried(spec: Spec, asked: Problem, counts: Counts, played: Played) -> Tried:
+def tried(spec: Spec, counts: Counts, played: Played) -> Tried:
     """Return a simulated plan as the search keeps it."""
     chosen = goal(spec.objective)
     devices = sum(p.count * p.candidate.shape.devices for p in played.parts)

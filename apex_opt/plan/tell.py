@@ -129,6 +129,7 @@ def plan_of(spec: Spec, asked: Problem, rank: int, tried: Tried) -> Plan:
         Deployment(
             replica=part.candidate.replica,
             count=part.count,
+            weight=part.weight,
             share=part.count * part.weight / total,
             nodes=places[r],
         )
