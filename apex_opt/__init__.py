@@ -1,5 +1,38 @@
-"""apexopt: the best way to serve a language model, proved and simulated."""
+"""apexopt: the best way to serve a language model, proved and simulated.
+
+import apex_opt
+spec = apex_opt.load("spec.toml")
+result = apex_opt.solve(spec)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from apex_opt.version import VERSION as __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from apex_opt.api import Plan, Result, Spec, Wish, load, simulate, solve
+    from apex_opt.plan.by_hand import read_plan
+
+__all__ = [
+    "Plan",
+    "Result",
+    "Spec",
+    "Wish",
+    "__version__",
+    "load",
+    "read_plan",
+    "simulate",
+    "solve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the API when it is first asked for: `import apex_opt` alone costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module `apex_opt` has no attribute `{name}`")
+    from apex_opt import api
+    from apex_opt.plan import by_hand
+
+    return getattr(by_hand if name == "read_plan" else api, name)

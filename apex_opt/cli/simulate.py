@@ -8,7 +8,7 @@ import typer
 
 from apex_opt.cli.solve import JsonTarget, Quiet, Seed, SpecFile
 
-Degree = Annotated[int | None, typer.Option(min=1)]
+Degree = int | None
 
 
 def simulate(
@@ -37,21 +37,21 @@ def simulate(
 
     from apex_opt import api
     from apex_opt.cli import output
+    from apex_opt.errors import CallError
+    from apex_opt.plan.by_hand import Wish, read_plan
     from apex_opt.report.progress import progress
     from apex_opt.report.simulation import render_plan
 
-    by_hand = {
-        "tensor": tensor,
-        "pipeline": pipeline,
-        "expert": expert,
-        "replicas": replicas,
-        "pool": pool,
-        "weights": weights,
-        "kv_cache": kv_cache,
-    }
+    wish = Wish(tensor, pipeline, expert, replicas, pool, weights, kv_cache)
+    if plan is not None and wish != Wish():
+        raise CallError("--plan names the whole plan; leave out --tensor and the like")
     with progress(quiet=quiet) as listen:
         played = api.simulate(
-            api.load(spec), plan=plan, rank=rank, seed=seed, listen=listen, **by_hand
+            api.load(spec),
+            None if plan is None else read_plan(plan, rank),
+            wish=wish,
+            seed=seed,
+            listen=listen,
         )
     if json is not None:
         output.write(played.model_dump_json(indent=2), json)

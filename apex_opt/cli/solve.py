@@ -50,9 +50,15 @@ def solve(
     from apex_opt.report.console import render
     from apex_opt.report.progress import progress
 
-    changes = {"top_k": top, "seed": seed, "time_limit_s": time_limit, "executor": executor}
     with progress(quiet=quiet) as listen:
-        result = api.solve(api.load(spec), listen=listen, **changes)
+        result = api.solve(
+            api.load(spec),
+            top_k=top,
+            seed=seed,
+            time_limit_s=time_limit,
+            executor=executor,
+            listen=listen,
+        )
     text = result.model_dump_json(indent=2)
     if out is not None:
         target = output.folder(out)

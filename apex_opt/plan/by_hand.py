@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,18 @@ from apex_opt.cost.shape import Settings, Shape, even_split
 from apex_opt.errors import CallError
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import expert_degrees, formats, settings
+from apex_opt.plan.events import Event
 from apex_opt.plan.legality import why_no_room, why_not
-from apex_opt.plan.predict import Part
+from apex_opt.plan.predict import Part, play
 from apex_opt.plan.result import Plan, Replica, Result
+from apex_opt.plan.solve import Listen, longest_request
+from apex_opt.plan.tell import plan_of_parts
 from apex_opt.spec import catalog
 from apex_opt.spec.files import UnreadableError, read_text
 from apex_opt.spec.pools import Pool
 from apex_opt.spec.quantization import KvFormat, WeightFormat
 from apex_opt.spec.spec import Spec
+from apex_opt.trace.traffic import traffic
 
 LARGEST_PLAN_BYTES = 64 * 2**20
 
@@ -202,4 +207,18 @@ def from_plan(spec: Spec, plan: Plan) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-__all__ = ["Wish", "from_plan", "from_wish", "read_plan"]
+def simulate(spec: Spec, plan: Plan | None, wish: Wish, listen: Listen) -> Plan:
+    """Return a plan with what its simulation shows.
+
+    Raises:
+        CallError: see `from_wish` and `from_plan`.
+    """
+    listen(Event("reading traffic", 0, None, None))
+    offered = traffic(spec.workload, spec.search.seed, spec.folder)
+    if plan is not None:
+        parts = from_plan(spec, plan)
+    else:
+        parts = from_wish(spec, wish, longest_request(spec, offered))
+    listen(Event("simulating", 0, None, None))
+    played = play(spec, offered.load, parts, threads=os.cpu_count() or 1)
+    return plan_of_parts(spec, played)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from apex_opt.plan.levels import drain_limit_s
 from apex_opt.plan.objective import Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
 from apex_opt.sim.load import Load
-from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
+from apex_opt.solvers.fleet_data import FleetData, Floor, Kind, PoolData
 from apex_opt.spec.spec import Spec
 
 MICRO = 1_000_000
@@ -82,7 +83,7 @@ def _kind(
     needs: frozenset[int] | None,
 ) -> Kind:
     shape, pool = candidate.shape, candidate.shape.pool
-    coefficients = chosen.bound(candidate, bounds, traffic)
+    coefficients = chosen.bound(candidate, bounds, traffic)  # zero where it is maximised
     flow = zip(coefficients.flow, traffic.features.totals, strict=True)
     most = pool.devices // shape.devices
     return Kind(
@@ -99,20 +100,33 @@ def _kind(
     )
 
 
-def _served_lines(traffic: Features, share: float) -> tuple[tuple[float, float], ...]:
-    """Return for each feature the tangent (slope, intercept) at `share` of its least-first sum.
+def _floors(traffic: Features) -> tuple[tuple[Floor, ...], ...]:
+    """Return for each feature tangents of the least share of it that a share of requests takes.
 
-    Serving a share s of all requests takes at least the s smallest values of each feature; that sum
-    is convex in s, so its tangent bounds it from below everywhere.
+    Serving a share s of all requests takes at least the s smallest values of the feature; that sum
+    is convex in s, so its tangents bound it from below everywhere.
     """
-    result = []
-    for column, total in zip(traffic.columns, traffic.totals, strict=True):
+    found: list[tuple[Floor, ...]] = [()]
+    for column, total in zip(traffic.columns[1:], traffic.totals[1:], strict=True):
         ordered = np.sort(column).astype(np.float64)
-        at = min(int(share * len(ordered)), len(ordered) - 1)
-        slope = float(ordered[at]) * len(ordered) / max(total, 1)
-        intercept = float(ordered[: at + 1].sum()) / max(total, 1) - slope * (at + 1) / len(ordered)
-        result.append((slope, intercept))
-    return tuple(result)
+        sums, n = np.cumsum(ordered), len(ordered)
+        floors = []
+        for at in {int(n * share) for share in (0.25, 0.5, 0.75, 0.9)} | {n - 1}:
+            if total:
+                slope = float(ordered[at]) * n / total
+                intercept = min(float(sums[at]) / total - slope * (at + 1) / n, 0.0)
+                floors.append(Floor(math.floor(slope * MICRO), math.floor(intercept * MICRO)))
+        found.append(tuple(floors))
+    return tuple(found)
+
+
+def _maximised(chosen: Goal, traffic: Traffic) -> dict[str, Any]:
+    """Return the fleet model's fields of a maximised objective; the total is in millionths."""
+    if not chosen.maximize:
+        return {}
+    if chosen.name == "goodput" or traffic.features.totals[2] == 0:
+        return {"sense": "max", "goal": 0, "total": MICRO, "served": _floors(traffic.features)}
+    return {"sense": "max", "goal": 2, "total": MICRO}
 
 
 def problem(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Problem:
@@ -143,6 +157,6 @@ def problem(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Problem:
         if limits.budget_per_hour is None
         else math.ceil(limits.budget_per_hour * MICRO),
         power_mw=None if limits.power_w is None else math.ceil(limits.power_w * 1000),
-        sense="max" if chosen.maximize else "min",
+        **_maximised(chosen, traffic),
     )
     return Problem(tuple(candidates), data, chosen, traffic, bounds, tuple(misses))

@@ -144,11 +144,21 @@ class Search:
 
     def _in_units(self, bound: int) -> float:
         """Return the model's bound in the unit of the objective."""
-        goal, traffic = self.problem.goal, self.problem.traffic
-        if not goal.maximize:
+        if not self.problem.goal.maximize:
             return bound / MICRO
-        offered = traffic.requests if goal.name == "goodput" else traffic.output_tokens
-        return bound / MICRO * offered / max(traffic.span_s, 1e-9)
+        sure, shared = self._offered()
+        return (sure + shared * bound / MICRO) / max(self.problem.traffic.span_s, 1e-9)
+
+    def _offered(self) -> tuple[float, float]:
+        """Return the part of a maximised objective that every plan may count, and the shared part.
+
+        Goodput counts requests, all of them shared. Throughput counts output tokens: the first of
+        each request comes with its prompt, the share is one of the tokens after it.
+        """
+        totals = self.problem.traffic.features.totals
+        if self.problem.goal.name == "goodput" or totals[2] == 0:
+            return 0.0, float(totals[0])
+        return float(totals[0]), float(totals[2])
 
     def _settled(self) -> bool:
         """Whether the first plan is proved and no uncut plan can join the first `top_k`."""
@@ -186,10 +196,9 @@ class Search:
         """Return the objective in the model's integers, such that equal bounds are excluded."""
         if not self.problem.goal.maximize:
             return math.ceil(objective * MICRO)
-        traffic = self.problem.traffic
-        goodput = self.problem.goal.name == "goodput"
-        offered = traffic.requests if goodput else traffic.output_tokens
-        return math.floor(objective * MICRO * traffic.span_s / max(offered, 1))
+        sure, shared = self._offered()
+        share = (objective * self.problem.traffic.span_s - sure) / shared
+        return max(0, math.floor(share * MICRO))
 
     def _tell(self) -> None:
         found = self.found

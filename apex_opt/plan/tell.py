@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from apex_opt.plan.predict import Played
+from collections.abc import Sequence
+
+from apex_opt.errors import CallError
+from apex_opt.plan.objective import goal
+from apex_opt.plan.predict import Part, Played
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.result import (
     Binding,
@@ -15,6 +19,7 @@ from apex_opt.plan.result import (
     Result,
 )
 from apex_opt.plan.search import Counts, Found, Tried
+from apex_opt.solvers.fleet_data import PoolData
 from apex_opt.solvers.fleet_space import space
 from apex_opt.solvers.fleet_verify import faults, pack
 from apex_opt.spec.spec import Spec
@@ -86,70 +91,75 @@ def limits_missed(spec: Spec, played: Played) -> str | None:
     return None
 
 
-def stand(asked: Problem, counts: Counts) -> dict[int, tuple[tuple[Placement, ...], ...]]:
-    """Return for each candidate used where its replicas stand: groups packed into nodes.
+def stand(spec: Spec, parts: Sequence[Part]) -> list[tuple[tuple[Placement, ...], ...]]:
+    """Return for each part where its replicas stand: tensor groups packed into nodes.
 
     Raises:
-        AssertionError: the plan does not fit its pools, which is a bug of the solver.
+        CallError: the groups do not fit the nodes of a pool.
     """
-    placed: dict[int, list[list[Placement]]] = {r: [] for r, n in enumerate(counts) if n}
-    for number, pool in enumerate(asked.data.pools):
-        here = [r for r in placed if asked.candidates[r].pool == number]
+    placed: list[list[list[Placement]]] = [[[] for _ in range(p.count)] for p in parts]
+    for number, pool in enumerate(spec.pools):
         groups = [
-            (asked.candidates[r].shape.tensor, r, copy, stage)
-            for r in here
-            for copy in range(counts[r])
-            for stage in range(asked.candidates[r].shape.pipeline)
+            (part.candidate.shape.tensor, i, copy, stage)
+            for i, part in enumerate(parts)
+            if part.candidate.pool == number
+            for copy in range(part.count)
+            for stage in range(part.candidate.shape.pipeline)
         ]
-        spots = pack(pool, [size for size, *_ in groups])
+        spots = pack(PoolData(pool.nodes, pool.node_devices), [size for size, *_ in groups])
         if spots is None:
-            raise AssertionError(f"groups do not fit pool {number}: {counts}")
-        for r in here:
-            placed[r] = [[] for _ in range(counts[r])]
-        for (size, r, copy, stage), nodes in zip(groups, spots, strict=True):
-            share = size // len(nodes)
-            placed[r][copy] += [Placement(node=n, stage=stage, devices=share) for n in nodes]
-    return {r: tuple(tuple(c) for c in copies) for r, copies in placed.items()}
+            raise CallError(f"the plan's tensor groups do not fit the nodes of pool `{pool.name}`")
+        for (_, i, copy, stage), nodes in zip(groups, spots, strict=True):
+            placed[i][copy] += [Placement(node=n, stage=stage, devices=d) for n, d in nodes]
+    return [tuple(tuple(copy) for copy in copies) for copies in placed]
 
 
-def plan_of(spec: Spec, asked: Problem, rank: int, tried: Tried) -> Plan:
-    """Return a simulated plan as the result tells it; it is verified once more first.
+def plan_of_parts(spec: Spec, played: Played, rank: int = 1) -> Plan:
+    """Return a simulated plan as the result tells it.
 
     Raises:
-        AssertionError: the verifier finds fault with it, which is a bug of the solver.
+        CallError: the groups do not fit the nodes of a pool.
     """
-    wrong = faults(asked.data, tried.counts)
-    if wrong:
-        raise AssertionError("; ".join(wrong))
-    played = tried.outcome
-    places = stand(asked, tried.counts)
-    total = sum(p.count * p.weight for p in played.parts)
-    used = [r for r, n in enumerate(tried.counts) if n]
+    parts = played.parts
+    total = sum(p.count * p.weight for p in parts)
     deployments = tuple(
         Deployment(
             replica=part.candidate.replica,
             count=part.count,
             weight=part.weight,
             share=part.count * part.weight / total,
-            nodes=places[r],
+            nodes=nodes,
         )
-        for r, part in zip(used, played.parts, strict=True)
+        for part, nodes in zip(parts, stand(spec, parts), strict=True)
     )
+    devices = sum(d.count * d.replica.devices for d in deployments)
     return Plan(
         rank=rank,
         deployments=deployments,
-        devices=sum(d.count * d.replica.devices for d in deployments),
-        objective=tried.objective,
+        devices=devices,
+        objective=goal(spec.objective).value(played.prediction, devices),
         prediction=played.prediction,
         checks=played.checks,
         limits=limits_of(spec, played),
     )
 
 
+def verified(spec: Spec, asked: Problem, rank: int, tried: Tried) -> Plan:
+    """Return a plan of the search; the verifier, which knows no solver, looks at it once more.
+
+    Raises:
+        AssertionError: it finds fault with the plan, which is a bug of the solver.
+    """
+    wrong = faults(asked.data, tried.counts)
+    if wrong:
+        raise AssertionError("; ".join(wrong))
+    return plan_of_parts(spec, tried.outcome, rank)
+
+
 def proof_of(asked: Problem, found: Found) -> Proof:
     """Return how far the first plan is proved."""
-    goal, first = asked.goal, found.best[0]
-    worst = max if goal.maximize else min
+    chosen, first = asked.goal, found.best[0]
+    worst = max if chosen.maximize else min
     bound = first.objective if found.proved else worst(found.bound, first.objective)
     gap = abs(first.objective - bound) / abs(first.objective) if first.objective else 0.0
     total = space(asked.data)
@@ -161,12 +171,12 @@ def proof_of(asked: Problem, found: Found) -> Proof:
         )
     else:
         text = (
-            f"not proved: gap {gap:.1%} to the bound of {bound:,.4g} {goal.unit}; "
+            f"not proved: gap {gap:.1%} to the bound of {bound:,.4g} {chosen.unit}; "
             f"{found.simulated:,} plans simulated, {size} in the space"
         )
     return Proof(
         status="optimal" if found.proved else "feasible",
-        objective=goal.name,
+        objective=chosen.name,
         best=first.objective,
         bound=bound,
         gap=gap,
@@ -179,13 +189,14 @@ def proof_of(asked: Problem, found: Found) -> Proof:
 
 def tell(spec: Spec, offered: Traffic, asked: Problem, found: Found, seconds: float) -> Result:
     """Return the result: the first plans of different kind, the proof, what was turned down."""
-    plans = [plan_of(spec, asked, i + 1, t) for i, t in enumerate(found.best[: spec.search.top_k])]
-    goal = asked.goal
+    first = found.best[: spec.search.top_k]
+    plans = [verified(spec, asked, i + 1, t) for i, t in enumerate(first)]
+    chosen = asked.goal
     return Result(
         apexopt_version=VERSION,
         model=spec.model.name,
-        objective=("maximize " if goal.maximize else "minimize ") + goal.name,
-        unit=goal.unit,
+        objective=("maximize " if chosen.maximize else "minimize ") + chosen.name,
+        unit=chosen.unit,
         seed=spec.workload.seed if spec.workload.seed is not None else spec.search.seed,
         traffic=offered.description,
         proof=proof_of(asked, found),

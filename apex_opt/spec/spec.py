@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field, PrivateAttr
 
 from apex_opt.spec.engine import Engine
 from apex_opt.spec.goals import Limits, Objective, Parallelism, Search, Slo
@@ -11,6 +14,9 @@ from apex_opt.spec.pools import Network, Pool
 from apex_opt.spec.quantization import Quantization
 from apex_opt.spec.table import Table
 from apex_opt.spec.workload import Workload
+
+if TYPE_CHECKING:
+    from apex_opt.spec.lines import Lines
 
 
 class Spec(Table):
@@ -29,3 +35,22 @@ class Spec(Table):
         default_factory=lambda: Objective(minimize="cost"), description="What is best."
     )
     search: Search = Field(default_factory=Search, description="The search.")
+
+    _folder: Path = PrivateAttr(default=Path())
+    _lines: Lines | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths of the spec begin: the folder of its file."""
+        return self._folder
+
+    @property
+    def lines(self) -> Lines | None:
+        """On which line of its file each key stands; None if it comes from no file."""
+        return self._lines
+
+    def placed(self, folder: Path, lines: Lines | None) -> Spec:
+        """Return the same spec, knowing the file that it comes from."""
+        spec = self.model_copy()
+        spec._folder, spec._lines = folder, lines
+        return spec

@@ -1,0 +1,101 @@
+"""The Python API, which is what the command line calls: `load`, `solve`, `simulate`.
+
+import apex_opt
+spec = apex_opt.load("spec.toml")
+result = apex_opt.solve(spec)
+print(result.proof.text, result.plans[0].prediction.ttft_ms.p99)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apex_opt.errors import NotBuiltError
+from apex_opt.plan import by_hand
+from apex_opt.plan import solve as story
+from apex_opt.plan.by_hand import Wish
+from apex_opt.plan.result import Plan, Result
+from apex_opt.plan.solve import Listen, silent
+from apex_opt.spec.loader import load_with_lines, require_built
+from apex_opt.spec.spec import Spec
+
+__all__ = ["Plan", "Result", "Spec", "Wish", "load", "simulate", "solve"]
+
+
+def load(path: str | Path) -> Spec:
+    """Read and check a spec.
+
+    Raises:
+        SpecError: every fault of the file at once, one `file:line: key: why, what to write` each.
+    """
+    spec, lines = load_with_lines(path)
+    return spec.placed(Path(path).resolve().parent, lines)
+
+
+def solve(
+    spec: Spec,
+    *,
+    top_k: int | None = None,
+    seed: int | None = None,
+    time_limit_s: float | None = None,
+    executor: str | None = None,
+    listen: Listen = silent,
+) -> Result:
+    """Return the best plans of `spec`, proved and simulated.
+
+    Args:
+        spec: what to serve, on what, for whom.
+        top_k: plans of different kind to return; None: as the spec says, like all that follow.
+        seed: seed of the traffic.
+        time_limit_s: seconds after which the best so far is returned with its gap.
+        executor: where simulations run: `local`.
+        listen: told of progress (`apex_opt.plan.events.Event`).
+
+    Raises:
+        NotBuiltError: the spec asks for what is not modelled yet.
+        TraceError: its trace cannot be read.
+        CallError: it lacks a figure that the search needs.
+        InfeasibleError: no plan meets it, and that is proved.
+        UndecidedError: neither a plan nor a proof was found in the time given.
+    """
+    changes = {"top_k": top_k, "seed": seed, "time_limit_s": time_limit_s, "executor": executor}
+    return story.solve(_changed(spec, changes), listen)
+
+
+def simulate(
+    spec: Spec,
+    plan: Plan | None = None,
+    *,
+    wish: Wish | None = None,
+    seed: int | None = None,
+    listen: Listen = silent,
+) -> Plan:
+    """Return what the traffic of `spec` meets on a plan of your choice.
+
+    Args:
+        spec: its traffic, pools and service levels are read.
+        plan: a plan that `solve` returned or `apex_opt.plan.by_hand.read_plan` read.
+        wish: without a plan: degrees, formats and replicas.
+        seed: seed of the traffic; None: as the spec says.
+        listen: told of progress.
+
+    Raises:
+        NotBuiltError, TraceError: as in `solve`.
+        CallError: an engine cannot start the plan, or the spec lacks its pools.
+    """
+    return by_hand.simulate(_changed(spec, {"seed": seed}), plan, wish or Wish(), listen)
+
+
+def _changed(spec: Spec, changes: dict[str, object]) -> Spec:
+    """Return the spec with some keys of [search] overridden, once it is known to be modelled."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    executor = given.pop("executor", "local")
+    if executor != "local":
+        raise NotBuiltError(f"executor `{executor}` is not built yet; write `local`")
+    require_built(spec, spec.lines)
+    changed = spec.model_copy(update={"search": spec.search.model_copy(update=given)})
+    if "seed" in given and spec.workload.seed is not None:
+        changed = changed.model_copy(
+            update={"workload": spec.workload.model_copy(update={"seed": given["seed"]})}
+        )
+    return changed.placed(spec.folder, spec.lines)
