@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apex_opt.version import VERSION as __version__
+from apex_opt import version
 
 if TYPE_CHECKING:
     from apex_opt.api import Plan, Result, Spec, Wish, load, simulate, solve
     from apex_opt.plan.by_hand import read_plan
+
+__version__ = version.VERSION
 
 __all__ = [
     "Plan",

@@ -1,4 +1,4 @@
-"""Every way apexopt can fail, with the exit status of each (one table, read by the command line)."""
+"""Every way apexopt can fail, with the exit status of each, in one table."""
 
 
 class ApexError(Exception):
