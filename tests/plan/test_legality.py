@@ -1,0 +1,84 @@
+import dataclasses
+
+import pytest
+
+from apex_opt.cost.memory import fit
+from apex_opt.plan.legality import why_no_room, why_not
+from tests.shapes import SETTINGS, shape
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"tensor": 8}, None),
+        ({"tensor": 16}, None),
+        (
+            {"tensor": 12},
+            "tensor = 12 neither fits a node of 8 nor takes whole nodes",
+        ),
+        (
+            {"tensor": 8, "nodes": 1, "pipeline": 2},
+            "16 devices a replica are more than pool `pool` has",
+        ),
+        ({"tensor": 3}, "32 query heads do not divide by tensor = 3"),
+        (
+            {"model": "falcon-7b", "tensor": 2},
+            "71 query heads do not divide by tensor = 2",
+        ),
+        (
+            {"model": "phi-4", "tensor": 8},
+            "10 key-value heads and tensor = 8 do not divide",
+        ),
+        (
+            {"model": "qwen2.5-7b", "tensor": 8},
+            "28 query heads do not divide by tensor = 8",
+        ),
+        (
+            {"tensor": 2, "expert": 2},
+            "expert parallelism needs a mixture of experts",
+        ),
+        (
+            {"model": "mixtral-8x7b", "tensor": 16, "expert": 16},
+            "8 experts are fewer than expert = 16",
+        ),
+        ({"model": "mixtral-8x7b", "tensor": 8, "expert": 8}, None),
+        (
+            {"model": "qwen3-235b-a22b", "tensor": 8, "weights": "fp8-block"},
+            "fp8-block scales cover 128 channels, tensor = 8 leaves 192",
+        ),
+        ({"model": "qwen3-235b-a22b", "tensor": 4, "weights": "fp8-block"}, None),
+        ({"model": "qwen3-235b-a22b", "tensor": 8, "expert": 8, "weights": "fp8-block"}, None),
+        (
+            {"device": "mi355x", "weights": "int8-w8a8"},
+            "mi355x does not compute in int8-w8a8",
+        ),
+        (
+            {"weights": "int4-experts"},
+            "int4-experts is a format of experts, the model has none",
+        ),
+    ],
+)
+def test_an_engine_starts_only_what_its_rules_allow(asked, reason):
+    assert why_not(shape(**asked)) == reason
+
+
+def test_weights_that_do_not_fit_are_named():
+    s = shape("llama-3.1-70b")
+    assert why_no_room(s, fit(s)) == (
+        "TP1 PP1 bf16: weights of 141.1 GB leave 65.5 GB too little on a device of 85.5 GB"
+    )
+
+
+def test_a_cache_smaller_than_the_longest_request_is_named():
+    long = dataclasses.replace(SETTINGS, max_model_len=131072)
+    s = shape(device="rtx-4090", settings=long)
+    blocks = fit(s).blocks
+    assert why_no_room(s, fit(s)) == (
+        f"TP1 PP1 bf16: the KV cache holds {blocks * 16:,} tokens, "
+        "the longest request needs 131,072"
+    )
+
+
+def test_room_for_the_longest_request_suffices():
+    s = shape()
+    assert why_no_room(s, fit(s)) is None
