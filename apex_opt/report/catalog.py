@@ -33,11 +33,19 @@ class Column:
 
 
 def count(number: float) -> str:
-    """Return a number of parameters or tokens in words: `70.6 B`, `1.03 T`, `124 M`."""
+    """Return a number of parameters in words: `70.6 B`, `1.03 T`, `124 M`."""
     for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
         if number >= unit:
             return f"{number / unit:.3g} {name}"
     return f"{number:,.0f}"
+
+
+def tokens(number: int) -> str:
+    """Return a number of tokens in binary thousands: `128k`, `10M`, `448`."""
+    for unit, name in ((2**20, "M"), (2**10, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return str(number)
 
 
 def plain(number: float) -> str:
@@ -46,7 +54,7 @@ def plain(number: float) -> str:
 
 
 def attention(model: Model) -> str:
-    """Return the kinds of attention of a model in short: `GQA 64/8 w128`, `linear, GQA 16/2`.
+    """Return the kinds of attention of a model in short: `GQA 64/8 w128`, `linear+GQA 16/2`.
 
     `w` is the window of the layers that have one; heads are those of the layers that see all.
     """
@@ -55,8 +63,8 @@ def attention(model: Model) -> str:
         k.window_tokens for k in kinds if isinstance(k, SoftmaxAttention) and k.window_tokens
     ]
     wide = [k for k in kinds if not (isinstance(k, SoftmaxAttention) and k.window_tokens)]
-    words = ", ".join(dict.fromkeys(_attention(k) for k in wide or kinds))
-    return f"{words} w{windows[0]}" if windows else words
+    words = "+".join(dict.fromkeys(_attention(k) for k in wide or kinds))
+    return f"{words} w{tokens(windows[0])}" if windows else words
 
 
 def _attention(a: SoftmaxAttention | LatentAttention | LinearAttention) -> str:
@@ -95,7 +103,7 @@ COLUMNS: dict[catalog.Kind, tuple[Column, ...]] = {
         Column("active", lambda m: parameters(m).active, count),
         Column("layers", layer_count),
         Column("attention", attention, left=True),
-        Column("context", lambda m: m.max_context, plain),
+        Column("context", lambda m: m.max_context, tokens),
     ),
     "devices": (
         NAME,
@@ -129,7 +137,7 @@ COLUMNS: dict[catalog.Kind, tuple[Column, ...]] = {
 }
 
 NOTES: dict[catalog.Kind, str] = {
-    "models": "total, active: parameters, and those that one token uses; w: window of some layers",
+    "models": "active: parameters that one token uses; context and w, a window, in tokens",
     "devices": "bf16, fp8: dense peak, TFLOP/s; link: per device and direction",
     "weights": "activation: in 16 bits; otherwise: on a device without that precision",
     "kv-cache": "bytes: of one number, scales included",

@@ -157,7 +157,7 @@ def _shelf(kind: Kind) -> Shelf[Any]:
 
 def _hint(shelf: Shelf[T], wanted: str) -> str:
     stems, aliases = _stems(shelf.folder), _aliases(shelf.folder)
-    near = difflib.get_close_matches(wanted[:200], [*stems, *aliases], n=1)
+    near = difflib.get_close_matches(wanted[:200], [*sorted(stems), *aliases], n=1)
     if near:
         return f"did you mean `{aliases.get(near[0], near[0])}`?"
     return f"`apexopt catalog {shelf.kind}` lists the known ones"
@@ -171,9 +171,13 @@ def _stems(folder: str) -> frozenset[str]:
 
 @cache
 def _aliases(folder: str) -> dict[str, str]:
-    return {
-        fold(a): stem for stem in _stems(folder) for a in _toml(folder, stem).get("aliases", ())
-    }
+    """Return whose alias each name is; an `owner/name` of Hugging Face may go without its owner."""
+    index: dict[str, str] = {}
+    for stem in sorted(_stems(folder)):
+        for alias in map(fold, _toml(folder, stem).get("aliases", ())):
+            index[alias] = stem
+            index.setdefault(alias.rpartition("/")[2], stem)
+    return index
 
 
 def _toml(folder: str, stem: str) -> dict[str, Any]:

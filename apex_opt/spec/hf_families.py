@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from apex_opt.spec.hf_keys import Keys
+from apex_opt.spec.hf_keys import LONGEST, Keys
 
 Kind = dict[str, Any]
 
@@ -106,19 +106,21 @@ def llama(k: Keys) -> Stack:
 def mistral(k: Keys) -> Stack:
     """Return Mistral's layers; a null window is none."""
     return uniform(
-        k, windowed(softmax(k, default_kv_heads=8), k.optional("sliding_window", 4096)), dense(k)
+        k,
+        windowed(softmax(k, default_kv_heads=8), k.optional("sliding_window", 4096, LONGEST)),
+        dense(k),
     )
 
 
 def mixtral(k: Keys) -> Stack:
     """Return Mixtral's layers."""
-    attention = windowed(softmax(k, default_kv_heads=8), k.optional("sliding_window"))
+    attention = windowed(softmax(k, default_kv_heads=8), k.optional("sliding_window", most=LONGEST))
     return uniform(k, attention, experts(k, "num_local_experts", "intermediate_size"), "moe")
 
 
 def phi3(k: Keys) -> Stack:
     """Return the layers of Phi-3 and Phi-4."""
-    return uniform(k, windowed(softmax(k), k.optional("sliding_window")), dense(k))
+    return uniform(k, windowed(softmax(k), k.optional("sliding_window", most=LONGEST)), dense(k))
 
 
 def _qwen_windows(k: Keys, attention: Kind) -> Stack:
@@ -129,7 +131,9 @@ def _qwen_windows(k: Keys, attention: Kind) -> Stack:
     kinds = {"full": attention}
     layers = [("full", "dense")] * full + [("sliding", "dense")] * (k.layers() - full)
     if full < len(layers):
-        kinds["sliding"] = windowed(attention, k.count("sliding_window", default=4096))
+        kinds["sliding"] = windowed(
+            attention, k.count("sliding_window", default=4096, most=LONGEST)
+        )
     return Stack(kinds, {"dense": dense(k)}, layers)
 
 
@@ -202,7 +206,7 @@ def _after_dense(k: Keys, attention: Kind, *, score_bias: bool) -> Stack:
     moe = experts(k, "n_routed_experts", "moe_intermediate_size")
     if score_bias:
         moe["score_bias"] = True
-    if shared := k.count("n_shared_experts", default=0, least=0):
+    if shared := k.count("n_shared_experts", default=0, least=0, most=1000):
         moe["shared_width"] = shared * k.count("moe_intermediate_size")
     ffn = {"dense": dense(k), "moe": moe}
     return Stack({"full": attention}, ffn, [("full", label) for label in order])
@@ -266,7 +270,9 @@ def _alternate(k: Keys, period: int) -> list[str]:
 
 def _sliding(k: Keys, attention: Kind, order: list[str], ffn: Kind, **more: Any) -> Stack:
     label = "moe" if ffn["kind"] == "moe" else "dense"
-    sliding = windowed(attention, k.count("sliding_window", default=more.pop("window")))
+    sliding = windowed(
+        attention, k.count("sliding_window", default=more.pop("window"), most=LONGEST)
+    )
     layers = [(name, label) for name in order]
     return Stack({"sliding": sliding, "full": attention}, {label: ffn}, layers, **more)
 
@@ -309,7 +315,10 @@ def gemma4(k: Keys) -> Stack:
     if k.flag("enable_moe_block", False):
         moe = experts(k, "num_experts", "moe_intermediate_size", top_k="top_k_experts")
         ffn, label, norms = moe | {"dense_width": k.count("intermediate_size")}, "moe", 7
-    kinds = {"sliding": windowed(local, k.count("sliding_window", default=512)), "full": full}
+    kinds = {
+        "sliding": windowed(local, k.count("sliding_window", default=512, most=LONGEST)),
+        "full": full,
+    }
     return Stack(kinds, {label: ffn}, [(name, label) for name in _alternate(k, 6)], norms)
 
 
@@ -330,5 +339,5 @@ def llama4(k: Keys) -> Stack:
         )
         for i in range(layers)
     ]
-    chunk = windowed(full, k.count("attention_chunk_size", default=8192))
+    chunk = windowed(full, k.count("attention_chunk_size", default=8192, most=LONGEST))
     return Stack({"chunked": chunk, "full": full}, ffn, sequence)

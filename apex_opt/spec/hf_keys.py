@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-LARGEST = 10**7
+LARGEST = 10**6
 """No width, head count or vocabulary is larger; larger numbers are faults, not models."""
+
+LONGEST = 10**9
+"""Most tokens of a context or a window."""
 
 LAYERS = 1000
 """Most layers of a model."""
@@ -54,11 +57,11 @@ class Keys:
             return max(least, 1)
         return value
 
-    def optional(self, key: str, default: int | None = None) -> int | None:
+    def optional(self, key: str, default: int | None = None, most: int = LARGEST) -> int | None:
         """Return `key`, a count; None where it is null, `default` where it is absent."""
         if key not in self.config:
             return default
-        return self.count(key) if self.has(key) else None
+        return self.count(key, most=most) if self.has(key) else None
 
     def flag(self, key: str, default: bool) -> bool:
         """Return `key`, true or false."""

@@ -15,7 +15,7 @@ from typing import Any
 from apex_opt.spec import hf_classic as classic
 from apex_opt.spec import hf_families as families
 from apex_opt.spec.hf_families import Family, Stack
-from apex_opt.spec.hf_keys import Keys, shown
+from apex_opt.spec.hf_keys import LONGEST, Keys, shown
 from apex_opt.spec.hf_quantization import native_weights
 
 MAX_BYTES = 1 << 20
@@ -128,7 +128,7 @@ def from_config(config: Mapping[str, Any], name: str) -> dict[str, Any]:
         "hidden_size": hidden,
         "vocab_size": k.count("vocab_size"),
         "tied_embeddings": k.flag("tie_word_embeddings", family.tied),
-        "max_context": k.count(*family.context, default=family.default_context, most=10**9),
+        "max_context": k.count(*family.context, default=family.default_context, most=LONGEST),
         **_layers(decoder, hidden),
         "native_weights": native_weights(k),
     }
