@@ -23,9 +23,5 @@ class Event:
     best: str | None = None
 
 
-Listener = Callable[[Event], None]
-"""Is told of each event, from the thread that plans; it must return at once."""
-
-
-def ignore(_: Event) -> None:
-    """Listen to nothing."""
+Listen = Callable[[Event], None]
+"""Is told of each event, by the thread that plans; it should return at once."""

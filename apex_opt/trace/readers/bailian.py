@@ -1,0 +1,20 @@
+"""Bailian (Qwen) traces: the keys of Mooncake and more, but seconds.
+
+Source: the loader of ai-dynamo/aiperf 0.13.0 for `bailian_trace`.
+"""
+
+from __future__ import annotations
+
+from apex_opt.trace.readers.layout import Layout
+from apex_opt.trace.readers.values import ticks
+
+BAILIAN = Layout(
+    name="bailian",
+    style="jsonl",
+    arrival="timestamp",
+    clock=ticks(1_000_000_000),
+    prompt="input_length",
+    output="output_length",
+    others=("hash_ids", "chat_id", "parent_chat_id"),
+    note="`hash_ids` and chats are not used: prefix sharing is not modelled yet",
+)

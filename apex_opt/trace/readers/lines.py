@@ -1,0 +1,96 @@
+"""Lines of a file that a stranger wrote: regular files only, unpacked if need be, all bounded."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from apex_opt.errors import TraceError
+from apex_opt.spec.faults import shown_file
+
+MOST_BYTES = 2 << 30
+"""Of a file, packed and unpacked."""
+
+MOST_LINE_BYTES = 1 << 20
+
+_GZIP = b"\x1f\x8b"
+
+
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of `path` that are not blank, with their numbers from 1.
+
+    Gzip is known by its first two bytes. A byte-order mark and the ends of lines are cut off.
+
+    Raises:
+        TraceError: no regular file, larger than 2 GiB before or after unpacking, a line above
+            1 MiB, or packed data that are cut off.
+    """
+    file = shown_file(str(path))
+    number, size = 0, 0
+    with _opened(path, file) as stream:
+        while line := _line(stream, f"{file}:{number + 1}"):
+            number, size = number + 1, size + len(line)
+            if len(line) > MOST_LINE_BYTES:
+                raise TraceError(f"{file}:{number}: longer than 1 MiB, this is no line of a trace")
+            if size > MOST_BYTES:
+                raise TraceError(f"{file}:{number}: more than 2 GiB; cut the trace into parts")
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            if stripped := line.strip():
+                yield number, stripped
+
+
+def _line(stream: BinaryIO, place: str) -> bytes:
+    """Return the next line, or one byte more than the longest; empty at the end."""
+    try:
+        return stream.readline(MOST_LINE_BYTES + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise TraceError(f"{place}: the gzip data are damaged or cut off here") from None
+    except OSError as e:
+        raise TraceError(f"{place}: cannot be read: {_reason(e)}") from None
+
+
+@contextmanager
+def _opened(path: Path, file: str) -> Iterator[BinaryIO]:
+    """Open a regular file, unpacked."""
+    with _regular(path, file) as raw:
+        if raw.peek(len(_GZIP))[: len(_GZIP)] != _GZIP:
+            yield raw
+        else:
+            with gzip.GzipFile(fileobj=raw) as packed, io.BufferedReader(packed) as unpacked:
+                yield unpacked
+
+
+def _regular(path: Path, file: str) -> io.BufferedReader:
+    """Open a regular file."""
+    try:
+        raw = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # the caller closes it
+    except FileNotFoundError:
+        raise TraceError(f"{file}: no such file") from None
+    except IsADirectoryError:
+        raise TraceError(f"{file}: a folder, not a trace") from None
+    except OSError as e:
+        raise TraceError(f"{file}: cannot be read: {_reason(e)}") from None
+    except ValueError:
+        raise TraceError(f"{file}: no such file: its name has a NUL character") from None
+    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        raw.close()
+        raise TraceError(f"{file}: not a regular file (a pipe, a socket or a device)")
+    return raw
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe is not waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
