@@ -114,7 +114,8 @@ def _softmax(a: SoftmaxAttention, hidden: int, shape: Shape) -> tuple[list[Gemm]
     tp, value = shape.tensor, a.value_dim or a.head_dim
     heads, kv_heads = math.ceil(a.heads / tp), math.ceil(a.kv_heads / tp)
     queries = heads * a.head_dim * (2 if a.output_gate else 1)
-    keys = kv_heads * (a.head_dim + (0 if a.shared_key_value else value))
+    cached = kv_heads * (a.head_dim + value)
+    keys = kv_heads * a.head_dim if a.shared_key_value else cached
     gemms = [Gemm(hidden, queries + keys), Gemm(heads * value, hidden)]
     if a.cross:
         gemms += [Gemm(hidden, heads * a.head_dim), Gemm(heads * value, hidden)]
@@ -122,7 +123,7 @@ def _softmax(a: SoftmaxAttention, hidden: int, shape: Shape) -> tuple[list[Gemm]
     flops = 2.0 * heads * (a.head_dim + value)
     attention = Attention(
         window=a.window_tokens,
-        kv_bytes=keys * shape.kv_cache.bytes_per_element,
+        kv_bytes=cached * shape.kv_cache.bytes_per_element,
         decode_flops=flops,
         pair_flops=flops,
         io_bytes=float(ACTIVATION_BYTES * heads * (a.head_dim + value)),
