@@ -17,12 +17,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from apex_opt.plan.events import Event
 from apex_opt.plan.objective import Goal
-from apex_opt.plan.predict import Played
 from apex_opt.plan.problem import MICRO, Problem
 from apex_opt.solvers.fleet import Answer, FleetModel
+
+if TYPE_CHECKING:
+    from apex_opt.plan.predict import Played
 
 Counts = tuple[int, ...]
 Listen = Callable[[Event], None]

@@ -1,0 +1,165 @@
+import dataclasses
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apex_opt.plan.features import Features
+from apex_opt.plan.objective import GOALS, Traffic
+from apex_opt.plan.problem import MICRO, Problem
+from apex_opt.plan.search import Tried, as_good, better, search
+from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
+
+DEVICES = 4
+TRAFFIC = Traffic(Features(None, (10, 100, 50, 0, 0, 0, 0)), 10, 100.0, 160.0, 60)
+
+
+def kind(fixed, devices):
+    return Kind(
+        pool=0,
+        group_devices=devices,
+        groups=1,
+        max_count=DEVICES // devices,
+        price_u=0,
+        power_mw=0,
+        work=(),
+        fixed=fixed,
+        flow=(0,) * 7,
+    )
+
+
+def problem(fixed, goal="cost", max_kinds=2):
+    kinds = tuple(kind(f, d) for f, d in fixed)
+    data = FleetData((PoolData(1, DEVICES),), kinds, 7, max_kinds)
+    return Problem((), data, GOALS[goal], TRAFFIC, (), (None,) * len(kinds))
+
+
+def space(fixed, max_kinds):
+    ranges = [range(DEVICES // d + 1) for _, d in fixed]
+    for counts in product(*ranges):
+        used = sum(1 for n in counts if n)
+        if (
+            1 <= used <= max_kinds
+            and sum(n * d for n, (_, d) in zip(counts, fixed, strict=True)) <= DEVICES
+        ):
+            yield counts
+
+
+def run(fixed, outcome, *, top_k=1, seconds=60.0, max_kinds=2):
+    """Search with `outcome(counts) -> (objective, met)` for a simulator."""
+    played = []
+
+    def play(counts):
+        objective, met = outcome(counts)
+        played.append(counts)
+        return Tried(counts, objective, 1.0, None if met else "late", None)
+
+    found = search(
+        problem(fixed, max_kinds=max_kinds),
+        play,
+        top_k=top_k,
+        time_limit_s=seconds,
+        threads=1,
+        listen=lambda _: None,
+    )
+    return found, played
+
+
+KINDS = st.lists(
+    st.tuples(st.integers(1, 9).map(lambda n: n * MICRO), st.sampled_from([1, 2, 4])),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(fixed=KINDS, data=st.data(), max_kinds=st.integers(1, 2))
+def test_the_answer_is_that_of_simulating_every_plan(fixed, data, max_kinds):
+    truth = {}
+    for counts in space(fixed, max_kinds):
+        bound = sum(n * f for n, (f, _) in zip(counts, fixed, strict=True)) / MICRO
+        extra = data.draw(st.integers(0, 8))
+        truth[counts] = (bound + extra, data.draw(st.booleans()))
+    found, played = run(fixed, truth.__getitem__, max_kinds=max_kinds)
+    good = [objective for objective, met in truth.values() if met]
+    assert len(set(played)) == len(played)
+    assert found.exhausted or found.proved
+    if good:
+        assert found.best[0].objective == min(good)
+        assert found.proved
+    else:
+        assert not found.best
+        assert found.exhausted
+        assert found.simulated == len(truth)
+
+
+def test_the_first_plan_that_meets_its_bound_ends_the_search():
+    found, played = run([(MICRO, 1)], lambda c: (float(c[0]), True))
+    assert found.best[0].counts == (1,)
+    assert found.proved
+    assert played == [(1,)]
+
+
+def test_a_plan_that_misses_a_level_is_kept_among_the_rejected():
+    found, _ = run([(MICRO, 1)], lambda c: (float(c[0]), c[0] >= 3))
+    assert found.best[0].counts == (3,)
+    assert [t.counts for t in found.rejected] == [(1,), (2,)]
+
+
+def test_runners_up_differ_in_kind():
+    fixed = [(MICRO, 1), (2 * MICRO, 2)]
+    found, _ = run(
+        fixed,
+        lambda c: (float(sum(n * f for n, (f, _) in zip(c, fixed, strict=True)) / MICRO), True),
+        top_k=3,
+    )
+    kinds = [t.kinds for t in found.best]
+    assert kinds == [frozenset({0}), frozenset({1}), frozenset({0, 1})]
+
+
+def test_among_equal_plans_the_fastest_is_first():
+    fixed = [(2 * MICRO, 2), (2 * MICRO, 2)]
+
+    def play(counts):
+        return Tried(counts, 2.0 * sum(counts), 9.0 if counts[0] else 5.0, None, None)
+
+    found = search(
+        problem(fixed, max_kinds=1),
+        play,
+        top_k=2,
+        time_limit_s=60.0,
+        threads=1,
+        listen=lambda _: None,
+    )
+    assert [t.counts for t in found.best] == [(0, 1), (1, 0)]
+
+
+def test_without_time_nothing_is_claimed():
+    found, played = run([(MICRO, 1)], lambda _: (1.0, True), seconds=-1.0)
+    assert (found.best, found.proved, found.exhausted, played) == ([], False, False, [])
+
+
+@pytest.mark.parametrize("goal", ["cost", "goodput"])
+def test_better_means_better_by_more_than_the_tolerance(goal):
+    g = GOALS[goal]
+    low, high = (2.0, 1.0) if g.maximize else (1.0, 2.0)
+    assert better(g, low, high)
+    assert not better(g, high, low)
+    assert not better(g, 1.0, 1.0 + 1e-6)
+    assert as_good(g, 1.0 + 1e-6, 1.0)
+
+
+def test_goodput_is_bounded_by_what_arrives():
+    p = problem([(0, 1)], "goodput")
+    p = dataclasses.replace(p, data=dataclasses.replace(p.data, sense="max", goal=0, total=MICRO))
+    found = search(
+        p,
+        lambda c: Tried(c, 0.1, 1.0, None, None),
+        top_k=1,
+        time_limit_s=60.0,
+        threads=1,
+        listen=lambda _: None,
+    )
+    # 10 requests in 100 s: 0.1 a second is all that there is.
+    assert found.proved
