@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from apex_opt.plan.companions import companions
+from apex_opt.plan.features import Features
+from apex_opt.plan.optimistic import Optimistic
+from apex_opt.spec.goals import Objective, Percentiles, Slo
+from apex_opt.spec.spec import Spec
+
+MS = 1e6
+ZERO = (0.0,) * 7
+
+
+def bounds(ttft_ms, decode_ms):
+    return Optimistic((), ZERO, ZERO, np.array(ttft_ms) * MS, np.array(decode_ms) * MS)
+
+
+def traffic(decode):
+    columns = np.zeros((7, len(decode)), dtype=np.int64)
+    columns[2] = decode
+    return Features(columns, (0,) * 7)
+
+
+def found(slo, floors, decode, objective=None):
+    spec = Spec.model_construct(slo=slo, objective=objective or Objective(minimize="cost"))
+    return companions(spec, traffic(decode), [bounds(*f) for f in floors], len(decode))
+
+
+FAST, SLOW = [10.0] * 100, [10.0] * 98 + [500.0] * 2
+
+
+def test_a_replica_that_meets_its_levels_serves_alone():
+    slo = Slo(ttft_ms=Percentiles(p99=100.0))
+    assert found(slo, [(FAST, FAST)], [10] * 100) == ([None], [None])
+
+
+def test_a_percentile_that_is_missed_for_sure_needs_a_faster_companion():
+    # Of 100 requests, p99 lies between the 99th and the 100th: two late ones are too many.
+    slo = Slo(ttft_ms=Percentiles(p99=100.0))
+    needs, why = found(slo, [(SLOW, FAST), (FAST, FAST)], [10] * 100)
+    assert needs == [frozenset({1}), None]
+    assert why == ["ttft_ms p99", None]
+
+
+def test_one_late_request_may_still_interpolate_under_the_limit():
+    slo = Slo(ttft_ms=Percentiles(p99=100.0))
+    once = [10.0] * 99 + [500.0]
+    assert found(slo, [(once, FAST)], [10] * 100)[0] == [None]
+
+
+def test_nobody_helps_where_all_are_late_with_the_same():
+    slo = Slo(ttft_ms=Percentiles(p50=5.0))
+    needs, _ = found(slo, [(FAST, FAST), (FAST, FAST)], [10] * 100)
+    assert needs == [frozenset(), frozenset()]
+
+
+def test_a_mean_needs_a_companion_of_a_lower_mean():
+    slo = Slo(e2e_ms=Percentiles(mean=15.0))
+    needs, why = found(slo, [(FAST, FAST), (FAST, [1.0] * 100)], [10] * 100)
+    assert needs == [frozenset({1}), None]
+    assert why == ["e2e_ms mean", None]
+
+
+def test_requests_of_one_token_have_no_time_per_token():
+    slo = Slo(tpot_ms=Percentiles(p99=1.0))
+    assert found(slo, [(FAST, [0.0] * 100)], [0] * 100)[0] == [None]
+
+
+@pytest.mark.parametrize(("late", "expected"), [(1, None), (2, frozenset())])
+def test_attainment_allows_its_share_of_late_requests(late, expected):
+    slo = Slo(ttft_ms=100.0, attainment=0.99)
+    floors = [10.0] * (100 - late) + [500.0] * late
+    assert found(slo, [(floors, FAST)], [10] * 100)[0] == [expected]
+
+
+def test_attainment_is_no_constraint_where_goodput_is_maximised():
+    slo = Slo(ttft_ms=100.0, attainment=0.99)
+    needs, _ = found(slo, [([500.0] * 100, FAST)], [10] * 100, Objective(maximize="goodput"))
+    assert needs == [None]
+
+
+def test_a_limit_on_the_largest_gap_is_missed_when_the_mean_gap_is_larger():
+    slo = Slo(itl_ms=10.0, attainment=0.5)
+    needs, why = found(slo, [(FAST, [1000.0] * 100)], [10] * 100)
+    assert needs == [frozenset()]
+    assert why == ["attainment"]
