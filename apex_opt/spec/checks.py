@@ -19,15 +19,33 @@ from apex_opt.spec.words import got, key_text, name, number
 Rule = Callable[[Spec], Iterator[Fault]]
 
 
-def check(spec: Spec, faulty: Collection[str] = ()) -> list[Fault]:
-    """Return the faults of all rules that read none of the tables called `faulty`."""
+def check(spec: Spec, faulty: Collection[Loc] = ()) -> list[Fault]:
+    """Return the faults of all rules that can be judged.
+
+    Args:
+        spec: a spec; what is faulty may be missing from it.
+        faulty: places with faults that are known already. Rules that read one are left out, and so
+            are new faults at the same place, which would only follow from the known ones.
+    """
+    names = {_names(loc) for loc in faulty}
     return [
         fault
-        for tables, rules in RULES.items()
-        if not set(tables) & set(faulty)
+        for reads, rules in RULES
+        if not any(_overlap(tuple(key.split(".")), known) for key in reads for known in names)
         for rule in rules
         for fault in rule(spec)
+        if not any(_overlap(fault.loc, known) for known in faulty)
     ]
+
+
+def _names(loc: Loc) -> Loc:
+    return tuple(step for step in loc if isinstance(step, str))
+
+
+def _overlap(one: Loc, other: Loc) -> bool:
+    """Whether one place is inside the other."""
+    shared = min(len(one), len(other))
+    return one[:shared] == other[:shared]
 
 
 def pools_have_names_of_their_own(spec: Spec) -> Iterator[Fault]:
@@ -147,16 +165,20 @@ def whole_prompts_fit_a_step(spec: Spec) -> Iterator[Fault]:
         yield Fault(("engine", "max_num_batched_tokens"), f"{why}, got {max(tokens):,}")
 
 
-RULES: dict[tuple[str, ...], tuple[Rule, ...]] = {
-    ("model",): MODEL_RULES,
-    ("pools",): (pools_have_names_of_their_own, clocks_stay_below_boost, clocks_differ),
-    ("workload",): WORKLOAD_RULES,
-    ("quantization",): (formats_differ,),
-    ("parallelism",): (degrees_differ,),
-    ("objective",): (objective_is_one,),
-    ("slo",): (limits_of_statistics_limit_something,),
-    ("engine",): (every_sequence_gets_a_token, engine_choices_differ),
-    ("engine", "model"): (context_is_the_models, whole_prompts_fit_a_step),
-    ("model", "parallelism"): (pipelines_are_no_deeper_than_the_model,),
-}
-"""The rules, by the tables that they read."""
+RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
+    *MODEL_RULES,
+    (("pools.name",), (pools_have_names_of_their_own,)),
+    (("pools.device", "pools.clocks_mhz"), (clocks_stay_below_boost,)),
+    (("pools.clocks_mhz",), (clocks_differ,)),
+    *WORKLOAD_RULES,
+    (("objective",), (objective_is_one,)),
+    (("slo",), (limits_of_statistics_limit_something,)),
+    (("engine.name", "engine.max_num_seqs"), (every_sequence_gets_a_token,)),
+    (("engine.max_num_seqs", "engine.max_num_batched_tokens"), (engine_choices_differ,)),
+    (("engine.max_model_len", "model"), (context_is_the_models,)),
+    (("engine", "model"), (whole_prompts_fit_a_step,)),
+    (("model", "parallelism.pipeline"), (pipelines_are_no_deeper_than_the_model,)),
+    (("parallelism",), (degrees_differ,)),
+    (("quantization",), (formats_differ,)),
+)
+"""The rules, by the keys that they read: where one of those is faulty, a rule cannot be judged."""

@@ -105,10 +105,12 @@ def _kinds(spec: Spec) -> Iterator[tuple[Loc, LayerKind]]:
 
 
 MODEL_RULES = (
-    pattern_names_kinds,
-    layers_can_be_counted,
-    heads_share_keys_evenly,
-    indexers_are_complete,
-    tokens_visit_known_experts,
-    checkpoint_format_is_known,
+    (("model.layers", "model.pattern", "model.encoder"), (pattern_names_kinds,)),
+    (("model.pattern", "model.encoder"), (layers_can_be_counted,)),
+    (
+        ("model.layers", "model.encoder"),
+        (heads_share_keys_evenly, indexers_are_complete, tokens_visit_known_experts),
+    ),
+    (("model.native_weights",), (checkpoint_format_is_known,)),
 )
+"""The rules, by the keys that they read."""

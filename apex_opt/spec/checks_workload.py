@@ -122,11 +122,16 @@ def _distributions(spec: Spec) -> Iterator[tuple[Loc, Distribution]]:
 
 
 WORKLOAD_RULES = (
-    arrivals_have_what_they_need,
-    arrivals_read_what_is_given,
-    trace_names_are_printable,
-    uniform_bounds_are_in_order,
-    lognormals_exist,
-    longest_is_above_the_mean,
-    weights_belong_to_values,
+    (("workload.arrival",), (arrivals_have_what_they_need, arrivals_read_what_is_given)),
+    (("workload.file", "workload.format"), (trace_names_are_printable,)),
+    (
+        ("workload.prompt_tokens", "workload.output_tokens", "workload.sessions"),
+        (
+            uniform_bounds_are_in_order,
+            lognormals_exist,
+            longest_is_above_the_mean,
+            weights_belong_to_values,
+        ),
+    ),
 )
+"""The rules, by the keys that they read."""

@@ -16,7 +16,18 @@ from apex_opt.spec.lines import Lines, Loc
 from apex_opt.spec.spec import Spec
 from apex_opt.spec.table import Table
 from apex_opt.spec.tree import Place, choices, hints, keys, kind, literals, place
-from apex_opt.spec.words import expected, got, key_text, name, nearest, number, one_of, printable
+from apex_opt.spec.words import (
+    SHORT,
+    expected,
+    got,
+    key_text,
+    name,
+    nearest,
+    number,
+    one_of,
+    printable,
+    quoted,
+)
 
 MOST_SHOWN = 1_000
 
@@ -65,6 +76,8 @@ def _follows(error: ErrorDetails) -> bool:
 
 def _fault(error: ErrorDetails, data: Any, root: type[Table]) -> Fault:
     where = place(error["loc"], data, root)
+    if where.is_key:
+        return _bad_key(where)
     say = _SENTENCES.get(error["type"], _wrong_type)
     return say(error, where)
 
@@ -78,6 +91,8 @@ def _wanted(error: ErrorDetails, where: Place) -> str:
     value, wanted = error["input"], expected(where.annotation)
     if isinstance(value, dict) and wanted == "a list of tables":
         return f"{wanted} (write `[[{key_text(where.loc)}]]`, with two brackets)"
+    if error["type"] == "string_type" and type(value) in {int, float}:
+        return f"a string such as {quoted(str(value))}"
     if isinstance(value, str) and error["type"] in {"float_type", "int_type"}:
         meant = _number_in(value, whole=error["type"] == "int_type")
         if meant:
@@ -119,18 +134,31 @@ def _unknown(_: ErrorDetails, where: Place) -> Fault:
     return Fault(where.loc, f"unknown key; {_where_instead(str(where.loc[-1]), where.table)}")
 
 
+def _bad_key(where: Place) -> Fault:
+    """Return the fault of a key that its table's keys do not allow: not a choice, empty, long."""
+    known = [str(value) for value in literals(where.annotation)]
+    if known:
+        return Fault(where.loc, f"unknown key; {_among(str(where.loc[-1]), known)}")
+    return Fault(where.loc, "a key must have from 1 to 200 characters")
+
+
 def _where_instead(key: str, table: type[Table]) -> str:
     """Return where an unknown key belongs, or which known one is near, or which ones there are."""
     own = keys(table)
     homes = _homes().get(key, ())
     if 0 < len(homes) <= 2:
         return f"{name(key)} belongs in {' or '.join(homes)}"
-    near = difflib.get_close_matches(key[:60].lower(), own, n=1)
-    if near:
-        return f"did you mean {name(near[0])}?"
     if key in hints(Spec) and table is not Spec:
         return f"`{_header(key)}` is a table of its own"
-    return f"the keys here are {', '.join(f'`{k}`' for k in own)}"
+    return _among(key, own)
+
+
+def _among(key: str, known: list[str]) -> str:
+    """Return which of the known keys is near, else all of them."""
+    near = difflib.get_close_matches(key[:SHORT].lower(), known, n=1)
+    if near:
+        return f"did you mean {name(near[0])}?"
+    return f"the keys here are {', '.join(f'`{k}`' for k in known)}"
 
 
 @cache

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import tomli
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from apex_opt.errors import NotBuiltError, SpecError
 from apex_opt.spec import checks, unbuilt
 from apex_opt.spec.faults import Fault, from_validator, render, shown_file
 from apex_opt.spec.files import UnreadableError, read_text
-from apex_opt.spec.lines import Lines, scan
+from apex_opt.spec.lines import Lines, Loc, scan
+from apex_opt.spec.partial import partial
 from apex_opt.spec.references import Resolved, resolve
 from apex_opt.spec.spec import Spec
 from apex_opt.spec.table import frozen
-from apex_opt.spec.tree import hints
 from apex_opt.spec.words import key_text
 
 MAX_BYTES = 4 << 20
@@ -29,6 +29,7 @@ _SYNTAX = (
     ("Cannot mutate immutable", "an inline table or list cannot be extended from outside"),
     ("Cannot redefine namespace", "a dotted key cannot extend a table that has its own header"),
     ("Duplicate inline table key", "this inline table has a key twice"),
+    ("Illegal character '\\n'", "a string must end on its line"),
     ("Invalid value", 'not a value of TOML; strings stand in quotes: key = "value"'),
 )
 
@@ -129,25 +130,17 @@ def _syntax_fault(message: str, text: str) -> str:
 def _checked(resolved: Resolved, lines: Lines) -> Spec:
     """Return the spec, or raise all faults of references, tables and rules."""
     faults = list(resolved.faults)
+    lost: list[Loc] = []
     try:
         spec = Spec.model_validate(resolved.data)
     except ValidationError as e:
-        faults += from_validator(e, resolved.data)
-        spec = _sound_part(resolved.data, {str(fault.loc[0]) for fault in faults})
-    faults += checks.check(spec, faulty={str(fault.loc[0]) for fault in faults})
+        wrong = from_validator(e, resolved.data)
+        faults += wrong
+        spec, lost = partial(resolved.data, [fault.loc for fault in wrong])
+    faults += checks.check(spec, [*lost, *(fault.loc for fault in faults)])
     if faults:
         _refuse(faults, resolved, lines)
     return spec
-
-
-def _sound_part(data: dict[str, Any], faulty: set[str]) -> Spec:
-    """Return a spec of the tables without a fault; the others are missing from it."""
-    sound = {
-        table: TypeAdapter(annotation).validate_python(data[table])
-        for table, annotation in hints(Spec).items()
-        if table in data and table not in faulty
-    }
-    return Spec.model_construct(**sound)
 
 
 def _refuse(faults: list[Fault], resolved: Resolved, lines: Lines) -> NoReturn:

@@ -59,6 +59,8 @@ class Place:
     """What the tables say about the value; None: no such key."""
     table: type[Table]
     """The innermost table around it."""
+    is_key: bool = False
+    """The key itself is at fault, not the value."""
 
 
 def kind(annotation: Any) -> Kind:
@@ -97,8 +99,11 @@ def place(steps: Loc, data: Any, root: type[Table] = Spec) -> Place:
     loc: Loc = ()
     said: Any = root
     followed: Any = root
+    keys_kind: Any = None
     table = root
     for step in steps:
+        if step == "[key]" and not (isinstance(data, dict) and step in data):
+            return Place(loc, keys_kind, table, is_key=True)
         current = kind(followed)
         if current.members:
             followed = _member(current, step)
@@ -108,8 +113,8 @@ def place(steps: Loc, data: Any, root: type[Table] = Spec) -> Place:
         if current.table:
             table = current.table
             followed = hints(table).get(str(step))
-        elif current.items and step != "[key]":
-            followed = current.items
+        elif current.items:
+            keys_kind, followed = get_args(current.type)[0], current.items
         else:
             break
         if _holds(data, step):

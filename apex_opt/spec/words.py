@@ -121,7 +121,8 @@ def _either(union: Kind) -> str:
 def _plain(own: Kind) -> str:
     origin = get_origin(own.type)
     if origin is tuple:
-        return "a list of tables" if kind(own.items).table else "a list"
+        item = kind(own.items)
+        return f"a list of {'tables' if item.table else _PLURAL[item.type]}"
     if origin is dict:
         return "a table"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
@@ -142,4 +143,5 @@ def _bounds(own: Kind) -> str:
     return "".join(words)
 
 
+_PLURAL = {int: "whole numbers", float: "numbers", str: "strings"}
 _SIDES = ("gt", "ge", "lt", "le")
