@@ -39,11 +39,15 @@ def read(path: str | Path, format: str | None = None) -> Trace:  # noqa: A002  #
     path = Path(path)
     file = shown_file(str(path))
     source = lines(path)
+    try:
+        wanted = named(format) if format is not None else None
+    except ValueError as why:
+        raise TraceError(f"{file}: {why}") from None
     number, raw = next(source, (1, b""))
     if not raw:
         raise TraceError(f"{file}: empty")
     try:
-        layout, columns = detect(_text(raw), named(format) if format else None)
+        layout, columns = detect(_text(raw), wanted)
     except ValueError as why:
         raise TraceError(f"{file}:{number}: {why}") from None
     if layout.style == "jsonl":
@@ -121,7 +125,7 @@ class _Requests:
         at = _column(self.arrival)
         notes = [self.layout.note] if self.layout.note else []
         if self.failed:
-            notes.append(f"{self.failed:,} failed requests, with no output, are left out")
+            notes.append(f"requests that failed, with no output, are left out: {self.failed:,}")
         return Trace(
             at - at[0],
             _column(self.prompt),

@@ -36,7 +36,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
     file = shown_file(str(path))
     number, size = 0, 0
     with _opened(path, file) as stream:
-        while line := _line(stream, f"{file}:{number + 1}"):
+        while line := _line(stream, file):
             number, size = number + 1, size + len(line)
             if len(line) > MOST_LINE_BYTES:
                 raise TraceError(f"{file}:{number}: longer than 1 MiB, this is no line of a trace")
@@ -48,14 +48,14 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, stripped
 
 
-def _line(stream: BinaryIO, place: str) -> bytes:
+def _line(stream: BinaryIO, file: str) -> bytes:
     """Return the next line, or one byte more than the longest; empty at the end."""
     try:
         return stream.readline(MOST_LINE_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise TraceError(f"{place}: the gzip data are damaged or cut off here") from None
+        raise TraceError(f"{file}: the gzip data are damaged or cut off") from None
     except OSError as e:
-        raise TraceError(f"{place}: cannot be read: {_reason(e)}") from None
+        raise TraceError(f"{file}: cannot be read: {_reason(e)}") from None
 
 
 @contextmanager
