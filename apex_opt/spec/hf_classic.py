@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apex_opt.spec.hf_families import Kind, Stack, split, uniform
+from apex_opt.spec.hf_families import Fields, Stack, split, uniform
 from apex_opt.spec.hf_keys import Keys
 
 
@@ -13,7 +13,7 @@ def falcon(k: Keys) -> Stack:
     single = 1 if k.flag("multi_query", True) else heads
     kv_heads = k.count("num_kv_heads", default=heads) if grouped else single
     bias = k.flag("bias", False)
-    attention: Kind = {
+    attention: Fields = {
         "kind": "softmax",
         "heads": heads,
         "kv_heads": kv_heads,
@@ -21,7 +21,7 @@ def falcon(k: Keys) -> Stack:
         "bias": "all" if bias else "none",
     }
     width = k.count("ffn_hidden_size", default=4 * k.count("hidden_size"))
-    ffn: Kind = {"kind": "dense", "width": width, "gated": False, "bias": bias}
+    ffn: Fields = {"kind": "dense", "width": width, "gated": False, "bias": bias}
     norms = 2 if grouped or not k.flag("parallel_attn", True) else 1
     sequence = [("full", "dense")] * k.layers("num_hidden_layers", "n_layer")
     return Stack({"full": attention}, {"dense": ffn}, sequence, norms, norm_bias=True)
@@ -72,7 +72,7 @@ def t5_encoder(k: Keys) -> Stack:
 
 def _t5(k: Keys, layers: int, norms: int, **more: bool) -> Stack:
     heads = k.count("num_heads")
-    attention: Kind = {
+    attention: Fields = {
         "kind": "softmax",
         "heads": heads,
         "kv_heads": heads,
@@ -80,7 +80,7 @@ def _t5(k: Keys, layers: int, norms: int, **more: bool) -> Stack:
         **more,
     }
     gated = k.text("feed_forward_proj", "relu").startswith("gated")
-    ffn: Kind = {"kind": "dense", "width": k.count("d_ff"), "gated": gated}
+    ffn: Fields = {"kind": "dense", "width": k.count("d_ff"), "gated": gated}
     # The first layer of a stack holds the relative positions of all.
     extra = k.count("relative_attention_num_buckets", default=32) * heads
     sequence = [("full", "dense")] * layers
@@ -110,11 +110,11 @@ def _whisper(k: Keys, side: str, norms: int, extra: int, **more: bool) -> Stack:
     return Stack({"full": attention}, {"dense": ffn}, sequence, norms, norm_bias=True, extra=extra)
 
 
-def _all_biased(heads: int, head_dim: int) -> Kind:
+def _all_biased(heads: int, head_dim: int) -> Fields:
     """Return multi-head attention; `all` counts a bias for the keys, which Whisper's lack."""
     table = {"kind": "softmax", "heads": heads, "kv_heads": heads, "head_dim": head_dim}
     return {**table, "bias": "all"}
 
 
-def _plain(width: int) -> Kind:
+def _plain(width: int) -> Fields:
     return {"kind": "dense", "width": width, "gated": False, "bias": True}

@@ -12,7 +12,7 @@ from typing import Any
 
 from apex_opt.spec.hf_keys import LONGEST, Keys
 
-Kind = dict[str, Any]
+Fields = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Stack:
         extra: parameters outside the layers, beside the final norm.
     """
 
-    attention: dict[str, Kind]
-    ffn: dict[str, Kind]
+    attention: dict[str, Fields]
+    ffn: dict[str, Fields]
     sequence: list[tuple[str, str]]
     norms: int = 2
     norm_bias: bool = False
@@ -55,16 +55,23 @@ class Family:
     default_context: int | None = None
 
 
-def softmax(k: Keys, **more: Any) -> Kind:
-    """Return grouped-query attention under the usual names."""
+def softmax(
+    k: Keys, *, kv_heads: int | None = None, head_dim: int | None = None, **more: Any
+) -> Fields:
+    """Return grouped-query attention under the usual names.
+
+    Args:
+        k: the config.
+        kv_heads: default of `num_key_value_heads`; none: one for each query head.
+        head_dim: default of `head_dim`; none: the hidden width over the heads.
+        more: further fields of the table.
+    """
     heads = k.count("num_attention_heads")
-    kv_heads = k.count("num_key_value_heads", default=more.pop("default_kv_heads", heads))
-    if heads % kv_heads:
-        k.fault(
-            "num_key_value_heads", f"must divide num_attention_heads, {heads}, got `{kv_heads}`"
-        )
-    head_dim = k.count("head_dim", default=more.pop("default_head_dim", None) or split(k, heads))
-    return {"kind": "softmax", "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, **more}
+    shared = k.count("num_key_value_heads", default=kv_heads or heads)
+    if heads % shared:
+        k.fault("num_key_value_heads", f"must divide num_attention_heads, {heads}, got `{shared}`")
+    width = k.count("head_dim", default=head_dim or split(k, heads))
+    return {"kind": "softmax", "heads": heads, "kv_heads": shared, "head_dim": width, **more}
 
 
 def split(k: Keys, heads: int, hidden: str = "hidden_size") -> int:
@@ -72,12 +79,12 @@ def split(k: Keys, heads: int, hidden: str = "hidden_size") -> int:
     return max(k.count(hidden) // heads, 1)
 
 
-def dense(k: Keys, *keys: str, **more: Any) -> Kind:
+def dense(k: Keys, *keys: str) -> Fields:
     """Return a gated feed-forward layer; `keys` name its width."""
-    return {"kind": "dense", "width": k.count(*(keys or ("intermediate_size",))), **more}
+    return {"kind": "dense", "width": k.count(*(keys or ("intermediate_size",)))}
 
 
-def experts(k: Keys, number: str, width: str, *, top_k: str = "num_experts_per_tok") -> Kind:
+def experts(k: Keys, number: str, width: str, *, top_k: str = "num_experts_per_tok") -> Fields:
     """Return routed experts; the arguments name the keys."""
     total, visited = k.count(number), k.count(top_k)
     if visited > total:
@@ -85,36 +92,45 @@ def experts(k: Keys, number: str, width: str, *, top_k: str = "num_experts_per_t
     return {"kind": "moe", "experts": total, "top_k": visited, "width": k.count(width)}
 
 
-def uniform(k: Keys, attention: Kind, ffn: Kind, label: str = "dense", **more: Any) -> Stack:
+def uniform(k: Keys, attention: Fields, ffn: Fields, label: str = "dense", **more: Any) -> Stack:
     """Return layers that are all alike."""
     layers = [("full", label)] * k.layers()
     return Stack({"full": attention}, {label: ffn}, layers, **more)
 
 
-def windowed(attention: Kind, window: int | None) -> Kind:
+def windowed(attention: Fields, window: int | None) -> Fields:
     """Return `attention` with a sliding window, if there is one."""
     return {**attention, "window_tokens": window} if window else attention
 
 
+def _bias(k: Keys, *, default: bool = False) -> str:
+    return "all" if k.flag("attention_bias", default) else "none"
+
+
+def _types(k: Keys, words: dict[str, str]) -> list[str] | None:
+    """Return `layer_types` in our words; None where it is not given."""
+    listed = k.words("layer_types", k.layers(), list(words))
+    return [words[word] for word in listed] if listed else None
+
+
 def llama(k: Keys) -> Stack:
     """Return Llama's layers."""
-    bias = "all" if k.flag("attention_bias", False) else "none"
-    ffn = dense(k, **({"bias": True} if k.flag("mlp_bias", False) else {}))
-    return uniform(k, softmax(k, bias=bias), ffn)
+    ffn = dense(k) | {"bias": k.flag("mlp_bias", False)}
+    return uniform(k, softmax(k, bias=_bias(k)), ffn)
 
 
 def mistral(k: Keys) -> Stack:
     """Return Mistral's layers; a null window is none."""
     return uniform(
         k,
-        windowed(softmax(k, default_kv_heads=8), k.optional("sliding_window", 4096, LONGEST)),
+        windowed(softmax(k, kv_heads=8), k.optional("sliding_window", 4096, LONGEST)),
         dense(k),
     )
 
 
 def mixtral(k: Keys) -> Stack:
     """Return Mixtral's layers."""
-    attention = windowed(softmax(k, default_kv_heads=8), k.optional("sliding_window", most=LONGEST))
+    attention = windowed(softmax(k, kv_heads=8), k.optional("sliding_window", most=LONGEST))
     return uniform(k, attention, experts(k, "num_local_experts", "intermediate_size"), "moe")
 
 
@@ -123,7 +139,7 @@ def phi3(k: Keys) -> Stack:
     return uniform(k, windowed(softmax(k), k.optional("sliding_window", most=LONGEST)), dense(k))
 
 
-def _qwen_windows(k: Keys, attention: Kind) -> Stack:
+def _qwen_windows(k: Keys, attention: Fields) -> Stack:
     """Layers from `max_window_layers` on slide, if `use_sliding_window` says so."""
     full = k.layers()
     if k.flag("use_sliding_window", False):
@@ -144,11 +160,10 @@ def qwen2(k: Keys) -> Stack:
 
 def qwen3(k: Keys) -> Stack:
     """Return Qwen 3's dense layers."""
-    bias = "all" if k.flag("attention_bias", False) else "none"
-    return _qwen_windows(k, softmax(k, bias=bias, qk_norm="head"))
+    return _qwen_windows(k, softmax(k, bias=_bias(k), qk_norm="head"))
 
 
-def _qwen_sparse(k: Keys) -> tuple[dict[str, Kind], list[str]]:
+def _qwen_sparse(k: Keys) -> tuple[dict[str, Fields], list[str]]:
     """Feed-forward of each layer: experts each `decoder_sparse_step`, but for `mlp_only_layers`."""
     step, skipped = k.count("decoder_sparse_step", default=1), k.indices("mlp_only_layers")
     order = ["dense" if i in skipped or (i + 1) % step else "moe" for i in range(k.layers())]
@@ -160,18 +175,16 @@ def _qwen_sparse(k: Keys) -> tuple[dict[str, Kind], list[str]]:
 
 def qwen3_moe(k: Keys) -> Stack:
     """Return the layers of Qwen 3 with experts."""
-    bias = "all" if k.flag("attention_bias", False) else "none"
     ffn, order = _qwen_sparse(k)
     layers = [("full", label) for label in order]
-    return Stack({"full": softmax(k, bias=bias, qk_norm="head")}, ffn, layers)
+    return Stack({"full": softmax(k, bias=_bias(k), qk_norm="head")}, ffn, layers)
 
 
-def _delta_net(k: Keys) -> tuple[dict[str, Kind], list[str]]:
+def _delta_net(k: Keys) -> tuple[dict[str, Fields], list[str]]:
     """Attention of each layer: three of gated DeltaNet, one full with an output gate."""
-    words = {"linear_attention": "linear", "full_attention": "full"}
-    listed = k.words("layer_types", k.layers(), list(words))
     every = k.count("full_attention_interval", default=4)
     order = ["linear" if (i + 1) % every else "full" for i in range(k.layers())]
+    listed = _types(k, {"linear_attention": "linear", "full_attention": "full"})
     linear = {
         "kind": "linear",
         "key_heads": k.count("linear_num_key_heads", default=16),
@@ -181,8 +194,8 @@ def _delta_net(k: Keys) -> tuple[dict[str, Kind], list[str]]:
         "conv_kernel": k.count("linear_conv_kernel_dim", default=4),
     }
     gate = k.flag("attn_output_gate", True)
-    full = softmax(k, qk_norm="head", output_gate=gate, default_head_dim=256)
-    return {"linear": linear, "full": full}, [words[w] for w in listed] if listed else order
+    full = softmax(k, qk_norm="head", output_gate=gate, head_dim=256)
+    return {"linear": linear, "full": full}, listed or order
 
 
 def qwen3_next(k: Keys) -> Stack:
@@ -198,7 +211,7 @@ def qwen3_5(k: Keys) -> Stack:
     return Stack(attention, {"dense": dense(k)}, [(label, "dense") for label in order])
 
 
-def _after_dense(k: Keys, attention: Kind, *, score_bias: bool) -> Stack:
+def _after_dense(k: Keys, attention: Fields, *, score_bias: bool) -> Stack:
     """Experts after `first_k_dense_replace` dense layers, with shared experts beside them."""
     layers, freq = k.layers(), k.count("moe_layer_freq", default=1)
     first = k.count("first_k_dense_replace", default=0, least=0)
@@ -212,8 +225,8 @@ def _after_dense(k: Keys, attention: Kind, *, score_bias: bool) -> Stack:
     return Stack({"full": attention}, ffn, [("full", label) for label in order])
 
 
-def _latent(k: Keys) -> Kind:
-    table: Kind = {"kind": "latent", "heads": k.count("num_attention_heads")}
+def _latent(k: Keys) -> Fields:
+    table: Fields = {"kind": "latent", "heads": k.count("num_attention_heads")}
     if rank := k.optional("q_lora_rank", 1536):
         table["q_lora_rank"] = rank
     return {
@@ -261,40 +274,37 @@ def minimax_m2(k: Keys) -> Stack:
 
 def _alternate(k: Keys, period: int) -> list[str]:
     """Return `layer_types` as sliding or full; by default one in `period` is full, the last."""
-    words = {"sliding_attention": "sliding", "full_attention": "full"}
-    listed = k.words("layer_types", k.layers(), list(words))
-    if listed:
-        return [words[word] for word in listed]
-    return ["full" if (i + 1) % period == 0 else "sliding" for i in range(k.layers())]
+    default = ["sliding" if (i + 1) % period else "full" for i in range(k.layers())]
+    return _types(k, {"sliding_attention": "sliding", "full_attention": "full"}) or default
 
 
-def _sliding(k: Keys, attention: Kind, order: list[str], ffn: Kind, **more: Any) -> Stack:
+def _sliding(
+    k: Keys, attention: Fields, order: list[str], ffn: Fields, *, window: int, norms: int = 2
+) -> Stack:
+    """Layers alike but for the window that some have; `window` is its default."""
     label = "moe" if ffn["kind"] == "moe" else "dense"
-    sliding = windowed(
-        attention, k.count("sliding_window", default=more.pop("window"), most=LONGEST)
-    )
+    sliding = windowed(attention, k.count("sliding_window", default=window, most=LONGEST))
     layers = [(name, label) for name in order]
-    return Stack({"sliding": sliding, "full": attention}, {label: ffn}, layers, **more)
+    return Stack({"sliding": sliding, "full": attention}, {label: ffn}, layers, norms)
 
 
 def gpt_oss(k: Keys) -> Stack:
     """Return the layers of gpt-oss: sliding and full in turn, attention sinks."""
-    bias = "all" if k.flag("attention_bias", True) else "none"
     moe = experts(k, "num_local_experts", "intermediate_size") | {"bias": True}
-    attention = softmax(k, bias=bias, sinks=True, default_head_dim=64)
+    attention = softmax(k, bias=_bias(k, default=True), sinks=True, head_dim=64)
     return _sliding(k, attention, _alternate(k, 2), moe, window=128)
 
 
 def gemma2(k: Keys) -> Stack:
     """Return Gemma 2's layers: sliding and full in turn, four norms."""
-    attention = softmax(k, default_head_dim=256)
+    attention = softmax(k, head_dim=256)
     return _sliding(k, attention, _alternate(k, 2), dense(k), window=4096, norms=4)
 
 
 def gemma3(k: Keys) -> Stack:
     """Return Gemma 3's layers: one in six is full."""
     order = _alternate(k, k.count("sliding_window_pattern", default=6))
-    attention = softmax(k, qk_norm="head", default_head_dim=256)
+    attention = softmax(k, qk_norm="head", head_dim=256)
     return _sliding(k, attention, order, dense(k), window=4096, norms=4)
 
 
@@ -303,7 +313,7 @@ def gemma4(k: Keys) -> Stack:
     for key in ("hidden_size_per_layer_input", "num_kv_shared_layers"):
         if k.count(key, default=0, least=0):
             k.fault(key, "models with per-layer embeddings or shared caches are not known yet")
-    local = softmax(k, qk_norm="head", default_head_dim=256)
+    local = softmax(k, qk_norm="head", head_dim=256)
     shared = k.flag("attention_k_eq_v", False)
     full = {
         **local,
@@ -326,15 +336,14 @@ def llama4(k: Keys) -> Stack:
     """Three chunked layers and a full one; experts each `interleave_moe_layer_step`."""
     layers, step = k.layers(), k.count("interleave_moe_layer_step", default=1)
     listed = k.indices("moe_layers")
-    full = softmax(k, **({"bias": "all"} if k.flag("attention_bias", False) else {}))
-    words = {"chunked_attention": "chunked", "full_attention": "full"}
-    types = k.words("layer_types", layers, list(words))
+    full = softmax(k, bias=_bias(k))
+    types = _types(k, {"chunked_attention": "chunked", "full_attention": "full"})
     moe = experts(k, "num_local_experts", "intermediate_size")
     moe["shared_width"] = moe["width"]
     ffn = {"moe": moe, "dense": dense(k, "intermediate_size_mlp", "intermediate_size")}
     sequence = [
         (
-            words[types[i]] if types else "chunked" if (i + 1) % 4 else "full",
+            types[i] if types else "chunked" if (i + 1) % 4 else "full",
             "moe" if (i in listed if listed else (i + 1) % step == 0) else "dense",
         )
         for i in range(layers)
