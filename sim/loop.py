@@ -43,17 +43,14 @@ import numpy as np
 from apex_opt.sim.jit import inlined, njit
 from apex_opt.sim.state import NOBODY, Batch, Given, State, Table
 
-PATIENCE = 10_000
-"""Preemptions in a row, no token between them, after which a run is given up: it would not end."""
-
 FS_PER_NS = 1_000_000
 
 
 @njit
 def run(g: Given, t: Table, s: State) -> None:
-    """Play until all requests have ended, or `machine.stale` has reached `PATIENCE`."""
+    """Play until all requests have ended, or `machine.stale` has reached `given.patience`."""
     m = s.machine
-    while m.stale < PATIENCE:
+    while m.stale < g.patience:
         if m.flying < g.depth and launch(g, t, s):
             continue
         if m.flying > 0:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from apex_opt.sim.check import check
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.load import Load
-from apex_opt.sim.loop import PATIENCE, run
+from apex_opt.sim.loop import run
 from apex_opt.sim.state import (
     BINS,
     NOBODY,
@@ -99,6 +99,9 @@ class Log:
 
 DONE, REJECTED = 0, 1
 
+PATIENCE = 100
+"""Preemptions a place, with no token between them, after which a run is given up."""
+
 
 def play(load: Load, rules: EngineRules, steps: StepTable) -> Log:
     """Play `load` on one replica from an empty start until every request has ended.
@@ -114,10 +117,10 @@ def play(load: Load, rules: EngineRules, steps: StepTable) -> Log:
     refused = rejects(load, rules)
     state = lay_out(load, rules, steps, refused)
     run(given(load, rules, steps), table(steps), state)
-    if cast("Any", state.machine)["stale"] >= PATIENCE:
+    if cast("Any", state.machine)["stale"] >= PATIENCE * rules.max_seqs:
         raise ValueError(
-            f"rules: {PATIENCE} preemptions in a row without a token, the run would not end; "
-            "set full_sequence_gate or give more blocks"
+            f"rules: {PATIENCE * rules.max_seqs} preemptions in a row without a token, the run "
+            "would not end; set full_sequence_gate or give more blocks"
         )
     return read(state, refused)
 
@@ -145,6 +148,7 @@ def given(load: Load, rules: EngineRules, steps: StepTable) -> Given:
     record["full_sequence_gate"] = rules.full_sequence_gate
     record["overhead_ns"] = rules.request_overhead_ns
     record["opening"] = min(load.concurrency or len(load), len(load))
+    record["patience"] = PATIENCE * rules.max_seqs
     record["depth"] = depth(rules, steps)
     for name in ("window_tokens", "context_j", "window_j", "pair_j", "window_pair_j"):
         record[name] = getattr(steps, name)

@@ -30,6 +30,7 @@ class Given:
     full_sequence_gate: int
     overhead_ns: int
     opening: int  # requests that arrive by themselves: all, or the first ones of a closed loop
+    patience: int  # preemptions in a row, no token between them, after which a run is given up
     depth: int  # batches in flight: 1, the stages of a pipeline, or 2 with async scheduling
     window_tokens: int
     context_j: float

@@ -12,8 +12,6 @@ from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import StepTable
 
-PATIENCE = 10_000
-
 
 @dataclass(eq=False)
 class Request:
@@ -104,6 +102,8 @@ class Twin:
 
     def play(self) -> Twin:
         while True:
+            if self.stale >= 100 * self.rules.max_seqs:
+                raise LivelockError
             if len(self.flying) < self.depth and self.schedule():
                 continue
             if self.flying:
@@ -189,8 +189,6 @@ class Twin:
         r.decoding = False
         r.preempted += 1
         self.stale += 1
-        if self.stale >= PATIENCE:
-            raise LivelockError
 
     def admit(self, parts: list[tuple[Request, int]]) -> None:
         rules = self.rules
@@ -242,7 +240,7 @@ class Twin:
             attention = int(t.context_fs[k]) * context + int(t.window_fs[k]) * window
             attention += int(t.pair_fs[k]) * pairs + int(t.window_pair_fs[k]) * window_pairs
             base = int(t.mixed_ns[k, n] if p else t.decode_ns[k, n])
-            before = [f.end[k] for f in self.flown + self.flying]
+            before = [f.end[k] for f in self.flown[-1:] + self.flying]
             flight.begin.append(max([at, *before]))
             spent = base + int(t.rows_ns[k, r]) + attention // 10**6
             flight.end.append(flight.begin[-1] + spent)
