@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apex_opt.cost.shape import Shape
-from apex_opt.errors import CallError
 from apex_opt.spec.pools import Device, Pool, Precision
 from apex_opt.spec.quantization import WeightFormat
 
@@ -64,14 +63,11 @@ def power_limit_w(pool: Pool) -> float:
     """Return the most that one device of a pool draws: the lesser of its TDP and the pool's cap.
 
     Raises:
-        CallError: neither is known.
+        ValueError: neither is known; the planner asks for one first.
     """
     known = [w for w in (pool.device.tdp_w, pool.power_cap_w) if w is not None]
     if not known:
-        raise CallError(
-            f"pools: no power limit of `{pool.device.name}` is published; "
-            f"write `power_cap_w` in pool `{pool.name}`"
-        )
+        raise ValueError(f"no power limit of {pool.device.name} is known")
     return min(known)
 
 

@@ -15,6 +15,7 @@ from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import expert_degrees, formats, settings
 from apex_opt.plan.events import Event
 from apex_opt.plan.legality import why_no_room, why_not
+from apex_opt.plan.needs import require_figures
 from apex_opt.plan.predict import Part, play
 from apex_opt.plan.result import Plan, Replica, Result
 from apex_opt.plan.solve import Listen, longest_request
@@ -213,6 +214,7 @@ def simulate(spec: Spec, plan: Plan | None, wish: Wish, listen: Listen) -> Plan:
     Raises:
         CallError: see `from_wish` and `from_plan`.
     """
+    require_figures(spec)
     listen(Event("reading traffic", 0, None, None))
     offered = traffic(spec.workload, spec.search.seed, spec.folder)
     if plan is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from apex_opt.cost.memory import Fit, fit
-from apex_opt.cost.rates import half_precision, power_limit_w
+from apex_opt.cost.rates import half_precision
 from apex_opt.cost.shape import Settings, Shape, even_split
 from apex_opt.errors import CallError
 from apex_opt.plan.legality import why_no_room, why_not
@@ -141,7 +141,6 @@ def settings(
 
 def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
     """Yield every shape of the pool, legal or not."""
-    power_limit_w(pool)
     release = catalog.release(spec.engine.name, spec.engine.version)
     layers = len(spec.model.sequence())
     degrees = [

@@ -13,6 +13,7 @@ from apex_opt.errors import CallError, InfeasibleError, UndecidedError
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
 from apex_opt.plan.events import Event
+from apex_opt.plan.needs import require_figures
 from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import Part, Played, play
 from apex_opt.plan.problem import Problem, problem
@@ -39,6 +40,7 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
         UndecidedError: neither a plan nor a proof was found in the time given.
     """
     start = time.monotonic()
+    require_figures(spec)
     listen(Event("reading traffic", 0, None, None))
     offered = traffic(spec.workload, spec.search.seed, spec.folder)
     listen(Event("enumerating replicas", 0, None, None))

@@ -1,0 +1,45 @@
+"""Figures that a search needs and a catalogue may lack: asked for before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apex_opt.errors import CallError
+from apex_opt.spec.spec import Spec
+
+
+def _prices(spec: Spec) -> Iterator[str]:
+    """A price of every pool, where cost is minimised or limited."""
+    priced = spec.objective.minimize == "cost" or spec.limits.budget_per_hour is not None
+    for pool in spec.pools if priced else ():
+        if pool.price_per_device_hour is None and pool.device.price_per_device_hour is None:
+            yield (
+                f"pools: no price of `{pool.device.name}` is known; "
+                f"write `price_per_device_hour` in pool `{pool.name}`"
+            )
+
+
+def _power(spec: Spec) -> Iterator[str]:
+    """A power limit of every device: energy, power and peak follow from it."""
+    for pool in spec.pools:
+        if pool.device.tdp_w is None and pool.power_cap_w is None:
+            yield (
+                f"pools: no power limit of `{pool.device.name}` is published; "
+                f"write `power_cap_w` in pool `{pool.name}`"
+            )
+
+
+def _open_loop(spec: Spec) -> Iterator[str]:
+    """A rate, where a rate is maximised: a closed loop offers whatever is served."""
+    if spec.objective.maximize is not None and spec.workload.arrival == "closed":
+        yield (
+            f'objective: `maximize = "{spec.objective.maximize}"` needs traffic with a rate; '
+            'a closed loop sends what is served: minimize "cost" or "latency" instead'
+        )
+
+
+def require_figures(spec: Spec) -> None:
+    """Raise CallError with every figure that is missing, one a line."""
+    missing = [line for rule in (_prices, _power, _open_loop) for line in rule(spec)]
+    if missing:
+        raise CallError("\n".join(missing))
