@@ -1,0 +1,31 @@
+"""What binds: the limits of the spec with what the plan uses of each, and the tightest level."""
+
+from __future__ import annotations
+
+from rich.console import Group
+from rich.text import Text
+
+from apex_opt.plan.result import Binding, Plan
+from apex_opt.report.layout import section, table
+from apex_opt.report.levels import level_name, room, tightest
+from apex_opt.report.numbers import figure, percent
+
+
+def binding(plan: Plan) -> Group:
+    """Return the table of limits under a sentence on the tightest service level."""
+    tight = tightest(plan)
+    words = (
+        f"Tightest service level: {level_name(tight)}, {room(tight)}."
+        if tight
+        else "The spec asks for no service level."
+    )
+    grid = table("limit", "allowed", "used", "share", "")
+    for limit in plan.limits:
+        grid.add_row(*_row(limit))
+    return section("What binds", Text(words), *([grid] if plan.limits else []))
+
+
+def _row(limit: Binding) -> tuple[Text, str, str, str, str]:
+    share = limit.used / limit.value if limit.value else 1.0
+    used, allowed = (f"{figure(x)} {limit.unit}" for x in (limit.used, limit.value))
+    return Text(limit.limit), allowed, used, percent(share), "all of it" if share >= 1 else ""

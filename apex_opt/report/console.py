@@ -1,0 +1,47 @@
+"""What `apexopt solve` prints: the best plan, its proof, what it does, and what came next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from apex_opt.plan.result import Result
+from apex_opt.report.layout import GOOD, show
+from apex_opt.report.plan import deployment, headline, performance
+from apex_opt.report.runners_up import rejected, runners_up, why
+
+
+def render(result: Result, console: Console) -> None:
+    """Print a result for people.
+
+    Args:
+        result: at least one plan.
+        console: its width is kept, but for commands, which are never wrapped.
+    """
+    show(console, _sections(result))
+
+
+def _sections(result: Result) -> Iterator[RenderableType]:
+    best = result.plans[0]
+    style = GOOD if result.proof.status == "optimal" else ""
+    yield Group(
+        headline(best),
+        Text(result.proof.text, style=style),
+        Text(f"{result.model}, {result.traffic}", style="dim"),
+    )
+    yield why(result)
+    yield from performance(best)
+    if len(result.plans) > 1:
+        yield runners_up(result)
+    if result.rejected:
+        yield rejected(result)
+    yield from deployment(best, checkpoint(result))
+
+
+def checkpoint(result: Result) -> str:
+    """Return the model's first name on Hugging Face, else its own."""
+    model = result.spec.get("model")
+    aliases = model.get("aliases", ()) if isinstance(model, dict) else ()
+    return next((alias for alias in aliases if "/" in alias), result.model)

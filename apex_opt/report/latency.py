@@ -1,0 +1,27 @@
+"""Latencies of all requests: mean and percentiles."""
+
+from __future__ import annotations
+
+from rich.console import Group
+
+from apex_opt.plan.result import Prediction
+from apex_opt.report.layout import section, table
+from apex_opt.report.numbers import figure
+
+ROWS = {
+    "TTFT": "ttft_ms",
+    "TPOT": "tpot_ms",
+    "ITL": "itl_ms",
+    "E2E": "e2e_ms",
+    "queue": "queue_ms",
+}
+COLUMNS = ("mean", "p50", "p90", "p95", "p99")
+
+
+def latency(found: Prediction) -> Group:
+    """Return the table of latencies, milliseconds."""
+    grid = table("ms", *COLUMNS)
+    for name, field in ROWS.items():
+        statistics = getattr(found, field)
+        grid.add_row(name, *(figure(getattr(statistics, column)) for column in COLUMNS))
+    return section("Latency", grid)

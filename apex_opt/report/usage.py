@@ -1,0 +1,51 @@
+"""What a plan does and what it takes: throughput, load, energy, power, price."""
+
+from __future__ import annotations
+
+from rich.console import Group
+
+from apex_opt.plan.result import Plan, Prediction
+from apex_opt.report.layout import pairs, section
+from apex_opt.report.numbers import figure, money, percent, power
+
+
+def usage(plan: Plan) -> Group:
+    """Return lines on what the simulation of a plan shows beside latency."""
+    found = plan.prediction
+    rows = {
+        "requests": _requests(found),
+        "throughput": _throughput(found),
+        "goodput": f"{figure(found.goodput_rps)} requests/s meet their limits, "
+        + f"{percent(found.attainment)} of them",
+        "engine": f"mean batch {figure(found.mean_batch)} sequences, busy {percent(found.busy)}",
+        "hardware": f"MFU {percent(found.mfu)}, MBU {percent(found.mbu)}",
+        "KV cache": f"{percent(found.kv_use_mean)} in use, {percent(found.kv_use_peak)} at the peak",
+        "energy": _energy(found),
+        "power": f"{power(found.power_mean_w)} mean, {power(found.power_peak_w)} peak",
+        "price": _price(found),
+    }
+    return section("Throughput and use", pairs(rows.items()))
+
+
+def _throughput(found: Prediction) -> str:
+    prompt, output = figure(found.prompt_tokens_per_s), figure(found.output_tokens_per_s)
+    return f"{figure(found.requests_per_s)} requests/s, {prompt} prompt + {output} output tokens/s"
+
+
+def _energy(found: Prediction) -> str:
+    request, token = figure(found.energy_j_per_request), figure(found.energy_j_per_output_token)
+    return f"{request} J a request, {token} J an output token"
+
+
+def _price(found: Prediction) -> str:
+    if not found.cost_per_hour:
+        return "none given"
+    tokens = money(found.cost_per_million_output_tokens)
+    return f"{money(found.cost_per_hour)} an hour, {tokens} a million output tokens"
+
+
+def _requests(found: Prediction) -> str:
+    text = f"{found.completed:,} of {found.requests:,} completed"
+    for count, words in ((found.rejected, "rejected"), (found.preemptions, "preemptions")):
+        text += f", {count:,} {words}" if count else f", no {words}"
+    return text + ("" if found.stable else "; NOT STABLE, the backlog grows")
