@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field, PrivateAttr
 
 from apex_opt.spec.engine import Engine
 from apex_opt.spec.goals import Limits, Objective, Parallelism, Search, Slo
+from apex_opt.spec.lines import Lines
 from apex_opt.spec.model import Model
 from apex_opt.spec.pools import Network, Pool
 from apex_opt.spec.quantization import Quantization
 from apex_opt.spec.table import Table
 from apex_opt.spec.workload import Workload
-
-if TYPE_CHECKING:
-    from apex_opt.spec.lines import Lines
 
 
 class Spec(Table):
@@ -52,5 +49,5 @@ class Spec(Table):
     def placed(self, folder: Path, lines: Lines | None) -> Spec:
         """Return the same spec, knowing the file that it comes from."""
         spec = self.model_copy()
-        spec._folder, spec._lines = folder, lines
+        spec._folder, spec._lines = folder, lines  # noqa: SLF001  # its own class
         return spec
