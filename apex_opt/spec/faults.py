@@ -42,11 +42,14 @@ class Fault:
 
 def render(faults: Iterable[Fault], lines: Lines | None) -> str:
     """Return one `file:line: key: why` a fault, sorted by line; without lines, `key: why`."""
-    rows = sorted({(lines.line(f.loc) if lines else 0, key_text(f.loc), f.why) for f in faults})
+    unlike = {(lines.line(f.loc) if lines else 0, f.loc, f.why) for f in faults}
+    rows = sorted(
+        unlike, key=lambda row: (row[0], [(isinstance(s, str), s) for s in row[1]], row[2])
+    )
     file = shown_file(lines.file) if lines else ""
     texts = [
-        f"{file}:{line}: {key}: {why}" if lines else f"{key}: {why}"
-        for line, key, why in rows[:MOST_SHOWN]
+        f"{file}:{line}: {key_text(loc)}: {why}" if lines else f"{key_text(loc)}: {why}"
+        for line, loc, why in rows[:MOST_SHOWN]
     ]
     if len(rows) > MOST_SHOWN:
         texts.append(f"and {len(rows) - MOST_SHOWN:,} more faults")

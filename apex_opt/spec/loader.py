@@ -30,6 +30,7 @@ _SYNTAX = (
     ("Cannot redefine namespace", "a dotted key cannot extend a table that has its own header"),
     ("Duplicate inline table key", "this inline table has a key twice"),
     ("Illegal character '\\n'", "a string must end on its line"),
+    ("Found invalid character '\\n'", "a string must end on its line"),
     ("Invalid value", 'not a value of TOML; strings stand in quotes: key = "value"'),
 )
 

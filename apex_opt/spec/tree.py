@@ -63,6 +63,7 @@ class Place:
     """The key itself is at fault, not the value."""
 
 
+@cache
 def kind(annotation: Any) -> Kind:
     """Return what `annotation` says, without `Annotated` and without `None`."""
     metadata: tuple[Any, ...] = ()
@@ -134,6 +135,7 @@ def _member(union: Kind, tag: int | str) -> Any:
     return None
 
 
+@cache
 def choices(table: type[Table], key: str) -> tuple[Any, ...]:
     """Return the values among which a key must choose; none where it may be anything else."""
     return literals(hints(table).get(key))
