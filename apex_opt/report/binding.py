@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from rich.console import Group
 from rich.text import Text
 
 from apex_opt.plan.result import Binding, Plan
-from apex_opt.report.layout import section, table
+from apex_opt.report.layout import Section, section, table
 from apex_opt.report.levels import level_name, room, tightest
-from apex_opt.report.numbers import figure, percent
+from apex_opt.report.numbers import count, percent
 
 
-def binding(plan: Plan) -> Group:
+def binding(plan: Plan) -> Section:
     """Return the table of limits under a sentence on the tightest service level."""
     tight = tightest(plan)
     words = (
@@ -27,5 +26,5 @@ def binding(plan: Plan) -> Group:
 
 def _row(limit: Binding) -> tuple[Text, str, str, str, str]:
     share = limit.used / limit.value if limit.value else 1.0
-    used, allowed = (f"{figure(x)} {limit.unit}" for x in (limit.used, limit.value))
+    used, allowed = (count(x, limit.unit) for x in (limit.used, limit.value))
     return Text(limit.limit), allowed, used, percent(share), "all of it" if share >= 1 else ""

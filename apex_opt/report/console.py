@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.text import Text
 
 from apex_opt.plan.result import Result
-from apex_opt.report.layout import GOOD, show
+from apex_opt.report.layout import GOOD, QUIET, Section, section, show
 from apex_opt.report.plan import deployment, headline, performance
 from apex_opt.report.runners_up import rejected, runners_up, why
 
@@ -23,14 +23,11 @@ def render(result: Result, console: Console) -> None:
     show(console, _sections(result))
 
 
-def _sections(result: Result) -> Iterator[RenderableType]:
+def _sections(result: Result) -> Iterator[Section]:
     best = result.plans[0]
     style = GOOD if result.proof.status == "optimal" else ""
-    yield Group(
-        headline(best),
-        Text(result.proof.text, style=style),
-        Text(f"{result.model}, {result.traffic}", style="dim"),
-    )
+    lines = ("\n", (result.proof.text, style), "\n", (f"{result.model}, {result.traffic}", QUIET))
+    yield section(Text.assemble(headline(best), *lines))
     yield why(result)
     yield from performance(best)
     if len(result.plans) > 1:

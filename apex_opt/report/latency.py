@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from rich.console import Group
-
 from apex_opt.plan.result import Prediction
-from apex_opt.report.layout import section, table
+from apex_opt.report.layout import Section, section, table
 from apex_opt.report.numbers import figure
 
 ROWS = {
@@ -18,7 +16,7 @@ ROWS = {
 COLUMNS = ("mean", "p50", "p90", "p95", "p99")
 
 
-def latency(found: Prediction) -> Group:
+def latency(found: Prediction) -> Section:
     """Return the table of latencies, milliseconds."""
     grid = table("ms", *COLUMNS)
     for name, field in ROWS.items():

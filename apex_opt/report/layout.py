@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 GOOD, BAD, QUIET = "green", "bold red", "dim"
 
 
-def section(title: str, *parts: RenderableType) -> Group:
-    """Return a titled part of a report, its content indented."""
-    return Group(Text(title, style="bold"), *(Padding(part, (0, 0, 0, 2)) for part in parts))
+@dataclass(frozen=True)
+class Verbatim:
+    """Lines that are copied elsewhere: never wrapped, never cut."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of a report."""
+
+    title: Text
+    parts: tuple[RenderableType | Verbatim, ...]
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """What is left of `part` without the blanks at the ends of its lines."""
+
+    part: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in console.render_lines(self.part, options, pad=False):
+            while line and not line[-1].text.strip():
+                line.pop()
+            if line:
+                line[-1] = Segment(line[-1].text.rstrip(), line[-1].style)
+            yield from line
+            yield Segment.line()
+
+
+def section(title: str | Text, *parts: RenderableType | Verbatim) -> Section:
+    """Return a section; its content will be indented."""
+    return Section(Text(title, style="bold") if isinstance(title, str) else title, parts)
 
 
 def table(first: str, *others: str) -> Table:
@@ -37,9 +70,15 @@ def pairs(rows: Iterable[tuple[str, str]]) -> Table:
     return grid
 
 
-def show(console: Console, parts: Iterable[RenderableType]) -> None:
-    """Print parts with an empty line between them."""
-    for number, part in enumerate(parts):
+def show(console: Console, sections: Iterable[Section]) -> None:
+    """Print sections, an empty line between them."""
+    for number, shown in enumerate(sections):
         if number:
             console.print()
-        console.print(part)
+        console.print(Trimmed(shown.title))
+        for part in shown.parts:
+            if isinstance(part, Verbatim):
+                lines = "\n".join(f"  {line}" for line in part.text.splitlines())
+                console.print(Text(lines), soft_wrap=True)
+            else:
+                console.print(Trimmed(Padding(part, (0, 0, 0, 2))), end="")

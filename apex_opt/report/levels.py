@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Group
 from rich.text import Text
 
 from apex_opt.plan.result import Check, Plan
-from apex_opt.report.layout import BAD, GOOD, section, table
-from apex_opt.report.numbers import figure, percent
+from apex_opt.report.layout import BAD, GOOD, Section, section, table
+from apex_opt.report.numbers import figure, percent, quota
 
 NAMES = {
     "ttft_ms": "TTFT",
@@ -54,7 +53,7 @@ def room(check: Check) -> str:
     return f"{percent(left)} left" if left >= 0 else f"{percent(-left)} over"
 
 
-def levels(plan: Plan) -> Group:
+def levels(plan: Plan) -> Section:
     """Return the table of service levels."""
     grid = table("level", "asked", "predicted", "room", "met")
     for check in plan.checks:
@@ -73,5 +72,5 @@ def _asked(check: Check) -> str:
 
 def _shown(check: Check, value: float) -> str:
     if check.metric in SHARES:
-        return percent(value)
+        return quota(value)
     return f"{figure(value)} {'ms' if _is_latency(check) else 's'}"

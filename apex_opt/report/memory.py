@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.segment import Segment
 
-from apex_opt.plan.result import Deployment, Memory, Plan
-from apex_opt.report.layout import section, table
+from apex_opt.plan.result import Deployment
+from apex_opt.report.layout import Section, section, table
 from apex_opt.report.numbers import gib, percent
 
 PARTS = {
@@ -33,14 +34,13 @@ class Bar:
         right = max(round(self.end * BAR_WIDTH), left + (self.end > self.begin))
         yield Segment(empty * left + full * (right - left) + empty * (BAR_WIDTH - right))
 
-
-def memory(plan: Plan) -> Group:
-    """Return the memory of a device of each deployment's fullest stage."""
-    return Group(*(_of(deployment) for deployment in plan.deployments))
+    def __rich_measure__(self, _: Console, __: ConsoleOptions) -> Measurement:
+        return Measurement(BAR_WIDTH, BAR_WIDTH)
 
 
-def _of(deployment: Deployment) -> Group:
-    held: Memory = deployment.replica.memory
+def memory(deployment: Deployment) -> Section:
+    """Return the memory of one device of the fullest stage."""
+    held = deployment.replica.memory
     grid = table("part", "GiB", "share", "of one device")
     begin = 0
     for name, field in PARTS.items():
@@ -50,5 +50,8 @@ def _of(deployment: Deployment) -> Group:
             grid.add_row(name, gib(size), percent(size / held.total), bar)
         begin += size
     grid.add_row("total", gib(held.total), "", "")
-    tokens = f"{deployment.replica.kv_tokens:,} tokens"
-    return section(f"Memory of a {deployment.replica.pool} device; KV cache of {tokens}", grid)
+    replica = deployment.replica
+    words = (
+        f"Memory of one {replica.pool} device (KV cache of a replica: {replica.kv_tokens:,} tokens)"
+    )
+    return section(words, grid)

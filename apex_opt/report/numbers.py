@@ -6,15 +6,18 @@ GIB = 2**30
 
 
 def figure(value: float) -> str:
-    """Return a number with about three digits: `0.0042`, `3.14`, `31.4`, `31,416`."""
+    """Return a number with about three digits: `0.0042`, `0.31`, `3.14`, `31.4`, `31,416`."""
     size = abs(value)
     if size >= 99.95:
         return f"{value:,.0f}"
     if size >= 9.995:
         return f"{value:.1f}"
-    if size >= 0.9995:
-        return f"{value:.2f}"
-    return f"{value:.2g}"
+    return f"{value:.2f}" if size >= 0.0995 else f"{value:.2g}"
+
+
+def count(value: float, unit: str) -> str:
+    """Return an amount with its unit; whole numbers, as of devices, stay whole."""
+    return f"{value:,.0f} {unit}" if value == int(value) else f"{figure(value)} {unit}"
 
 
 def money(value: float) -> str:
@@ -23,13 +26,17 @@ def money(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in percent, never rounded up to `100 %` or down to `0 %`."""
-    shown = f"{100 * share:.1f}" if abs(share) < 0.0995 or 0.9 < share < 1 else f"{100 * share:.0f}"
-    if shown == "100.0" and share < 1:
-        return "> 99.9 %"
-    if shown == "0.0" and share > 0:
+    """Return a share in percent: `< 0.1 %`, `4.2 %`, `42 %`."""
+    if 0 < share < 0.0005:
         return "< 0.1 %"
-    return f"{shown.removesuffix('.0') if float(shown) in {0.0, 100.0} else shown} %"
+    return f"{100 * share:.1f} %" if 0 < share < 0.0995 else f"{100 * share:,.0f} %"
+
+
+def quota(share: float) -> str:
+    """Return a share of requests in percent; only all of them are `100 %`."""
+    if share == 1:
+        return "100 %"
+    return f"{100 * share:.1f} %" if share < 0.9995 else "> 99.9 %"
 
 
 def gib(size_bytes: int) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from rich.console import Group
 from rich.text import Text
 
 from apex_opt.plan.result import Deployment, Placement, Plan
-from apex_opt.report.layout import pairs, section
+from apex_opt.report.layout import Section, pairs, section
 from apex_opt.report.numbers import plural
 
 MOST_LINES = 12
 
 
-def place(plan: Plan) -> Group:
+def place(plan: Plan) -> Section:
     """Return which nodes the replicas of a plan stand on, counted from 0."""
     rows = [row for deployment in plan.deployments for row in _rows(deployment)]
     more = len(rows) - MOST_LINES
@@ -28,7 +27,8 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
     for words, alike in groupby(map(_words, deployment.nodes)):
         last = first + len(list(alike)) - 1
         which = f"replica {first}" if first == last else f"replicas {first}-{last}"
-        rows.append((f"{deployment.replica.pool} {which}", words))
+        each = " each" if last > first else ""
+        rows.append((f"{deployment.replica.pool} {which}", words + each))
         first = last + 1
     return rows
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Group, RenderableType
 from rich.text import Text
 
 from apex_opt.plan.result import Plan
 from apex_opt.report.binding import binding
 from apex_opt.report.latency import latency
+from apex_opt.report.layout import Section
 from apex_opt.report.levels import levels
 from apex_opt.report.memory import memory
 from apex_opt.report.numbers import money, plural
@@ -24,17 +24,17 @@ def headline(plan: Plan) -> Text:
     return Text(f"{plan.label}: {plural(plan.devices, 'device')}, {price}", style="bold")
 
 
-def performance(plan: Plan) -> Iterator[Group]:
+def performance(plan: Plan) -> Iterator[Section]:
     """Yield what the simulation shows, and what the limits are."""
     if plan.checks:
         yield levels(plan)
     yield latency(plan.prediction)
     yield usage(plan)
-    yield memory(plan)
+    yield from map(memory, plan.deployments)
     yield binding(plan)
 
 
-def deployment(plan: Plan, model: str) -> Iterator[RenderableType]:
+def deployment(plan: Plan, model: str) -> Iterator[Section]:
     """Yield where the plan stands and how it is started."""
     yield place(plan)
     yield start(plan, model)

@@ -2,59 +2,74 @@
 
 from __future__ import annotations
 
-from rich.console import Group
 from rich.text import Text
 
 from apex_opt.plan.result import Plan, Result
-from apex_opt.report.layout import pairs, section, table
-from apex_opt.report.levels import level_name, room, tightest
-from apex_opt.report.numbers import figure, percent
+from apex_opt.report.layout import Section, pairs, section, table
+from apex_opt.report.numbers import count, figure, money, percent
 
+DOLLARS = "USD/h"
 MOST_REJECTED = 5
 
 
-def why(result: Result) -> Group:
-    """Return why the first plan won: its margin on the objective, its room at the levels."""
+def why(result: Result) -> Section:
+    """Return what the first plan is best at, and how far the next one is behind."""
     first = result.plans[0]
-    name = result.objective.split(" ")[-1]
-    words = [f"{result.objective}: {figure(first.objective)} {result.unit}."]
+    words = f"{result.objective.capitalize()}: {_worth(first, result.unit)}."
     if len(result.plans) > 1:
-        words.append(_margin(first, result.plans[1], name))
-    tight = tightest(first)
-    if tight:
-        words.append(f"Closest to its limit is {level_name(tight)}, {room(tight)}.")
-    return section("Why it won", Text(" ".join(words)[:1].upper() + " ".join(words)[1:]))
+        words += f" {_margin(first, result.plans[1], result.unit)}"
+    return section("Why it won", Text(words))
 
 
-def _margin(first: Plan, second: Plan, name: str) -> str:
+def _margin(first: Plan, second: Plan, unit: str) -> str:
     """Return how the best runner-up compares, in a sentence."""
     if second.objective == first.objective:
         slower = second.prediction.e2e_ms.mean / first.prediction.e2e_ms.mean - 1
-        order = f"a mean E2E {percent(slower)} longer" if slower > 0 else "no shorter mean E2E"
-        return f"The best other plan, {second.label}, has the same {name} and {order}."
-    change = abs(second.objective - first.objective) / abs(first.objective or 1.0)
-    more = "more" if second.objective > first.objective else "less"
-    return f"The best other plan, {second.label}, has {percent(change)} {more} {name}."
+        order = f"its mean E2E is {percent(slower)} longer" if slower > 0 else "is no faster"
+        return f"The best other plan, {second.label}, is as good but {order}."
+    behind = abs(second.objective - first.objective) / abs(first.objective or 1.0)
+    worth = _worth(second, unit)
+    return f"The best other plan, {second.label}, is {percent(behind)} worse: {worth}."
 
 
-def runners_up(result: Result) -> Group:
+def _worth(plan: Plan, unit: str) -> str:
+    """Return what a plan reaches on the objective."""
+    return f"{money(plan.objective)} an hour" if unit == DOLLARS else count(plan.objective, unit)
+
+
+def runners_up(result: Result) -> Section:
     """Return a table of all plans, best first."""
-    grid = table("plan", result.unit, "devices", "USD/h", "TTFT p99", "TPOT p99", "J/request")
+    columns = {DOLLARS: _dollars, "devices": _devices, "TTFT p99": _ttft, "TPOT p99": _tpot}
+    if result.unit not in columns:
+        columns = {result.unit: _objective, **columns}
+    grid = table("plan", *columns)
     for plan in result.plans:
-        found = plan.prediction
-        grid.add_row(
-            Text(f"{plan.rank}. {plan.label}"),
-            figure(plan.objective),
-            f"{plan.devices:,}",
-            f"{plan.cost_per_hour:,.2f}",
-            figure(found.ttft_ms.p99),
-            figure(found.tpot_ms.p99),
-            figure(found.energy_j_per_request),
-        )
+        label = Text(f"{plan.rank}. {plan.label}")
+        grid.add_row(label, *(text(plan) for text in columns.values()))
     return section("The best plans of each kind", grid)
 
 
-def rejected(result: Result) -> Group:
+def _objective(plan: Plan) -> str:
+    return figure(plan.objective)
+
+
+def _dollars(plan: Plan) -> str:
+    return f"{plan.cost_per_hour:,.2f}"
+
+
+def _devices(plan: Plan) -> str:
+    return f"{plan.devices:,}"
+
+
+def _ttft(plan: Plan) -> str:
+    return f"{figure(plan.prediction.ttft_ms.p99)} ms"
+
+
+def _tpot(plan: Plan) -> str:
+    return f"{figure(plan.prediction.tpot_ms.p99)} ms"
+
+
+def rejected(result: Result) -> Section:
     """Return the plans that were simulated and miss a level, with the first that they miss."""
     rows = [(plan.label, plan.reason) for plan in result.rejected[:MOST_REJECTED]]
     more = len(result.rejected) - len(rows)

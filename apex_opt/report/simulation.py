@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from apex_opt.plan.result import Plan
-from apex_opt.report.layout import show
+from apex_opt.report.layout import section, show
 from apex_opt.report.plan import deployment, headline, performance
 
 
@@ -17,4 +17,4 @@ def render_plan(plan: Plan, console: Console, model: str = "MODEL") -> None:
         console: its width is kept, but for commands, which are never wrapped.
         model: name on Hugging Face, or folder, of the checkpoint, for the commands.
     """
-    show(console, [headline(plan), *performance(plan), *deployment(plan, model)])
+    show(console, [section(headline(plan)), *performance(plan), *deployment(plan, model)])

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from rich.console import Group
 from rich.text import Text
 
 from apex_opt.plan.result import Deployment, Plan
 from apex_opt.report.command import serve_command
-from apex_opt.report.layout import section
+from apex_opt.report.layout import Section, Verbatim, section
 from apex_opt.report.numbers import percent, plural
 
 
-def start(plan: Plan, model: str) -> Group:
+def start(plan: Plan, model: str) -> Section:
     """Return the command that starts each deployment; its lines are never wrapped."""
-    parts = []
+    parts: list[Text | Verbatim] = []
     for deployment in plan.deployments:
-        command = Text(serve_command(deployment, model), no_wrap=True, overflow="ignore")
-        parts += [Text(_times(deployment, alone=len(plan.deployments) == 1)), command]
+        times = Text(_times(deployment, alone=len(plan.deployments) == 1))
+        parts += [times, Verbatim(serve_command(deployment, model))]
     return section("How to start it", *parts)
 
 
 def _times(deployment: Deployment, *, alone: bool) -> str:
     """Return how often a command is to be run, where, and what part of the traffic goes there."""
     replica, count = deployment.replica, deployment.count
-    where = f"{plural(replica.devices, 'device')} of {replica.pool}"
+    where = plural(replica.devices, f"{replica.pool} device")
     times = f"Once, on {where}" if count == 1 else f"{count:,} times, each on {where}"
     return times + (":" if alone else f", for {percent(deployment.share)} of the requests:")

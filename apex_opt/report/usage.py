@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from rich.console import Group
-
 from apex_opt.plan.result import Plan, Prediction
-from apex_opt.report.layout import pairs, section
-from apex_opt.report.numbers import figure, money, percent, power
+from apex_opt.report.layout import Section, pairs, section
+from apex_opt.report.numbers import figure, money, percent, plural, power, quota
 
 
-def usage(plan: Plan) -> Group:
+def usage(plan: Plan) -> Section:
     """Return lines on what the simulation of a plan shows beside latency."""
     found = plan.prediction
     rows = {
         "requests": _requests(found),
         "throughput": _throughput(found),
-        "goodput": f"{figure(found.goodput_rps)} requests/s meet their limits, "
-        + f"{percent(found.attainment)} of them",
+        "goodput": _goodput(found),
         "engine": f"mean batch {figure(found.mean_batch)} sequences, busy {percent(found.busy)}",
         "hardware": f"MFU {percent(found.mfu)}, MBU {percent(found.mbu)}",
-        "KV cache": f"{percent(found.kv_use_mean)} in use, {percent(found.kv_use_peak)} at the peak",
+        "KV cache": f"{percent(found.kv_use_mean)} used, {percent(found.kv_use_peak)} at the peak",
         "energy": _energy(found),
         "power": f"{power(found.power_mean_w)} mean, {power(found.power_peak_w)} peak",
         "price": _price(found),
@@ -30,6 +27,11 @@ def usage(plan: Plan) -> Group:
 def _throughput(found: Prediction) -> str:
     prompt, output = figure(found.prompt_tokens_per_s), figure(found.output_tokens_per_s)
     return f"{figure(found.requests_per_s)} requests/s, {prompt} prompt + {output} output tokens/s"
+
+
+def _goodput(found: Prediction) -> str:
+    share = quota(found.attainment)
+    return f"{figure(found.goodput_rps)} requests/s meet their limits, {share} of all requests"
 
 
 def _energy(found: Prediction) -> str:
@@ -46,6 +48,6 @@ def _price(found: Prediction) -> str:
 
 def _requests(found: Prediction) -> str:
     text = f"{found.completed:,} of {found.requests:,} completed"
-    for count, words in ((found.rejected, "rejected"), (found.preemptions, "preemptions")):
-        text += f", {count:,} {words}" if count else f", no {words}"
+    text += f", {found.rejected:,} rejected" if found.rejected else ", none rejected"
+    text += f", {plural(found.preemptions, 'preemption')}"
     return text + ("" if found.stable else "; NOT STABLE, the backlog grows")
