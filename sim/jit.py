@@ -1,4 +1,9 @@
-"""Compile a function with numba, with the options that every compiled function here shares."""
+"""Compile functions with numba: an entry that Python calls, and the helpers that it calls.
+
+All of them run without the GIL and without reference counts (`_nrt`): they make no arrays, and
+counting references to those of the state on every call would make the loop eight times slower.
+Integer division is C's (`error_model`): no divisor is ever zero.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +14,28 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+HELPER: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
 
 def njit(function: Function) -> Function:
-    """Compile `function` on its first call; keep the machine code on disk; release the GIL.
+    """Compile a function on its first call and keep the machine code on disk.
 
-    Integer division is C's (`error_model`): no zero divisor ever reaches it. Where numba finds no
-    directory to write to (a read-only install without a home), it raises when the function is
-    decorated: then each process compiles for itself.
+    Where numba finds no directory to write to (a read-only install, and no home), it raises when
+    the function is decorated: then each process compiles for itself.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
     try:
-        compiled = numba.njit(cache=True, **options)(function)
+        compiled = numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
-        compiled = numba.njit(**options)(function)
+        compiled = numba.njit(**OPTIONS)(function)
     return cast("Function", compiled)
 
 
 def inlined(function: Function) -> Function:
-    """Compile a helper of a compiled function: LLVM places its code at every call."""
-    options: dict[str, Any] = {
-        "nogil": True,
-        "error_model": "numpy",
-        "_nrt": False,
-        "forceinline": True,
-    }
-    return cast("Function", numba.njit(**options)(function))
+    """Compile a helper whose code is placed at every call."""
+    return cast("Function", numba.njit(forceinline=True, **HELPER)(function))
+
+
+def aside(function: Function) -> Function:
+    """Compile a helper that is called seldom and would only be in the way of the others."""
+    return cast("Function", numba.njit(**HELPER)(function))
