@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from rich.console import Console
+
+from apex_opt.plan.result import Deployment, Placement
+from apex_opt.report.layout import show
+from apex_opt.report.place import place
+from tests.report.samples import deployment, plan, replica
+
+
+def lines(*deployments: Deployment) -> list[str]:
+    console = Console(width=100)
+    with console.capture() as printed:
+        show(console, [place(plan(deployments=deployments))])
+    return printed.get().splitlines()[1:]
+
+
+def on(node: int, stage: int = 0, devices: int = 4) -> Placement:
+    return Placement(node=node, stage=stage, devices=devices)
+
+
+def test_replicas_that_stand_alike_share_a_line() -> None:
+    nodes = ((on(0),), (on(0),), (on(1),))
+    assert lines(deployment(3, nodes=nodes)) == [
+        "  h100 replicas 1-2  node 0: 4 devices each",
+        "  h100 replica 3     node 1: 4 devices",
+    ]
+
+
+def test_stages_stand_beside_their_nodes() -> None:
+    nodes = ((on(0, 0), on(0, 1), on(1, 2, 1)),)
+    assert lines(deployment(1, replica=replica(pipeline=3), nodes=nodes)) == [
+        "  h100 replica 1  node 0: 8 devices (stages 0-1); node 1: 1 device (stage 2)"
+    ]
+
+
+def test_stages_that_do_not_follow_each_other_are_listed() -> None:
+    nodes = ((on(0, 0), on(1, 1), on(0, 2)),)
+    assert lines(deployment(1, replica=replica(pipeline=3), nodes=nodes)) == [
+        "  h100 replica 1  node 0: 8 devices (stages 0, 2); node 1: 4 devices (stage 1)"
+    ]
+
+
+def test_a_long_list_is_cut_and_says_so() -> None:
+    printed = lines(deployment(20, nodes=tuple((on(n),) for n in range(20))))
+    assert len(printed) == 13
+    assert printed[-1] == "  and 8 more lines, in the plan's file"

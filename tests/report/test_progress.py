@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from apex_opt.plan.events import Event
+from apex_opt.report.progress import progress
+
+
+def shown(*events: Event, terminal: bool = True, quiet: bool = False) -> str:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=120, color_system=None)
+    with progress(quiet=quiet, console=console) as listen:
+        for event in events:
+            listen(event)
+    return file.getvalue()
+
+
+def test_the_phase_its_count_and_the_best_plan_are_shown() -> None:
+    text = shown(
+        Event("reading traffic"), Event("simulating plans", 7, None, "1 x h100 [TP8] bf16")
+    )
+    assert "simulating plans: 7" in text
+    assert "best: 1 x h100 [TP8] bf16" in text
+
+
+def test_nothing_is_shown_where_no_terminal_is() -> None:
+    assert shown(Event("simulating plans", 7), terminal=False) == ""
+
+
+def test_nothing_is_shown_if_quiet() -> None:
+    assert shown(Event("simulating plans", 7), quiet=True) == ""
