@@ -1,0 +1,321 @@
+"""Rules between keys: one inside, one on the edge, one past it."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apex_opt.spec import checks
+from apex_opt.spec.checks_workload import LARGEST_TAIL
+from tests.spec.texts import TABLES, faults, spec
+
+LLAMA = """[model]
+name = "mine"
+hidden_size = 64
+vocab_size = 100
+max_context = 4096
+"""
+
+
+def model(layers: str = "", pattern: str = '[{ layers = ["dense"], repeat = 4 }]') -> str:
+    """Return an inline model with a dense layer and others."""
+    dense = 'dense.attention = { kind = "softmax", heads = 32, kv_heads = 8, head_dim = 4 }'
+    ffn = 'dense.ffn = { kind = "dense", width = 128 }'
+    return f"{LLAMA}pattern = {pattern}\n\n[model.layers]\n{dense}\n{ffn}\n{layers}"
+
+
+def workload(*lines: str) -> str:
+    """Return a workload table of these lines."""
+    return "\n".join(["[workload]", *lines])
+
+
+def prompts(table: str) -> str:
+    """Return a workload whose prompt lengths are drawn from `table`."""
+    return TABLES["workload"].replace("512", f"{{ {table} }}")
+
+
+HIGH = "workload.prompt_tokens.high"
+LENGTHS = ("prompt_tokens = 512", "output_tokens = 128")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        workload("rate_rps = 8", *LENGTHS),
+        workload('arrival = "constant"', "rate_rps = 8", *LENGTHS),
+        workload('arrival = "gamma"', "rate_rps = 8", "burstiness = 0.5", *LENGTHS),
+        workload('arrival = "closed"', "concurrency = 64", *LENGTHS),
+        workload('arrival = "trace"', 'file = "a.csv"', 'format = "azure"', "time_scale = 0.5"),
+    ],
+)
+def test_each_arrival_takes_what_it_reads(table: str):
+    assert spec(workload=table).workload.arrival in table + '"poisson"'
+
+
+@pytest.mark.parametrize("arrival", ["constant", "poisson", "gamma"])
+def test_an_open_loop_needs_a_rate(arrival: str):
+    why = f'missing; `arrival = "{arrival}"` needs it: write for example `rate_rps = 8.0`'
+    assert faults(workload=workload(f'arrival = "{arrival}"', *LENGTHS)) == [
+        f"workload.rate_rps: {why}"
+    ]
+
+
+def test_a_key_that_the_arrival_does_not_read_is_refused():
+    table = workload("rate_rps = 8", "concurrency = 4", "burstiness = 2", *LENGTHS)
+    why = 'means nothing with `arrival = "poisson"`; `arrival` must be'
+    assert faults(workload=table) == [
+        f'workload.concurrency: {why} "closed"',
+        f'workload.burstiness: {why} "gamma"',
+    ]
+
+
+def test_a_default_that_is_written_out_is_no_fault():
+    table = workload("rate_rps = 8", "burstiness = 1.0", "time_scale = 1", *LENGTHS)
+    assert spec(workload=table) == spec()
+
+
+@pytest.mark.parametrize("bounds", ["low = 5, high = 6", "low = 5, high = 5"])
+def test_uniform_bounds_may_meet(bounds: str):
+    assert spec(workload=prompts(f'distribution = "uniform", {bounds}'))
+
+
+def test_uniform_bounds_may_not_cross():
+    table = prompts('distribution = "uniform", low = 5, high = 4')
+    assert faults(workload=table) == [f"{HIGH}: must be 5 or more, `low`, got 4"]
+
+
+@pytest.mark.parametrize("p99", [101, 400, 1496])
+def test_a_lognormal_with_a_tail_within_reach_is_taken(p99: int):
+    assert spec(workload=prompts(f'distribution = "lognormal", mean = 100, p99 = {p99}'))
+
+
+@pytest.mark.parametrize("p99", [99, 100, 1497.3])
+def test_a_lognormal_with_a_tail_out_of_reach_is_refused(p99: float):
+    table = prompts(f'distribution = "lognormal", mean = 100, p99 = {p99}')
+    why = f"must be above 100, `mean`, and at most 14.97 times `mean`, got {p99:,}"
+    assert faults(workload=table) == [f"workload.prompt_tokens.p99: {why}"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(0.001, 10))
+def test_no_lognormal_has_a_longer_tail_than_the_largest(sigma: float):
+    p99_over_mean = math.exp(NormalDist().inv_cdf(0.99) * sigma - sigma**2 / 2)
+    assert p99_over_mean <= LARGEST_TAIL * (1 + 1e-12)
+
+
+def test_the_longest_draw_is_above_the_mean():
+    assert spec(workload=prompts('distribution = "lognormal", mean = 9, p99 = 12, maximum = 10'))
+    table = prompts('distribution = "lognormal", mean = 9, p99 = 12, maximum = 9')
+    assert faults(workload=table) == [
+        "workload.prompt_tokens.maximum: must be above 9, `mean`, got 9"
+    ]
+
+
+def test_weights_are_as_many_as_values_and_not_all_zero():
+    assert spec(workload=prompts('distribution = "empirical", values = [1, 2], weights = [0, 1]'))
+    table = prompts('distribution = "empirical", values = [1, 2], weights = [0]')
+    assert faults(workload=table) == [
+        "workload.prompt_tokens.weights: must have 2 numbers, one for each of `values`, got 1",
+        "workload.prompt_tokens.weights: must not all be 0",
+    ]
+
+
+def test_pool_names_differ():
+    other = TABLES["pools"].replace('"a"', '"b"')
+    assert len(spec(other).pools) == 2
+    assert faults(TABLES["pools"]) == [
+        'pools[1].name: is the same as pools[0].name, the string "a"'
+    ]
+
+
+def test_clocks_reach_up_to_boost():
+    boost = spec().pools[0].device.clock_mhz
+    assert boost is not None
+    assert spec(pools=TABLES["pools"] + f"\nclocks_mhz = {boost}")
+    why = f"must be {boost:,.0f} or less, the boost clock of `h100-sxm-80gb`"
+    assert faults(pools=TABLES["pools"] + f"\nclocks_mhz = {boost + 1}") == [
+        f"pools[0].clocks_mhz[0]: {why}, got {boost + 1:,.0f}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ('minimize = "cost"', None),
+        ('maximize = "goodput"', None),
+        (
+            'minimize = "cost"\nmaximize = "goodput"',
+            "objective.maximize: cannot stand beside `minimize`; keep one of the two",
+        ),
+        ("", 'objective: names no goal; write `minimize = "cost"` or `maximize = "goodput"`'),
+    ],
+)
+def test_there_is_one_objective(table: str, why: str | None):
+    if why is None:
+        assert spec(f"[objective]\n{table}")
+    else:
+        assert faults(f"[objective]\n{table}") == [why]
+
+
+def test_without_an_objective_cost_is_minimized():
+    assert spec().objective.minimize == "cost"
+
+
+def test_a_table_of_limits_has_one():
+    assert faults("[slo]\nttft_ms = {}") == [
+        "slo.ttft_ms: limits nothing; write for example { p99 = 1000.0 }"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "repeated"),
+    [
+        ("[engine]\nmax_num_seqs = [64, 64]", "engine.max_num_seqs[1]: 64"),
+        (
+            "[engine]\nmax_num_batched_tokens = [4096, 4096]",
+            "engine.max_num_batched_tokens[1]: 4096",
+        ),
+        ("[parallelism]\ntensor = [1, 2, 1]", "parallelism.tensor[2]: 1"),
+        ("[parallelism]\npipeline = [2, 2]", "parallelism.pipeline[1]: 2"),
+        (
+            "[quantization]\nweights = ['fp8', 'fp8-e4m3']",
+            'quantization.weights[1]: the string "fp8"',
+        ),
+        (
+            "[quantization]\nkv_cache = ['bf16', 'bf16']",
+            'quantization.kv_cache[1]: the string "bf16"',
+        ),
+    ],
+)
+def test_choices_differ(table: str, repeated: str):
+    assert faults(table) == [f"{repeated} is already in the list"]
+
+
+def test_a_pipeline_is_no_deeper_than_the_model():
+    assert spec("[parallelism]\npipeline = [1, 32]")
+    assert faults("[parallelism]\npipeline = [1, 33]") == [
+        "parallelism.pipeline[1]: must be 32 or less, the layers of the model, got 33"
+    ]
+
+
+def test_a_context_is_no_longer_than_the_models():
+    short = TABLES["model"] + "\nmax_context = 4096"
+    assert spec("[engine]\nmax_model_len = 4096", model=short)
+    assert faults("[engine]\nmax_model_len = 4097", model=short) == [
+        "engine.max_model_len: must be 4,096 or less, `model.max_context`, got 4,097"
+    ]
+
+
+def test_a_step_has_a_token_for_every_sequence_in_some_choice():
+    assert spec("[engine]\nmax_num_seqs = [64, 512]\nmax_num_batched_tokens = [32, 64]")
+    assert faults("[engine]\nmax_num_seqs = [64, 512]\nmax_num_batched_tokens = [32, 63]") == [
+        "engine.max_num_batched_tokens: must be 64 or more, `engine.max_num_seqs`, got 63"
+    ]
+
+
+def test_whole_prompts_fit_a_step_unless_they_are_chunked():
+    engine = "[engine]\nmax_model_len = 4096\nmax_num_batched_tokens = {}\nchunked_prefill = {}"
+    assert spec(engine.format(4096, "false"))
+    assert spec(engine.format(2048, "true"))
+    why = "must be 4,096 or more, `engine.max_model_len`, without `chunked_prefill`, got 4,095"
+    assert faults(engine.format(4095, "false")) == [f"engine.max_num_batched_tokens: {why}"]
+
+
+def test_a_pattern_names_kinds_of_layer():
+    assert spec(model=model()).model.counts() == {"dense": 4}
+    assert faults(model=model(pattern='[{ layers = ["dense", "moe"] }]')) == [
+        'model.pattern[0].layers[1]: must be a kind of `layers`, "dense", got the string "moe"'
+    ]
+
+
+def test_a_model_has_ten_thousand_layers_at_most():
+    half = '{ layers = ["dense"], repeat = 5000 }'
+    assert spec(model=model(pattern=f"[{half}, {half}]"))
+    assert faults(model=model(pattern=f'[{half}, {half}, {{ layers = ["dense"] }}]')) == [
+        "model.pattern: must be 10,000 layers or fewer, is 10,001"
+    ]
+
+
+SOFTMAX = 'attention = { kind = "softmax", heads = 32, kv_heads = 8, head_dim = 4 }'
+LINEAR = 'attention.kind = "linear"\nattention.key_dim = 4\nattention.value_dim = 4'
+LATENT = """attention.kind = "latent"
+attention.heads = 8
+attention.kv_lora_rank = 8
+attention.qk_nope_dim = 8
+attention.qk_rope_dim = 8
+attention.value_dim = 8"""
+FFN = 'ffn = { kind = "dense", width = 128 }'
+MOE = 'ffn = { kind = "moe", experts = 8, top_k = 8, width = 128 }'
+INDEXER = "an indexer has `index_heads`, `index_dim` and `index_topk`"
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        ([SOFTMAX, MOE], None),
+        (
+            [SOFTMAX.replace("kv_heads = 8", "kv_heads = 5"), FFN],
+            "model.layers.x.attention.kv_heads: must divide `heads`, 32, got 5",
+        ),
+        ([LINEAR, "attention.key_heads = 16\nattention.value_heads = 32", FFN], None),
+        (
+            [LINEAR, "attention.key_heads = 5\nattention.value_heads = 32", FFN],
+            "model.layers.x.attention.key_heads: must divide `value_heads`, 32, got 5",
+        ),
+        ([LATENT, FFN], None),
+        (
+            [LATENT, "attention.index_dim = 8\nattention.index_heads = 8", FFN],
+            f"model.layers.x.attention.index_topk: missing; {INDEXER}",
+        ),
+        (
+            [SOFTMAX, MOE.replace("top_k = 8", "top_k = 9")],
+            "model.layers.x.ffn.top_k: must be 8 or less, `experts`, got 9",
+        ),
+    ],
+)
+def test_a_layer_that_contradicts_itself_is_refused(layer: list[str], why: str | None):
+    table = model("\n".join(["[model.layers.x]", *layer]))
+    if why is None:
+        assert "x" in spec(model=table).model.layers
+    else:
+        assert faults(model=table) == [why]
+
+
+def test_the_format_of_the_checkpoint_is_in_the_catalogue():
+    assert faults(model=TABLES["model"] + '\nnative_weights = "fp9"') == [
+        "model.native_weights: unknown weight format `fp9`; did you mean `fp8`?"
+    ]
+    assert faults(model=TABLES["model"] + f'\nnative_weights = "{"x" * 100}"') == [
+        f"model.native_weights: unknown weight format `{'x' * 59}…`"
+    ]
+
+
+def test_a_rule_is_judged_where_another_key_of_its_table_is_faulty():
+    table = prompts('distribution = "uniform", low = 5, high = 4') + '\nrate = 3\nseed = "x"'
+    assert faults(workload=table) == [
+        f"{HIGH}: must be 5 or more, `low`, got 4",
+        "workload.rate: unknown key; did you mean `rate_rps`?",
+        'workload.seed: must be a whole number of 0 or more, got the string "x"',
+    ]
+
+
+def test_a_rule_is_left_out_where_a_key_that_it_reads_is_faulty():
+    table = workload('arrival = "open"', "concurrency = 4")
+    arrivals = '"constant", "poisson", "gamma", "closed" or "trace"'
+    assert faults(workload=table) == [
+        f'workload.arrival: must be one of {arrivals}, got the string "open"'
+    ]
+
+
+def test_a_fault_that_only_follows_from_another_is_not_told():
+    assert faults(workload=workload("rate_rps = 0", *LENGTHS)) == [
+        "workload.rate_rps: must be above 0, got 0"
+    ]
+
+
+def test_a_sound_spec_has_no_faults():
+    assert checks.check(spec()) == []

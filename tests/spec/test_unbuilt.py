@@ -1,0 +1,95 @@
+"""What is not modelled yet is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from apex_opt.spec import catalog, unbuilt
+from apex_opt.spec.faults import render
+from tests.spec.texts import TABLES, spec
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('[engine]\nname = "sglang"', 'engine.name: not modelled yet; write `name = "vllm"`'),
+        ('[engine]\nname = "trtllm"', 'engine.name: not modelled yet; write `name = "vllm"`'),
+        (
+            "[engine]\nprefix_caching = true",
+            "engine.prefix_caching: not modelled yet; write `prefix_caching = false`",
+        ),
+        (
+            "[workload.prefix]\ngroups = 4\ntokens = 100",
+            "workload.prefix: not modelled yet; leave it out",
+        ),
+        ("[workload.sessions]\nturns = 3", "workload.sessions: not modelled yet; leave it out"),
+        (
+            "[parallelism]\nattention_data = [1, 2]",
+            "parallelism.attention_data: not modelled yet; write `attention_data = 1`",
+        ),
+        (
+            "[parallelism]\ncross_pool = true",
+            "parallelism.cross_pool: not modelled yet; write `cross_pool = false`",
+        ),
+        (
+            "[parallelism]\ndisaggregate = true",
+            "parallelism.disaggregate: not modelled yet; write `disaggregate = false`",
+        ),
+        (
+            '[search]\nexecutor = "ray"',
+            'search.executor: not modelled yet; write `executor = "local"`',
+        ),
+    ],
+)
+def test_what_is_not_built_is_refused(table: str, said: str):
+    assert render(unbuilt.check(spec(table)), None) == said
+
+
+def test_several_samples_are_refused():
+    asked = spec(workload=TABLES["workload"] + "\nsamples = 2")
+    assert render(unbuilt.check(asked), None) == (
+        "workload.samples: not modelled yet; write `samples = 1`"
+    )
+
+
+def test_encoder_decoder_models_are_refused():
+    with_encoder = next(m for m in catalog.entries("models") if getattr(m, "encoder", None))
+    asked = spec(model=f'[model]\nname = "{with_encoder.model_dump()["name"]}"')
+    assert render(unbuilt.check(asked), None) == (
+        "model.encoder: not modelled yet; choose a decoder-only model"
+    )
+
+
+def test_a_release_with_another_scheduler_is_refused():
+    releases = catalog.engine("vllm").releases
+    built = [release.version for release in releases if release.scheduler == "vllm-v1"]
+    other = [release.version for release in releases if release.scheduler != "vllm-v1"]
+    asked = spec(f'[engine]\nversion = "{other[0]}"')
+    assert render(unbuilt.check(asked), None) == (
+        f'engine.version: not modelled yet; write `version = "{built[-1]}"` or a newer one'
+    )
+    for version in built:
+        assert unbuilt.check(spec(f'[engine]\nversion = "{version}"')) == []
+
+
+def test_a_version_that_no_loader_has_seen_is_refused():
+    asked = spec()
+    by_hand = asked.model_copy(
+        update={"engine": asked.engine.model_copy(update={"version": "new"})}
+    )
+    assert render(unbuilt.check(by_hand), None) == (
+        "engine.version: `new` is no version of vllm; write one like `0.19`"
+    )
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "[engine]\nprefix_caching = false",
+        '[parallelism]\nattention_data = 1\nexpert = [1, 8]\ntensor = "auto"',
+        '[parallelism]\nattention_data = "auto"',
+        '[search]\nexecutor = "local"',
+    ],
+)
+def test_what_is_built_is_not_refused(table: str):
+    assert unbuilt.check(spec(table)) == []
