@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
 from apex_opt.errors import NotBuiltError
 from apex_opt.plan.result import Deployment, Replica
@@ -33,6 +34,11 @@ def serve_command(deployment: Deployment, model: str) -> str:
     flags = [*_degrees(replica), *_formats(replica), *_engine(replica), *_nodes(deployment)]
     serve = " \\\n  ".join([f"vllm serve {shlex.quote(model)}", *flags])
     return "\n".join([*_remarks(deployment), *_environment(replica), serve])
+
+
+def checkpoint(name: str, aliases: Sequence[str]) -> str:
+    """Return a model's first name on Hugging Face, of the form `owner/name`, else its own."""
+    return next((alias for alias in aliases if "/" in alias), name)
 
 
 def _remarks(deployment: Deployment) -> list[str]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from apex_opt.plan.result import Result
+from apex_opt.report.command import checkpoint
 from apex_opt.report.layout import GOOD, QUIET, Section, section, show
 from apex_opt.report.plan import deployment, headline, performance
 from apex_opt.report.runners_up import rejected, runners_up, why
@@ -34,11 +35,9 @@ def _sections(result: Result) -> Iterator[Section]:
         yield runners_up(result)
     if result.rejected:
         yield rejected(result)
-    yield from deployment(best, checkpoint(result))
+    yield from deployment(best, _checkpoint(result))
 
 
-def checkpoint(result: Result) -> str:
-    """Return the model's first name on Hugging Face, else its own."""
+def _checkpoint(result: Result) -> str:
     model = result.spec.get("model")
-    aliases = model.get("aliases", ()) if isinstance(model, dict) else ()
-    return next((alias for alias in aliases if "/" in alias), result.model)
+    return checkpoint(result.model, model.get("aliases", ()) if isinstance(model, dict) else ())

@@ -7,13 +7,8 @@ import math
 import numpy as np
 
 from apex_opt.sim.steps import Float64, Int64
+from apex_opt.spec.checks_workload import LARGEST_TAIL, Z99
 from apex_opt.spec.workload import Distribution, Empirical, Fixed, Lognormal, Uniform
-
-Z99 = 2.3263478740408408
-"""The 99th percentile of the standard normal distribution."""
-
-LARGEST_RATIO = math.exp(Z99**2 / 2)
-"""The largest p99 / mean of any lognormal distribution: 14.97, at a shape of Z99."""
 
 LONGEST = 10**9
 """Tokens. Longer draws are cut to this: no length of a spec or a trace is longer."""
@@ -51,11 +46,11 @@ def shape(mean: float, p99: float) -> float:
     99th percentile below almost all of the mean.
 
     Raises:
-        ValueError: p99 is below the mean, or more than LARGEST_RATIO times as much.
+        ValueError: p99 is below the mean, or more than LARGEST_TAIL times as much.
     """
-    if not mean <= p99 <= LARGEST_RATIO * mean:
+    if not mean <= p99 <= LARGEST_TAIL * mean:
         raise ValueError(
-            f"p99 of a lognormal distribution is 1 to {LARGEST_RATIO:.2f} times its mean, "
+            f"p99 of a lognormal distribution is 1 to {LARGEST_TAIL:.2f} times its mean, "
             f"not {p99 / mean:.4g} times"
         )
     return Z99 - math.sqrt(max(Z99**2 - 2 * math.log(p99 / mean), 0.0))

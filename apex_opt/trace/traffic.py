@@ -26,16 +26,14 @@ class Traffic:
 
     Attributes:
         load: the requests, as the simulator plays them.
-        description: one line for people.
+        description: one line for people, with what of a trace is not used.
         rate_rps: requests a second, over the time in which they arrive; None in a closed loop, and
             where all arrive at once.
-        notes: what of a trace is not used, and why, a sentence each.
     """
 
     load: Load
     description: str
     rate_rps: float | None
-    notes: tuple[str, ...] = ()
 
 
 def traffic(workload: Workload, seed: int, folder: Path) -> Traffic:
@@ -57,8 +55,8 @@ def traffic(workload: Workload, seed: int, folder: Path) -> Traffic:
         assert workload.file is not None, "checked by the loader"
         trace = read(folder / workload.file, workload.format)
         load = _cut(trace, workload)
-        return _described(load, f", from {trace.path.name}", trace.notes)
-    return _described(_drawn(workload, seed if workload.seed is None else workload.seed), "", ())
+        return _described(load, "; ".join([f", from {trace.path.name}", *trace.notes]))
+    return _described(_drawn(workload, seed if workload.seed is None else workload.seed), "")
 
 
 def _cut(trace: Trace, workload: Workload) -> Load:
@@ -102,7 +100,7 @@ def _drawn(workload: Workload, seed: int) -> Load:
         raise SpecError(f"workload: {why}") from None
 
 
-def _described(load: Load, origin: str, notes: tuple[str, ...]) -> Traffic:
+def _described(load: Load, origin: str) -> Traffic:
     seconds = float(load.arrival_ns[-1] - load.arrival_ns[0]) / NS
     rate = (len(load) - 1) / seconds if seconds else None
     if load.concurrency:
@@ -113,7 +111,8 @@ def _described(load: Load, origin: str, notes: tuple[str, ...]) -> Traffic:
         when = f" over {_duration(seconds)} ({rate:.3g}/s)"
     words = f"prompts {_lengths(load.prompt_tokens, ' mean', ' p99')}"
     words += f", outputs {_lengths(load.output_tokens, '', '')}"
-    return Traffic(load, f"{len(load):,} requests{when}, {words}{origin}", rate, notes)
+    requests = f"{len(load):,} request{'' if len(load) == 1 else 's'}"
+    return Traffic(load, f"{requests}{when}, {words}{origin}", rate)
 
 
 def _lengths(tokens: Int64, mean: str, p99: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from apex_opt.errors import NotBuiltError
 from apex_opt.plan.result import Placement
-from apex_opt.report.command import serve_command
+from apex_opt.report.command import checkpoint, serve_command
 from tests.report.samples import deployment, replica
 
 PLAIN = """\
@@ -86,3 +86,10 @@ def test_other_engines_are_refused() -> None:
     why = "no command line is built yet for sglang"
     with pytest.raises(NotBuiltError, match=f"^{re.escape(why)}$"):
         serve_command(deployment(replica=replica(engine=engine)), "m")
+
+
+@pytest.mark.parametrize(
+    ("aliases", "name"), [(["short", "org/Model", "org/Other"], "org/Model"), ([], "model")]
+)
+def test_the_checkpoint_is_the_first_name_on_hugging_face(aliases: list[str], name: str) -> None:
+    assert checkpoint("model", aliases) == name

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from apex_opt.plan.result import Plan, Proof, Rejected, Result
-from apex_opt.report.console import checkpoint, render
+from apex_opt.report.console import render
 from apex_opt.report.simulation import render_plan
 from tests.report.samples import checks, deployment, plan, prediction, replica, result, statistics
 
@@ -240,18 +240,8 @@ def test_commands_are_never_wrapped() -> None:
     assert f"\n  vllm serve {long} \\\n" in text
 
 
-@pytest.mark.parametrize(
-    ("spec", "name"),
-    [
-        ({"model": {"aliases": ["short", "org/Model"]}}, "org/Model"),
-        ({"model": {"aliases": []}}, "llama-3.1-70b"),
-        ({}, "llama-3.1-70b"),
-    ],
-)
-def test_the_checkpoint_is_the_first_name_on_hugging_face(
-    spec: dict[str, object], name: str
-) -> None:
-    assert checkpoint(result(spec=spec)) == name
+def test_a_result_without_the_models_aliases_starts_it_by_its_own_name() -> None:
+    assert "  vllm serve llama-3.1-70b \\" in printed(result(spec={})).splitlines()
 
 
 AMOUNT = st.floats(0.0, 1e9)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apex_opt.spec.checks_workload import LARGEST_TAIL, Z99
 from apex_opt.spec.workload import Distribution, Empirical, Fixed, Lognormal, Uniform
 from apex_opt.trace import lengths as module
-from apex_opt.trace.lengths import LARGEST_RATIO, LONGEST, Z99, lengths, shape
+from apex_opt.trace.lengths import LONGEST, lengths, shape
 
 N = 200_000
 EXAMPLES: tuple[Distribution, ...] = (
@@ -85,7 +86,7 @@ def test_empirical_lengths_without_weights_are_equally_likely() -> None:
 @given(st.floats(1.0, 1e6), st.floats(0.0, Z99))
 def test_the_shape_is_the_smaller_root(mean: float, s: float) -> None:
     p99 = mean * math.exp(Z99 * s - s**2 / 2)
-    assert shape(mean, min(p99, mean * LARGEST_RATIO)) == pytest.approx(s, abs=1e-6)
+    assert shape(mean, min(p99, mean * LARGEST_TAIL)) == pytest.approx(s, abs=1e-6)
 
 
 @pytest.mark.parametrize(

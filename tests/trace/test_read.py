@@ -268,9 +268,15 @@ def test_a_name_with_a_nul_character_is_no_file() -> None:
 def test_a_file_that_unpacks_to_more_than_the_limit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines_module, "MOST_BYTES", 100)
+    monkeypatch.setattr(lines_module, "MOST_BYTES", 10 * len(ONE))
     path = write(tmp_path, gzip.compress(ONE.encode() * 1000))
-    assert fault(path) == "t:2: more than 2 GiB; cut the trace into parts"
+    assert fault(path) == "t:11: unpacks to more than 2 GiB; cut the trace into parts"
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, ONE)
+    os.truncate(path, (2 << 30) + 1)  # a hole: it takes no space
+    assert fault(path) == "t: larger than 2 GiB; cut the trace into parts"
 
 
 def test_a_trace_of_more_requests_than_the_limit_is_refused(

@@ -110,19 +110,20 @@ def test_requests_cut_a_trace(folder: Path) -> None:
 def test_a_single_request_arrives_at_once(folder: Path) -> None:
     alone = of_trace(folder, requests=1)
     assert alone.rate_rps is None
-    assert alone.description.startswith("1 requests at once, prompts 10 mean")
+    assert alone.description.startswith("1 request at once, prompts 10 mean")
 
 
 def test_the_time_of_a_trace_can_be_stretched(folder: Path) -> None:
     assert of_trace(folder, time_scale=0.5).load.arrival_ns.tolist() == [0, 5 * 10**8, 175 * 10**7]
 
 
-def test_what_of_a_trace_is_not_used_is_noted(tmp_path: Path) -> None:
+def test_what_of_a_trace_is_not_used_is_said(tmp_path: Path) -> None:
     line = '{"timestamp": 0, "input_length": 5, "output_length": 6, "hash_ids": [0]}'
     (tmp_path / "mooncake.jsonl").write_text(line)
     asked = Workload(arrival="trace", file="mooncake.jsonl")
-    assert traffic(asked, 0, tmp_path).notes == (
-        "`hash_ids` are not used: prefix sharing is not modelled yet",
+    assert traffic(asked, 0, tmp_path).description == (
+        "1 request at once, prompts 5 mean / 5 p99, outputs 6 / 6, from mooncake.jsonl; "
+        "`hash_ids` are not used: prefix sharing is not modelled yet"
     )
 
 

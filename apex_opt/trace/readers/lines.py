@@ -41,7 +41,9 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
             if len(line) > MOST_LINE_BYTES:
                 raise TraceError(f"{file}:{number}: longer than 1 MiB, this is no line of a trace")
             if size > MOST_BYTES:
-                raise TraceError(f"{file}:{number}: more than 2 GiB; cut the trace into parts")
+                raise TraceError(
+                    f"{file}:{number}: unpacks to more than 2 GiB; cut the trace into parts"
+                )
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
             if stripped := line.strip():
@@ -81,10 +83,13 @@ def _regular(path: Path, file: str) -> io.BufferedReader:
         raise TraceError(f"{file}: cannot be read: {_reason(e)}") from None
     except ValueError:
         raise TraceError(f"{file}: no such file: its name has a NUL character") from None
-    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
-        raw.close()
-        raise TraceError(f"{file}: not a regular file (a pipe, a socket or a device)")
-    return raw
+    status = os.fstat(raw.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size <= MOST_BYTES:
+        return raw
+    raw.close()
+    if stat.S_ISREG(status.st_mode):
+        raise TraceError(f"{file}: larger than 2 GiB; cut the trace into parts")
+    raise TraceError(f"{file}: not a regular file (a pipe, a socket or a device)")
 
 
 def _without_waiting(path: str, flags: int) -> int:
