@@ -39,6 +39,7 @@ def simulate(
     from apex_opt.cli import output
     from apex_opt.errors import CallError
     from apex_opt.plan.by_hand import Wish, read_plan
+    from apex_opt.report.command import checkpoint
     from apex_opt.report.progress import progress
     from apex_opt.report.simulation import render_plan
 
@@ -46,8 +47,9 @@ def simulate(
     if plan is not None and wish != Wish():
         raise CallError("--plan names the whole plan; leave out --tensor and the like")
     with progress(quiet=quiet) as listen:
+        loaded = api.load(spec)
         played = api.simulate(
-            api.load(spec),
+            loaded,
             None if plan is None else read_plan(plan, rank),
             wish=wish,
             seed=seed,
@@ -56,4 +58,5 @@ def simulate(
     if json is not None:
         output.write(played.model_dump_json(indent=2), json)
     if json != "-":
-        render_plan(played, Console(highlight=False))
+        model = checkpoint(loaded.model.name, loaded.model.aliases)
+        render_plan(played, Console(highlight=False), model)
