@@ -63,7 +63,7 @@ def table(first: str, *others: str) -> Table:
 def pairs(rows: Iterable[tuple[str, str]]) -> Table:
     """Return lines of a name and what there is to say of it."""
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style=QUIET)
+    grid.add_column(overflow="fold", style=QUIET)
     grid.add_column(overflow="fold")
     for name, words in rows:
         grid.add_row(Text(name), Text(words))

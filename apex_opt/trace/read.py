@@ -17,7 +17,7 @@ from apex_opt.trace.arrivals import LATEST_NS
 from apex_opt.trace.readers.detect import Cells, detect, named, picker
 from apex_opt.trace.readers.layout import Layout
 from apex_opt.trace.readers.lines import lines
-from apex_opt.trace.readers.values import is_zero, tokens
+from apex_opt.trace.readers.values import tokens
 from apex_opt.trace.trace import Trace
 
 MOST_REQUESTS = 100_000_000
@@ -94,7 +94,7 @@ class _Requests:
             column = self.layout.prompt
             prompt = tokens(cells[1])
             column = self.layout.output
-            if self.layout.failed and is_zero(cells[2]):
+            if self.layout.failed and cells[2] == "0":
                 self.failed += 1
                 return
             output = tokens(cells[2])

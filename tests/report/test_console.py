@@ -244,6 +244,19 @@ def test_a_result_without_the_models_aliases_starts_it_by_its_own_name() -> None
     assert "  vllm serve llama-3.1-70b \\" in printed(result(spec={})).splitlines()
 
 
+def test_a_long_plan_and_a_long_reason_share_the_width() -> None:
+    label = "2 x h100 TP4 PP2 fp8/kv-fp8 + 4 x l40s TP2 fp8/kv-fp8 + 1 x a100 TP8 bf16"
+    reason = "TTFT p99 2,400 ms > 2,000 ms, and some more of it to make it long"
+    lines = section(
+        printed(result(rejected=(Rejected(label=label, reason=reason),))), "Simulated and"
+    )
+    assert lines == [
+        "  2 x h100 TP4 PP2 fp8/kv-fp8 + 4 x      TTFT p99 2,400 ms > 2,000 ms, and some",
+        "  l40s TP2 fp8/kv-fp8 + 1 x a100 TP8     more of it to make it long",
+        "  bf16",
+    ]
+
+
 AMOUNT = st.floats(0.0, 1e9)
 
 

@@ -21,7 +21,7 @@ class Layout:
         output: column of the output's tokens.
         others: further columns, by which the format is known; they are not read.
         optional: columns that a CSV may have beside; a JSON object may have any.
-        failed: whether an output of 0 tokens marks a request that failed in reality.
+        failed: whether a request with an output of `0` failed in reality, and is left out.
         note: what of the format is not used, a sentence.
     """
 

@@ -42,11 +42,6 @@ def tokens(value: object) -> int:
     return int(count)
 
 
-def is_zero(value: object) -> bool:
-    """Whether a value is the number 0, from text or a number."""
-    return value in {"0", 0} and not isinstance(value, bool)
-
-
 def ticks(unit_ns: int) -> Clock:
     """Return the clock of times that are numbers of `unit_ns` nanoseconds."""
 
