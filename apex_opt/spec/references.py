@@ -230,7 +230,7 @@ def _engine(table: Any, resolved: Resolved, _: Path) -> Any:
         known = None  # the validator lists the choices
     if known is None:
         return table
-    if isinstance(version, str):
+    if isinstance(version, str) and version:
         loc: Loc = ("engine", "version")
         resolved.find(loc, "version", lambda said: catalog.release(known, said), version)
     return {**table, "name": known}
