@@ -112,13 +112,17 @@ def _busy_rows(candidate: Candidate, stage: int) -> list[Row]:
     return rows
 
 
-def undominated(rows: list[Row]) -> tuple[Row, ...]:
-    """Return the rows that no other row covers in every coefficient."""
-    kept: list[Row] = []
-    for row in sorted(set(rows), key=sum, reverse=True):
-        if not any(all(a <= b for a, b in zip(row, other, strict=True)) for other in kept):
-            kept.append(row)
-    return tuple(kept)
+def strongest(rows: list[Row], totals: tuple[int, ...]) -> tuple[Row, ...]:
+    """Return the rows that are greatest on all traffic, on its prompts alone, on its decoding alone.
+
+    Every row is a valid bound; a few that bind are enough, and keep the fleet model small.
+    """
+    mixes = (FEATURES, ("prompt", "pairs", "windowed"), ("decode", "context", "window"))
+    kept = []
+    for names in mixes:
+        mix = tuple(t if f in names else 0 for f, t in zip(FEATURES, totals, strict=True))
+        kept.append(max(rows, key=lambda row, mix=mix: value(row, mix)))  # type: ignore[misc]
+    return tuple(dict.fromkeys(kept))
 
 
 def _energy(candidate: Candidate, traffic: Features) -> Row:
@@ -185,4 +189,6 @@ def optimistic(candidate: Candidate, traffic: Features) -> Optimistic:
         windowed=windowed,
     )
     busy = [row for stage in range(steps.stages) for row in _busy_rows(candidate, stage)]
-    return Optimistic(undominated(busy), _energy(candidate, traffic), e2e, ttft, decoding)
+    return Optimistic(
+        strongest(busy, traffic.totals), _energy(candidate, traffic), e2e, ttft, decoding
+    )

@@ -48,8 +48,13 @@ def why_missed(check: Check) -> str:
     if check.metric in NAMES:
         name, unit = NAMES[check.metric]
         which = "" if check.metric == "drain_s" else f" {check.statistic}"
-        return f"{name}{which} {check.value:,.4g} {unit} > {check.limit:,.4g} {unit}"
+        return f"{name}{which} {_digits(check.value)} {unit} > {_digits(check.limit)} {unit}"
     return f"{check.metric} {check.value:.2%} < {check.limit:.2%}"
+
+
+def _digits(number: float) -> str:
+    """Return a number with at least three digits, and no exponent."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
 
 
 def limits_of(spec: Spec, played: Played) -> tuple[Binding, ...]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from apex_opt.cost.memory import fit
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, features
-from apex_opt.plan.optimistic import lines, optimistic, undominated, value
+from apex_opt.plan.optimistic import lines, optimistic, strongest, value
 from apex_opt.sim.load import Load
 from apex_opt.sim.replica import play
 from tests.shapes import SETTINGS, shape
@@ -89,11 +89,12 @@ def test_lines_lie_under_their_table(table):
             assert line.base + line.slope * n <= y + 1e-6 * (1 + max(table))
 
 
-def test_rows_that_another_covers_are_dropped():
-    assert undominated([(1.0, 2.0), (2.0, 2.0), (3.0, 0.0), (2.0, 2.0)]) == (
-        (2.0, 2.0),
-        (3.0, 0.0),
-    )
+def test_of_many_rows_those_that_bind_are_kept():
+    flat, prompts, decodes = [0.0] * 7, [0.0] * 7, [0.0] * 7
+    flat[0], prompts[1], decodes[2], weak = 100.0, 10.0, 10.0, [0.5] * 7
+    rows = [tuple(weak), tuple(flat), tuple(prompts), tuple(decodes)]
+    totals = (10, 20, 20, 0, 0, 0, 0)
+    assert strongest(rows, totals) == (tuple(flat), tuple(prompts), tuple(decodes))
 
 
 def test_the_value_of_a_row_is_its_sum_over_the_features():
