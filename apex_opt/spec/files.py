@@ -1,7 +1,8 @@
-"""Reading small text files that others wrote: regular files only, bounded, never blocking."""
+"""Reading files that others wrote: regular files only, small texts bounded, never blocking."""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -44,22 +45,43 @@ def read_text(path: Path, most: int) -> str:
     return text
 
 
-def _read(path: Path, most: int) -> bytes:
-    """Return the first `most` + 1 bytes; without O_NONBLOCK a pipe would be waited for."""
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file; the caller closes it.
+
+    Raises:
+        UnreadableError: no such file, no regular file, or it may not be read.
+    """
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-        with open(handle, "rb") as file:
-            kind = stat.S_IFMT(os.fstat(handle).st_mode)
-            if kind != stat.S_IFREG:
-                raise UnreadableError(_KINDS.get(kind, "not a regular file"))
-            return file.read(most + 1)
-    except IsADirectoryError:  # already said by `open`
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # the caller closes it
+    except IsADirectoryError:
         raise UnreadableError(_KINDS[stat.S_IFDIR]) from None
     except FileNotFoundError:
         raise UnreadableError("no such file") from None
     except OSError as e:
-        raise UnreadableError((e.strerror or str(e)).lower()) from None
-    except ValueError as e:
-        if isinstance(e, UnreadableError):
-            raise
+        raise UnreadableError(reason(e)) from None
+    except ValueError:
         raise UnreadableError("no such file: its name has a NUL character") from None
+    kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
+    if kind == stat.S_IFREG:
+        return file
+    file.close()
+    raise UnreadableError(_KINDS.get(kind, "not a regular file"))
+
+
+def reason(error: OSError) -> str:
+    """Return why the system refuses a file, in words."""
+    return (error.strerror or str(error)).lower()
+
+
+def _read(path: Path, most: int) -> bytes:
+    """Return the first `most` + 1 bytes."""
+    with open_regular(path) as file:
+        try:
+            return file.read(most + 1)
+        except OSError as e:
+            raise UnreadableError(reason(e)) from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; without O_NONBLOCK a pipe would be waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -254,9 +254,9 @@ def test_a_file_that_cannot_be_a_trace_is_refused(content: bytes, why: str, tmp_
 def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
     assert fault(tmp_path / "none.csv") == "none.csv: no such file"
     (tmp_path / "folder").mkdir()
-    assert fault(tmp_path / "folder") == "folder: a folder, not a trace"
+    assert fault(tmp_path / "folder") == "folder: a folder, not a file"
     os.mkfifo(tmp_path / "pipe")
-    assert fault(tmp_path / "pipe") == "pipe: not a regular file (a pipe, a socket or a device)"
+    assert fault(tmp_path / "pipe") == "pipe: a pipe, not a regular file"
 
 
 def test_a_name_with_a_nul_character_is_no_file() -> None:

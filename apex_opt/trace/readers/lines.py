@@ -6,7 +6,6 @@ import codecs
 import gzip
 import io
 import os
-import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import BinaryIO
 
 from apex_opt.errors import TraceError
 from apex_opt.spec.faults import shown_file
+from apex_opt.spec.files import UnreadableError, open_regular, reason
 
 MOST_BYTES = 2 << 30
 """Of a file, packed and unpacked."""
@@ -57,45 +57,21 @@ def _line(stream: BinaryIO, file: str) -> bytes:
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise TraceError(f"{file}: the gzip data are damaged or cut off") from None
     except OSError as e:
-        raise TraceError(f"{file}: cannot be read: {_reason(e)}") from None
+        raise TraceError(f"{file}: {reason(e)}") from None
 
 
 @contextmanager
 def _opened(path: Path, file: str) -> Iterator[BinaryIO]:
     """Open a regular file, unpacked."""
-    with _regular(path, file) as raw:
+    try:
+        raw = open_regular(path)
+    except UnreadableError as e:
+        raise TraceError(f"{file}: {e}") from None
+    with raw:
+        if os.fstat(raw.fileno()).st_size > MOST_BYTES:
+            raise TraceError(f"{file}: larger than 2 GiB; cut the trace into parts")
         if raw.peek(len(_GZIP))[: len(_GZIP)] != _GZIP:
             yield raw
         else:
             with gzip.GzipFile(fileobj=raw) as packed, io.BufferedReader(packed) as unpacked:
                 yield unpacked
-
-
-def _regular(path: Path, file: str) -> io.BufferedReader:
-    """Open a regular file."""
-    try:
-        raw = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  # the caller closes it
-    except FileNotFoundError:
-        raise TraceError(f"{file}: no such file") from None
-    except IsADirectoryError:
-        raise TraceError(f"{file}: a folder, not a trace") from None
-    except OSError as e:
-        raise TraceError(f"{file}: cannot be read: {_reason(e)}") from None
-    except ValueError:
-        raise TraceError(f"{file}: no such file: its name has a NUL character") from None
-    status = os.fstat(raw.fileno())
-    if stat.S_ISREG(status.st_mode) and status.st_size <= MOST_BYTES:
-        return raw
-    raw.close()
-    if stat.S_ISREG(status.st_mode):
-        raise TraceError(f"{file}: larger than 2 GiB; cut the trace into parts")
-    raise TraceError(f"{file}: not a regular file (a pipe, a socket or a device)")
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe is not waited for."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
