@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from apex_opt.sim.check import check
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.load import Load
+from apex_opt.sim.log import DONE, REJECTED, Log
 from apex_opt.sim.loop import run
 from apex_opt.sim.state import (
     BINS,
@@ -25,79 +25,11 @@ from apex_opt.sim.state import (
     Table,
     dtype,
 )
-from apex_opt.sim.steps import Int32, Int64, StepTable
+from apex_opt.sim.steps import StepTable
+from apex_opt.sim.totals import Totals
 
-Int8 = NDArray[np.int8]
 Bool = NDArray[np.bool_]
 
-
-@dataclass(frozen=True)
-class Totals:
-    """What a replica did in all.
-
-    Attributes:
-        steps: batches.
-        busy_ns: time during which any batch was in a stage or between two.
-        prompt_tokens: prompt tokens computed, those of recomputation included.
-        decode_tokens: tokens of decoding sequences computed.
-        rows: tokens sampled.
-        context: sum over steps of the context C of `steps.StepTable`.
-        pairs: sum over steps of the query-key pairs Q.
-        energy_j: energy of the batches, above idle as in the table.
-        peak_w: largest power above idle: energy of a batch / time over which it is spent. That time
-            is the slowest stage's, as when the pipeline is full; where fewer batches are in flight,
-            at least the sum of its stages' times / batches in flight.
-        block_ns: integral of blocks in use over time.
-        peak_blocks: most blocks in use while a batch was scheduled.
-        preemptions: sequences preempted.
-        max_queue: most requests waiting when a batch was scheduled, before any was admitted.
-        end_ns: end of the last batch.
-    """
-
-    steps: int
-    busy_ns: int
-    prompt_tokens: int
-    decode_tokens: int
-    rows: int
-    context: int
-    pairs: int
-    energy_j: float
-    peak_w: float
-    block_ns: float
-    peak_blocks: int
-    preemptions: int
-    max_queue: int
-    end_ns: int
-
-
-@dataclass(frozen=True)
-class Log:
-    """What happened to each request, in order of the load, and in all. Times that never came: -1.
-
-    Attributes:
-        arrival_ns: (n,) when it arrived; set by the clients in a closed loop.
-        start_ns: (n,) start of the step in which it was first scheduled.
-        first_ns: (n,) end of the step that sampled its first token.
-        last_ns: (n,) end of the step that sampled its last token.
-        gap_ns: (n,) largest time between two of its tokens; 0 where it has only one.
-        status: (n,) `DONE` or `REJECTED`.
-        preempted: (n,) how often it lost its cache.
-        gaps: (BINS,) times between tokens that follow each other, counted; see `metrics.bounds`.
-        totals: of the replica.
-    """
-
-    arrival_ns: Int64
-    start_ns: Int64
-    first_ns: Int64
-    last_ns: Int64
-    gap_ns: Int64
-    status: Int8
-    preempted: Int32
-    gaps: Int64
-    totals: Totals
-
-
-DONE, REJECTED = 0, 1
 
 PATIENCE = 100
 """Preemptions a place, with no token between them, after which a run is given up."""

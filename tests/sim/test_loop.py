@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.load import Load
-from apex_opt.sim.replica import REJECTED, Log, play
+from apex_opt.sim.log import REJECTED, Log
+from apex_opt.sim.replica import play
 from apex_opt.sim.steps import StepTable
 from tests.sim.twin import LivelockError, Twin
 

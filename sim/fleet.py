@@ -1,0 +1,130 @@
+"""Play a whole plan: deal the requests to replicas, play each replica, put the columns together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.load import Load
+from apex_opt.sim.log import Log
+from apex_opt.sim.replica import play
+from apex_opt.sim.router import round_robin
+from apex_opt.sim.steps import Int64, StepTable
+from apex_opt.sim.totals import Totals, add
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Member:
+    """Replicas of one kind.
+
+    Attributes:
+        rules: of each of them.
+        steps: of each of them.
+        count: how many, at least 1.
+        weight: routing weight of each of them, not negative.
+    """
+
+    rules: EngineRules
+    steps: StepTable
+    count: int
+    weight: int
+
+
+@dataclass(frozen=True)
+class FleetLog:
+    """The log of a fleet.
+
+    Attributes:
+        log: of all requests, in order of the load; its totals as `totals.add` says.
+        replica: (n,) which replica took each request; members' replicas follow one another.
+        members: totals of each member, its replicas taken together.
+    """
+
+    log: Log
+    replica: Int64
+    members: tuple[Totals, ...]
+
+
+def play_fleet(load: Load, members: Sequence[Member], threads: int = 1) -> FleetLog:
+    """Deal `load` by smooth weighted round robin and play every replica.
+
+    In a closed loop the clients are dealt in the same way and stay with their replica; each
+    replica gets one at least, as long as there are enough. Requests are dealt in proportion to
+    the clients, none to a replica without any.
+
+    Args:
+        load: requests; `arrival_ns` of the log are those of the replicas.
+        members: kinds of replicas.
+        threads: replicas that are played at the same time; the result does not depend on it.
+
+    Raises:
+        ValueError: see `play` and `round_robin`; or no replica has a weight.
+    """
+    if not sum(member.count * member.weight for member in members):
+        raise ValueError("members: no replica has a weight")
+    kinds = [member for member in members for _ in range(member.count)]
+    replica, clients = assign(load, [member.weight for member in kinds])
+    shares = split(replica, len(kinds))
+
+    def one(k: int) -> Log:
+        share = replace(load.take(shares[k]), concurrency=int(clients[k]))
+        return play(share, kinds[k].rules, kinds[k].steps)
+
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            logs = list(pool.map(one, range(len(kinds))))
+    else:
+        logs = [one(k) for k in range(len(kinds))]
+    totals = iter([log.totals for log in logs])
+    by_member = tuple(add([next(totals) for _ in range(m.count)]) for m in members)
+    return FleetLog(gather(logs, shares, len(load)), replica, by_member)
+
+
+def assign(load: Load, weights: Sequence[int]) -> tuple[Int64, Int64]:
+    """Return the replica of each request, and how many clients each replica has (0: open loop)."""
+    if load.concurrency == 0:
+        return round_robin(len(load), weights), np.zeros(len(weights), np.int64)
+    clients = np.bincount(round_robin(load.concurrency, weights), minlength=len(weights))
+    for k, weight in enumerate(weights):
+        richest = int(clients.argmax())
+        if clients[k] == 0 and weight > 0 and clients[richest] > 1:
+            clients[richest] -= 1
+            clients[k] += 1
+    return round_robin(len(load), clients.tolist()), clients
+
+
+def split(replica: Int64, count: int) -> list[Int64]:
+    """Return for each replica the indices of its requests, in order."""
+    order = np.argsort(replica, kind="stable")
+    ends = np.cumsum(np.bincount(replica, minlength=count))
+    return np.split(order, ends[:-1])
+
+
+def gather(logs: Sequence[Log], shares: Sequence[Int64], n: int) -> Log:
+    """Return the columns of the replicas in order of the load."""
+
+    def column(parts: Sequence[NDArray[Number]]) -> NDArray[Number]:
+        whole = np.empty(n, parts[0].dtype)
+        for share, part in zip(shares, parts, strict=True):
+            whole[share] = part
+        return whole
+
+    return Log(
+        arrival_ns=column([log.arrival_ns for log in logs]),
+        start_ns=column([log.start_ns for log in logs]),
+        first_ns=column([log.first_ns for log in logs]),
+        last_ns=column([log.last_ns for log in logs]),
+        gap_ns=column([log.gap_ns for log in logs]),
+        status=column([log.status for log in logs]),
+        preempted=column([log.preempted for log in logs]),
+        gaps=np.sum([log.gaps for log in logs], axis=0),
+        totals=add([log.totals for log in logs]),
+    )

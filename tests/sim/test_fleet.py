@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.fleet import Member, play_fleet
+from apex_opt.sim.load import Load
+from apex_opt.sim.replica import play
+from apex_opt.sim.steps import StepTable
+
+Flat = Callable[..., StepTable]
+
+
+def load(n: int, concurrency: int = 0) -> Load:
+    rng = np.random.default_rng(n)
+    arrival = np.cumsum(rng.integers(0, 50, n, np.int64))
+    return Load(arrival, rng.integers(1, 20, n), rng.integers(1, 20, n), concurrency)
+
+
+def test_one_replica_is_a_fleet(rules: EngineRules, flat: Flat) -> None:
+    fleet = play_fleet(load(200), [Member(rules, flat(), 1, 1)])
+    alone = play(load(200), rules, flat())
+    assert fleet.log.totals == alone.totals == fleet.members[0]
+    assert fleet.log.last_ns.tobytes() == alone.last_ns.tobytes()
+    assert fleet.log.gaps.tobytes() == alone.gaps.tobytes()
+
+
+def test_each_replica_plays_its_share_alone(rules: EngineRules, flat: Flat) -> None:
+    requests = load(300)
+    fleet = play_fleet(requests, [Member(rules, flat(), 2, 1), Member(rules, flat(7), 1, 2)])
+    assert np.bincount(fleet.replica).tolist() == [75, 75, 150]
+    for replica, steps in enumerate([flat(), flat(), flat(7)]):
+        mine = np.flatnonzero(fleet.replica == replica)
+        alone = play(requests.take(mine), rules, steps)
+        assert fleet.log.first_ns[mine].tolist() == alone.first_ns.tolist()
+        assert fleet.log.gap_ns[mine].tolist() == alone.gap_ns.tolist()
+    assert fleet.members[1] == alone.totals
+    assert fleet.log.totals.rows == sum(m.rows for m in fleet.members)
+    assert fleet.log.totals.rows == requests.output_tokens.sum()
+
+
+def test_threads_change_nothing(rules: EngineRules, flat: Flat) -> None:
+    members = [Member(rules, flat(), 3, 1), Member(rules, flat(7), 2, 2)]
+    one, two = (play_fleet(load(300), members, threads) for threads in (1, 2))
+    assert one.log.last_ns.tobytes() == two.log.last_ns.tobytes()
+    assert one.members == two.members
+
+
+def test_clients_stay_with_their_replica(rules: EngineRules, flat: Flat) -> None:
+    requests = load(100, concurrency=5)
+    fleet = play_fleet(requests, [Member(rules, flat(), 1, 4), Member(rules, flat(), 1, 1)])
+    assert np.bincount(fleet.replica).tolist() == [80, 20]
+    lonely = fleet.replica == 1
+    arrival, last = fleet.log.arrival_ns[lonely], fleet.log.last_ns[lonely]
+    assert arrival[1:].tolist() == last[:-1].tolist()
+
+
+def test_every_replica_has_a_client_if_there_are_enough(rules: EngineRules, flat: Flat) -> None:
+    members = [Member(rules, flat(), 1, 100), Member(rules, flat(), 1, 1)]
+    assert np.bincount(play_fleet(load(40, 4), members).replica).tolist() == [30, 10]
+
+
+def test_without_enough_clients_some_replicas_get_nothing(rules: EngineRules, flat: Flat) -> None:
+    fleet = play_fleet(load(40, 2), [Member(rules, flat(), 3, 1)])
+    assert np.bincount(fleet.replica, minlength=3).tolist() == [20, 20, 0]
+
+
+@pytest.mark.parametrize(("count", "weight"), [(0, 1), (1, 0)])
+def test_a_fleet_without_weight_is_an_error(
+    rules: EngineRules, flat: Flat, count: int, weight: int
+) -> None:
+    with pytest.raises(ValueError, match=r"^members: no replica has a weight$"):
+        play_fleet(load(3), [Member(rules, flat(), count, weight)])
+
+
+def test_half_the_load_on_half_the_replicas_waits_the_same(rules: EngineRules, flat: Flat) -> None:
+    doubled = np.repeat(np.arange(200), 2)
+    twice = play_fleet(load(200).take(doubled), [Member(rules, flat(), 2, 1)])
+    alone = play(load(200), rules, flat())
+    assert twice.log.last_ns[::2].tolist() == alone.last_ns.tolist()
+    assert twice.log.last_ns[1::2].tolist() == alone.last_ns.tolist()
