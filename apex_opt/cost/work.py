@@ -13,7 +13,7 @@ from apex_opt.cost.layers import storage
 from apex_opt.cost.operators import ACTIVATION_BYTES, layer
 from apex_opt.cost.rates import Rates
 from apex_opt.cost.shape import Shape
-from apex_opt.sim.replica import Totals
+from apex_opt.sim.totals import Totals
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from apex_opt.plan.enumerate import expert_degrees, formats, settings
 from apex_opt.plan.events import Event
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.needs import require_figures
-from apex_opt.plan.predict import Part, play
+from apex_opt.plan.predict import play
 from apex_opt.plan.result import Plan, Replica, Result
 from apex_opt.plan.solve import Listen, longest_request
 from apex_opt.plan.tell import plan_of_parts
+from apex_opt.plan.use import Part
 from apex_opt.spec import catalog
 from apex_opt.spec.files import UnreadableError, read_text
 from apex_opt.spec.pools import Pool

@@ -113,7 +113,7 @@ def _busy_rows(candidate: Candidate, stage: int) -> list[Row]:
 
 
 def strongest(rows: list[Row], totals: tuple[int, ...]) -> tuple[Row, ...]:
-    """Return the rows that are greatest on all traffic, on its prompts alone, on its decoding alone.
+    """Return the rows that are greatest on all traffic, on prompts alone, on decoding alone.
 
     Every row is a valid bound; a few that bind are enough, and keep the fleet model small.
     """

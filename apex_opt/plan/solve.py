@@ -15,11 +15,12 @@ from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
 from apex_opt.plan.events import Event
 from apex_opt.plan.needs import require_figures
 from apex_opt.plan.objective import goal
-from apex_opt.plan.predict import Part, Played, play
+from apex_opt.plan.predict import Played, play
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.result import Result
 from apex_opt.plan.search import Counts, Found, Tried, search
 from apex_opt.plan.tell import label, limits_missed, tell, why_missed
+from apex_opt.plan.use import Part
 from apex_opt.plan.weights import routing_weights
 from apex_opt.spec.spec import Spec
 from apex_opt.trace.traffic import Traffic, traffic
@@ -111,7 +112,7 @@ def parts_of(asked: Problem, counts: Counts) -> tuple[Part, ...]:
 def tried(spec: Spec, counts: Counts, played: Played) -> Tried:
     """Return a simulated plan as the search keeps it."""
     chosen = goal(spec.objective)
-    devices = sum(p.count * p.candidate.shape.devices for p in played.parts)
+    devices = sum(p.devices for p in played.parts)
     missed = played.missed
     reason = why_missed(missed) if missed is not None else limits_missed(spec, played)
     return Tried(

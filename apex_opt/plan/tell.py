@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from apex_opt.errors import CallError
 from apex_opt.plan.objective import goal
-from apex_opt.plan.predict import Part, Played
+from apex_opt.plan.predict import Played
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.result import (
     Binding,
@@ -19,6 +19,7 @@ from apex_opt.plan.result import (
     Result,
 )
 from apex_opt.plan.search import Counts, Found, Tried
+from apex_opt.plan.use import Part
 from apex_opt.solvers.fleet_data import PoolData
 from apex_opt.solvers.fleet_space import space
 from apex_opt.solvers.fleet_verify import faults, pack
@@ -60,7 +61,7 @@ def _digits(number: float) -> str:
 def limits_of(spec: Spec, played: Played) -> tuple[Binding, ...]:
     """Return the limits of the spec with what the plan uses of each."""
     limits, shown = spec.limits, played.prediction
-    devices = sum(p.count * p.candidate.shape.devices for p in played.parts)
+    devices = sum(p.devices for p in played.parts)
     replicas = sum(p.count for p in played.parts)
     rows = [
         ("limits.devices", limits.devices, float(devices), "devices"),
@@ -69,9 +70,7 @@ def limits_of(spec: Spec, played: Played) -> tuple[Binding, ...]:
         ("limits.power_w", limits.power_w, shown.power_peak_w, "W"),
     ]
     for number, pool in enumerate(spec.pools):
-        held = sum(
-            p.count * p.candidate.shape.devices for p in played.parts if p.candidate.pool == number
-        )
+        held = sum(p.devices for p in played.parts if p.candidate.pool == number)
         rows.append((f"pools.{pool.name}.devices", pool.devices, float(held), "devices"))
     return tuple(
         Binding(limit=name, value=float(limit), used=used, unit=unit)

@@ -1,0 +1,87 @@
+"""How hard the devices of a plan work over its whole run, and what they draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apex_opt.cost.rates import half_precision
+from apex_opt.cost.work import model_work
+from apex_opt.plan.candidate import Candidate
+from apex_opt.sim.totals import Totals
+
+NS_PER_S = 1e9
+
+
+@dataclass(frozen=True)
+class Part:
+    """One deployment: a candidate, how many of it, the routing weight of each."""
+
+    candidate: Candidate
+    count: int
+    weight: int
+
+    @property
+    def devices(self) -> int:
+        """Devices of all its replicas."""
+        return self.count * self.candidate.shape.devices
+
+    @property
+    def idle_w(self) -> float:
+        """Power of all its replicas while no step runs."""
+        return self.count * self.candidate.steps.idle_w
+
+
+@dataclass(frozen=True)
+class Use:
+    """Use of the devices of a plan, over the whole run.
+
+    Attributes:
+        mfu: operations of the model over those of the 16-bit peak.
+        mbu: bytes of weights and cache read over those of the memory's bandwidth.
+        kv_use_mean: blocks in use over all blocks, averaged over time.
+        kv_use_peak: the same at the fullest moment of any replica.
+        busy: share of the time in which a replica runs a step.
+        mean_batch: tokens sampled per step.
+        energy_j: energy, idle time included.
+    """
+
+    mfu: float
+    mbu: float
+    kv_use_mean: float
+    kv_use_peak: float
+    busy: float
+    mean_batch: float
+    energy_j: float
+
+
+def peaks_w(parts: Sequence[Part], totals: Sequence[Totals]) -> tuple[float, ...]:
+    """Return of each part the sum of its replicas' own peaks of power.
+
+    They need not coincide: the sum bounds the plan's peak from above.
+    """
+    return tuple(p.idle_w + t.peak_w for p, t in zip(parts, totals, strict=True))
+
+
+def use(parts: Sequence[Part], totals: Sequence[Totals], duration_s: float) -> Use:
+    """Return the use of the devices. Totals are those of each part, its replicas together."""
+    flops = moved = peak = bandwidth = blocks = fullest = energy = 0.0
+    for part, total in zip(parts, totals, strict=True):
+        work, device = model_work(part.candidate.shape), part.candidate.shape.pool.device
+        flops, moved = flops + work.flops(total), moved + work.bytes(total)
+        peak += part.devices * device.peak_tflops[half_precision(device)] * 1e12
+        bandwidth += part.devices * device.bandwidth_gbytes_per_s * 1e9
+        blocks += part.count * part.candidate.rules.blocks
+        fullest = max(fullest, total.peak_blocks / part.candidate.rules.blocks)
+        energy += part.idle_w * duration_s + total.energy_j
+    replica_ns = sum(p.count for p in parts) * duration_s * NS_PER_S
+    steps = sum(t.steps for t in totals)
+    return Use(
+        mfu=flops / (peak * duration_s),
+        mbu=moved / (bandwidth * duration_s),
+        kv_use_mean=sum(t.block_ns for t in totals) / (blocks * duration_s * NS_PER_S),
+        kv_use_peak=fullest,
+        busy=sum(t.busy_ns for t in totals) / replica_ns,
+        mean_batch=sum(t.rows for t in totals) / max(steps, 1),
+        energy_j=energy,
+    )
