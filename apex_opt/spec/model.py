@@ -17,7 +17,7 @@ from apex_opt.spec.table import Count, Name, NonNegative, Table
 class SoftmaxAttention(Table):
     """Multi-head, grouped-query or multi-query attention; full, sliding-window or chunked."""
 
-    kind: Literal["softmax"] = "softmax"
+    kind: Literal["softmax"] = Field("softmax", description="Softmax attention.")
     heads: Count = Field(description="Query heads.")
     kv_heads: Count = Field(description="Key-value heads; fewer than `heads` is GQA, one is MQA.")
     head_dim: Count = Field(description="Width of a query or key head.")
@@ -40,7 +40,7 @@ class SoftmaxAttention(Table):
 class LatentAttention(Table):
     """Multi-head latent attention (DeepSeek): the cache holds one latent vector per token."""
 
-    kind: Literal["latent"]
+    kind: Literal["latent"] = Field(description="Multi-head latent attention.")
     heads: Count = Field(description="Query heads.")
     q_lora_rank: Count | None = Field(None, description="Rank of the query projection; none: full.")
     kv_lora_rank: Count = Field(description="Width of the cached latent vector.")
@@ -55,7 +55,7 @@ class LatentAttention(Table):
 class LinearAttention(Table):
     """Linear attention with a state of constant size (gated DeltaNet and its kin)."""
 
-    kind: Literal["linear"]
+    kind: Literal["linear"] = Field(description="Linear attention.")
     key_heads: Count = Field(description="Key heads.")
     value_heads: Count = Field(description="Value heads.")
     key_dim: Count = Field(description="Width of a key head.")
@@ -72,7 +72,7 @@ Attention = Annotated[
 class DenseFfn(Table):
     """A feed-forward layer that every token passes."""
 
-    kind: Literal["dense"] = "dense"
+    kind: Literal["dense"] = Field("dense", description="Dense feed-forward layer.")
     width: Count = Field(description="Intermediate width.")
     gated: bool = Field(True, description="Gate, up and down projections; else up and down.")
     bias: bool = Field(False, description="Projections have a bias.")
@@ -81,7 +81,7 @@ class DenseFfn(Table):
 class MoeFfn(Table):
     """A mixture of experts: a router sends each token to `top_k` of `experts`."""
 
-    kind: Literal["moe"]
+    kind: Literal["moe"] = Field(description="Mixture of experts.")
     experts: Count = Field(description="Routed experts.")
     top_k: Count = Field(description="Experts that a token visits.")
     width: Count = Field(description="Intermediate width of one expert.")
@@ -105,8 +105,8 @@ Ffn = Annotated[DenseFfn | MoeFfn, Field(discriminator="kind")]
 class LayerKind(Table):
     """One kind of layer: attention, feed-forward, norms."""
 
-    attention: Attention
-    ffn: Ffn
+    attention: Attention = Field(description="Attention.")
+    ffn: Ffn = Field(description="Feed-forward layer.")
     norms: Annotated[int, Field(ge=0, le=8)] = Field(2, description="Norms of the hidden width.")
     norm_bias: bool = Field(False, description="Norms are LayerNorm with a bias.")
 
@@ -115,14 +115,16 @@ class Repeat(Table):
     """A run of the pattern: the kinds in `layers`, in order, `repeat` times."""
 
     layers: tuple[Name, ...] = Field(min_length=1, max_length=1000, description="Names of kinds.")
-    repeat: Annotated[int, Field(ge=1, le=10_000)] = 1
+    repeat: Annotated[int, Field(ge=1, le=10_000)] = Field(1, description="How many times.")
 
 
 class Encoder(Table):
     """The encoder of an encoder-decoder model."""
 
     layers: dict[Name, LayerKind] = Field(description="Kinds of encoder layer, by name.")
-    pattern: tuple[Repeat, ...] = Field(min_length=1, max_length=1000)
+    pattern: tuple[Repeat, ...] = Field(
+        min_length=1, max_length=1000, description="How the kinds follow each other."
+    )
     extra_parameters: NonNegative = Field(0, description="Convolutions, positions, final norm.")
 
 

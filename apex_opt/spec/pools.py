@@ -49,8 +49,8 @@ class Link(Table):
 class Device(Table):
     """One accelerator: the figures of its data sheet and what it reaches of them."""
 
-    name: Name
-    aliases: tuple[Name, ...] = ()
+    name: Name = Field(description="Name, as a spec refers to it.")
+    aliases: tuple[Name, ...] = Field((), description="Other names.")
     memory_bytes: Annotated[int, Field(ge=1, le=10**15)] = Field(
         description="Memory of one device, as the driver reports it."
     )
@@ -67,9 +67,9 @@ class Device(Table):
     clock_mhz: Positive | None = Field(
         None, description="Boost clock at which the peak is reached."
     )
-    efficiency: Efficiency
-    source: str = ""
-    notes: str = ""
+    efficiency: Efficiency = Field(description="What the device reaches of its data sheet.")
+    source: str = Field("", description="Where the figures come from.")
+    notes: str = Field("", description="Remarks.")
 
 
 class Network(Table):

@@ -13,8 +13,8 @@ from apex_opt.spec.table import Choice, Count, Name, Positive, Table
 class WeightFormat(Table):
     """How weights are stored, and in which precision their products are computed."""
 
-    name: Name
-    aliases: tuple[Name, ...] = ()
+    name: Name = Field(description="Name, as a spec refers to it.")
+    aliases: tuple[Name, ...] = Field((), description="Other names.")
     bits: Positive = Field(description="Bits of a weight, scales included.")
     compute: Precision | Literal["activation"] = Field(
         description="Precision of the product; `activation`: weights are expanded to 16 bits first."
@@ -28,17 +28,17 @@ class WeightFormat(Table):
     )
     block: Count | None = Field(None, description="Rows and columns that share a scale.")
     group: Count | None = Field(None, description="Input channels that share a scale.")
-    source: str = ""
+    source: str = Field("", description="Where the figures come from.")
 
 
 class KvFormat(Table):
     """How keys and values are stored."""
 
-    name: Name
-    aliases: tuple[Name, ...] = ()
+    name: Name = Field(description="Name, as a spec refers to it.")
+    aliases: tuple[Name, ...] = Field((), description="Other names.")
     bytes_per_element: Positive = Field(description="Bytes of one number, scales included.")
     needs: Precision | None = Field(None, description="Precision that the device must have.")
-    source: str = ""
+    source: str = Field("", description="Where the figures come from.")
 
 
 class Quantization(Table):

@@ -12,14 +12,14 @@ from apex_opt.spec.table import Count, Expected, Name, NonNegative, Positive, Ta
 class Fixed(Table):
     """Every request has the same length."""
 
-    distribution: Literal["fixed"]
+    distribution: Literal["fixed"] = Field(description="Every request has the same length.")
     value: Count = Field(description="Tokens.")
 
 
 class Uniform(Table):
     """Lengths are uniform between two bounds, both included."""
 
-    distribution: Literal["uniform"]
+    distribution: Literal["uniform"] = Field(description="Uniform between two bounds.")
     low: Count = Field(description="Shortest, tokens.")
     high: Count = Field(description="Longest, tokens.")
 
@@ -27,7 +27,7 @@ class Uniform(Table):
 class Lognormal(Table):
     """Lengths are lognormal with a given mean and 99th percentile."""
 
-    distribution: Literal["lognormal"]
+    distribution: Literal["lognormal"] = Field(description="Lognormal.")
     mean: Positive = Field(description="Mean, tokens.")
     p99: Positive = Field(description="99th percentile, tokens.")
     maximum: Count | None = Field(None, description="Longer draws are cut to this; default none.")
@@ -36,7 +36,7 @@ class Lognormal(Table):
 class Empirical(Table):
     """Lengths are drawn from given values, with weights."""
 
-    distribution: Literal["empirical"]
+    distribution: Literal["empirical"] = Field(description="Drawn from given values.")
     values: tuple[Count, ...] = Field(min_length=1, max_length=100_000, description="Tokens.")
     weights: tuple[NonNegative, ...] | None = Field(None, description="One a value; default equal.")
 
