@@ -26,7 +26,7 @@ def spec(*more: str, **instead: str) -> Spec:
 
 
 def faults(*more: str, **instead: str) -> list[str]:
-    """Return the faults of what `spec_text` says, each `key: why`."""
+    """Return the faults of what `spec_text` says, each `key: why`, without file and line."""
     with pytest.raises(SpecError) as caught:
         spec(*more, **instead)
-    return [line.split(": ", 1)[1] for line in str(caught.value).splitlines()]
+    return [line.split(": ", 1)[-1] for line in str(caught.value).splitlines()]
