@@ -1,0 +1,212 @@
+"""What the fleet model is asked: pools, replica kinds, limits. Integers only, no solver.
+
+Traffic is told by its *features* (requests, prompt tokens, ...). A share says which part of a
+feature's total a kind serves. Shares are counted in millionths (`SHARE`), busy time in 1e-9 of the
+horizon (`HORIZON`), money in micro-dollars an hour, power in milliwatts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+SHARE = 10**6
+HORIZON = 10**9
+# Largest numbers for which every row can be scaled into 64 bits.
+MAX_COUNT = 10**6
+MAX_FEATURES = 1000
+MAX_SLOPE = 10**17
+
+
+@dataclass(frozen=True)
+class PoolData:
+    """Nodes of one device type.
+
+    Attributes:
+        nodes: how many.
+        node_devices: devices of each node.
+        power_mw: limit on the power of all replicas of the pool, milliwatts; None: no limit.
+    """
+
+    nodes: int
+    node_devices: int
+    power_mw: int | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of replica: what one of it takes, and the least work that traffic makes for it.
+
+    Attributes:
+        pool: number of its pool.
+        group_devices: devices of one tensor-parallel group. A group stands inside one node, or, if
+            it is larger than a node, takes whole nodes.
+        groups: groups of one replica (pipeline stages).
+        max_count: most replicas of the kind.
+        price_u: micro-dollars an hour for one replica.
+        power_mw: lower bound of the peak power of one running replica.
+        work: [resource][feature], lower bound of the time that ONE replica would be busy on the
+            resource if it served ALL of the feature, in 1e-9 of the horizon.
+        fixed: objective of one replica.
+        flow: [feature], objective of serving all of the feature here.
+        companions: the other kinds of which at least one must be used with it; None: it may serve
+            alone.
+    """
+
+    pool: int
+    group_devices: int
+    groups: int
+    max_count: int
+    price_u: int
+    power_mw: int
+    work: tuple[tuple[int, ...], ...]
+    fixed: int
+    flow: tuple[int, ...]
+    companions: frozenset[int] | None = None
+
+    @property
+    def devices(self) -> int:
+        """Devices of one replica."""
+        return self.group_devices * self.groups
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A line under what a plan must serve of a feature when it serves a share s of the objective's.
+
+    share of the feature >= (slope s + intercept) / 10^6. The least share is a convex function of s
+    that is 0 at 0, so its tangents have slope >= 0 and intercept <= 0.
+    """
+
+    slope: int
+    intercept: int
+
+
+@dataclass(frozen=True)
+class FleetData:
+    """One question to the fleet model.
+
+    Attributes:
+        pools, kinds: what there is.
+        features: how many features the traffic has.
+        max_kinds: most kinds used at once.
+        devices, replicas, price_u, power_mw: limits over all pools; None: no limit.
+        sense: `min`: serve all traffic at the least sum of `fixed` and `flow`. `max`: serve the
+            greatest share of feature `goal`; `fixed` and `flow` are 0 then.
+        goal: the objective's feature; read for `max`.
+        total: objective if all of it is served; read for `max`.
+        served: [feature], floors under the shares of the others; () stands for none at all.
+    """
+
+    pools: tuple[PoolData, ...]
+    kinds: tuple[Kind, ...]
+    features: int
+    max_kinds: int
+    devices: int | None = None
+    replicas: int | None = None
+    price_u: int | None = None
+    power_mw: int | None = None
+    sense: Literal["min", "max"] = "min"
+    goal: int = 0
+    total: int = 0
+    served: tuple[tuple[Floor, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError with every fault, one a line."""
+        found = [*self._own_faults()]
+        for r, kind in enumerate(self.kinds):
+            found += [f"kind {r}: {fault}" for fault in self._kind_faults(r, kind)]
+        if found:
+            raise ValueError("\n".join(found))
+
+    def _own_faults(self) -> Iterator[str]:
+        if not 1 <= self.features <= MAX_FEATURES:
+            yield f"features must lie in 1..{MAX_FEATURES}"
+        if self.max_kinds < 1:
+            yield "max_kinds must be at least 1"
+        if self.served and len(self.served) != self.features:
+            yield f"served has {len(self.served)} entries for {self.features} features"
+        for floor in (floor for floors in self.served for floor in floors):
+            if not (0 <= floor.slope <= MAX_SLOPE and -MAX_SLOPE <= floor.intercept <= 0):
+                yield f"a floor needs a slope in 0..{MAX_SLOPE}, an intercept in -{MAX_SLOPE}..0"
+        if self.sense == "min":
+            return
+        if self.total < 1:
+            yield "sense `max` needs a total of at least 1"
+        if not 0 <= self.goal < self.features:
+            yield f"goal {self.goal} is not one of the {self.features} features"
+        elif self.served and self.served[self.goal]:
+            yield f"feature {self.goal} is the objective's and can have no floor"
+
+    def _kind_faults(self, r: int, kind: Kind) -> Iterator[str]:
+        numbers = [kind.price_u, kind.power_mw, kind.fixed, *kind.flow, *sum(kind.work, ())]
+        if not 0 <= kind.pool < len(self.pools):
+            yield f"there is no pool {kind.pool}"
+            return
+        node = self.pools[kind.pool].node_devices
+        if kind.group_devices < 1 or kind.groups < 1:
+            yield "it needs at least one group of at least one device"
+        if kind.group_devices > node and kind.group_devices % node:
+            yield f"a group of {kind.group_devices} takes no whole nodes of {node} devices"
+        if not 0 <= kind.max_count <= MAX_COUNT:
+            yield f"max_count must lie in 0..{MAX_COUNT}"
+        if any(len(row) != self.features for row in (kind.flow, *kind.work)):
+            yield f"flow and work need {self.features} entries a row"
+        if any(number < 0 for number in numbers):
+            yield "price, power, work and objective must not be negative"
+        if kind.companions is not None and not kind.companions <= set(range(len(self.kinds))) - {r}:
+            yield "its companions must be other kinds"
+        if self.sense == "max" and (kind.fixed or any(kind.flow)):
+            yield "sense `max` reads no fixed and no flow; they must be 0"
+
+    @cached_property
+    def members(self) -> tuple[tuple[int, ...], ...]:
+        """[pool], the kinds that stand there."""
+        return tuple(
+            tuple(r for r, kind in enumerate(self.kinds) if kind.pool == p)
+            for p in range(len(self.pools))
+        )
+
+    @cached_property
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        """[pool], the sizes of groups that stand inside a node, largest first."""
+        return tuple(
+            tuple(
+                sorted(
+                    {g for r in members if (g := self.kinds[r].group_devices) <= pool.node_devices},
+                    reverse=True,
+                )
+            )
+            for pool, members in zip(self.pools, self.members, strict=True)
+        )
+
+    @cached_property
+    def most(self) -> tuple[tuple[int, ...], ...]:
+        """[kind][feature], the most millionths that `max_count` replicas can serve.
+
+        work y <= SHARE HORIZON n holds for whole y, so y is at most the quotient rounded down;
+        with y bounded so, each term of a work row is at most SHARE HORIZON max_count, however
+        large the work.
+        """
+        return tuple(
+            tuple(
+                min(
+                    (
+                        min(SHARE, SHARE * HORIZON * kind.max_count // row[j])
+                        for row in kind.work
+                        if row[j]
+                    ),
+                    default=SHARE,
+                )
+                for j in range(self.features)
+            )
+            for kind in self.kinds
+        )
+
+    def whole_nodes(self, r: int) -> int:
+        """Return the nodes that one group of kind `r` takes whole; 0 if it stands inside one."""
+        kind = self.kinds[r]
+        node = self.pools[kind.pool].node_devices
+        return kind.group_devices // node if kind.group_devices > node else 0

@@ -1,0 +1,321 @@
+"""The fleet: how many replicas of each kind, and which share of the traffic each kind serves.
+
+Sets        r in R            kinds of replica
+            j in J            features of the traffic (requests, prompt tokens, ...)
+            p in P            pools of nodes; R(p) are the kinds that stand in p
+Data        N[r]              most replicas of a kind
+            w[r,k,j]  1e-9 H  time that one replica is busy on its resource k with all of feature j,
+                              at least; H is the horizon
+            g[r], q[r]        devices of a group; groups of a replica
+            c[p], nodes[p]    devices of a node; nodes
+            S = 10^6          a share of 1
+Variables   n[r]   in 0..N[r]         replicas
+            used[r] in {0,1}          whether there are any
+            y[r,j] in 0..most[r,j]    share of feature j that kind r serves, in millionths
+            u      in 0..S            share of the goal that is not served (sense `max` only)
+            x[p,a] in 0..nodes[p]     nodes filled by pattern a (only where sizes form no chain)
+Objective   min  sum_r fixed[r] n[r] + sum_rj flow[r,j] y[r,j] / S,    or    min u
+
+Why this is a relaxation. A real plan splits feature j into real shares z[r,j]. Let y = floor(S z).
+Every row holds for y if it holds for z: rows of work and the objective have coefficients >= 0 and
+y <= S z. Shares of one feature that add up to Z have, over the U kinds that are used,
+S Z - U < sum_r y[r,j] <= S Z,  so "all is served" (Z = 1) reads  S - U + 1 <= sum_r y[r,j] <= S,
+which is exact where one kind is used. Data are lower bounds of the truth, so each plan that any
+simulation can show to work is a solution here, and no bound of this model is above its objective.
+The converse fails by millionths: `fleet_verify` decides in fractions.
+
+Each rule yields rows (whose, inequality) and adds none; its docstring is the formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ortools.sat.python.cp_model import (
+    BoundedLinearExpression,
+    CpModel,
+    IntVar,
+    LinearExpr,
+)
+
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData
+from apex_opt.solvers.fleet_objective import MostServed, Objective, shrink
+from apex_opt.solvers.packing import is_chain, patterns
+
+Row = tuple[str, "BoundedLinearExpression | bool"]
+
+
+# The solver reasons on rows in 64 bits too; it is 10 times faster, or more, if they leave it room.
+WORK_LIMIT = 2**50
+
+
+@dataclass(frozen=True)
+class Vars:
+    """Variables, named as in the module's docstring; `x[p]` is empty where sizes form a chain."""
+
+    n: list[IntVar]
+    used: list[IntVar]
+    y: list[list[IntVar]]
+    u: IntVar
+    x: list[list[IntVar]]
+
+
+Rule = Callable[[FleetData, Vars], Iterator[Row]]
+
+
+def make_vars(m: CpModel, a: FleetData) -> Vars:
+    """Add the variables of `a` to `m`."""
+    fills = [
+        () if is_chain(sizes) else patterns(pool.node_devices, sizes)
+        for pool, sizes in zip(a.pools, a.sizes, strict=True)
+    ]
+    return Vars(
+        n=[m.new_int_var(0, kind.max_count, f"n[{r}]") for r, kind in enumerate(a.kinds)],
+        used=[m.new_bool_var(f"used[{r}]") for r in range(len(a.kinds))],
+        y=[
+            [m.new_int_var(0, top, f"y[{r},{j}]") for j, top in enumerate(row)]
+            for r, row in enumerate(a.most)
+        ],
+        u=m.new_int_var(0, SHARE if a.sense == "max" else 0, "u"),
+        x=[
+            [m.new_int_var(0, a.pools[p].nodes, f"x[{p},{k}]") for k in range(len(fill))]
+            for p, fill in enumerate(fills)
+        ],
+    )
+
+
+def total(variables: Sequence[IntVar], coefficients: Sequence[int]) -> LinearExpr:
+    """Return sum_i coefficients[i] variables[i]."""
+    return LinearExpr.weighted_sum(variables, coefficients)
+
+
+def used_means_counted(a: FleetData, v: Vars) -> Iterator[Row]:
+    """used[r] <= n[r] <= N[r] used[r]    for r in R."""
+    for r, kind in enumerate(a.kinds):
+        yield f"kind {r}", v.used[r] <= v.n[r]
+        yield f"kind {r}", v.n[r] <= kind.max_count * v.used[r]
+
+
+def something_runs(_: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_r used[r] >= 1."""
+    yield "plan", LinearExpr.sum(v.used) >= 1
+
+
+def only_used_serve(a: FleetData, v: Vars) -> Iterator[Row]:
+    """y[r,j] <= most[r,j] used[r]    for r in R, j in J."""
+    for r, row in enumerate(a.most):
+        for j, top in enumerate(row):
+            yield f"kind {r}, feature {j}", v.y[r][j] <= top * v.used[r]
+
+
+def all_is_served(a: FleetData, v: Vars) -> Iterator[Row]:
+    """Sense `min`:  S + 1 - sum_r used[r] <= sum_r y[r,j] <= S    for j in J."""
+    if a.sense == "max":
+        return
+    for j in range(a.features):
+        share = LinearExpr.sum([row[j] for row in v.y])
+        yield f"feature {j}", share + LinearExpr.sum(v.used) >= SHARE + 1
+        yield f"feature {j}", share <= SHARE
+
+
+def share_is_served(a: FleetData, v: Vars) -> Iterator[Row]:
+    """Sense `max`, with s = S - u, the real share of the goal rounded down.
+
+    s + 1 - sum_r used[r] <= sum_r y[r,j] <= s                        j the goal
+    sum_r y[r,j] <= S                                                 other j
+    S (sum_r y[r,j] + sum_r used[r]) >= slope s + S intercept         for each floor of j
+
+    The last is divided by a power of ten that keeps it within 64 bits, rounded to the loose side.
+    """
+    if a.sense == "min":
+        return
+    running, served = LinearExpr.sum(v.used), SHARE - v.u
+    for j in range(a.features):
+        share = LinearExpr.sum([row[j] for row in v.y])
+        if j == a.goal:
+            yield f"feature {j}", share + running >= served + 1
+            yield f"feature {j}", share <= served
+            continue
+        yield f"feature {j}", share <= SHARE
+        for floor in a.served[j] if a.served else ():
+            d = shrink(SHARE * (floor.slope - floor.intercept))
+            least = floor.slope // d * served + SHARE * floor.intercept // d
+            yield f"feature {j}", SHARE // d * (share + running) >= least
+
+
+def work_fits(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_j w[r,k,j] y[r,j] <= S 10^9 n[r]    for r in R, its resources k.
+
+    Both sides are divided by a power of ten d that keeps the row below 2^50 (for 7 features and 100
+    replicas d = 10^3, a millionth of the horizon); w / d is rounded down, which only loosens the
+    row. Where most[r,j] is 0 so is y, and the term is left out: w may be too large for any row.
+    """
+    for r, (kind, top) in enumerate(zip(a.kinds, a.most, strict=True)):
+        d = shrink(a.features * SHARE * HORIZON * max(kind.max_count, 1), WORK_LIMIT)
+        for k, row in enumerate(kind.work):
+            busy = [(j, w // d) for j, w in enumerate(row) if top[j] and w]
+            work = total([v.y[r][j] for j, _ in busy], [w for _, w in busy])
+            yield f"kind {r}, resource {k}", work <= SHARE * (HORIZON // d) * v.n[r]
+
+
+def companions_run(a: FleetData, v: Vars) -> Iterator[Row]:
+    """used[r] <= sum_{q in companions[r]} used[q]    for r that may not serve alone."""
+    for r, kind in enumerate(a.kinds):
+        if kind.companions is not None:
+            others = LinearExpr.sum([v.used[q] for q in sorted(kind.companions)])
+            yield f"kind {r}", v.used[r] <= others
+
+
+def few_kinds(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_r used[r] <= max_kinds."""
+    yield "plan", LinearExpr.sum(v.used) <= a.max_kinds
+
+
+def _whole(a: FleetData, v: Vars, p: int) -> LinearExpr:
+    """Nodes that groups larger than a node take: sum_{r in R(p): g > c} (g / c) q n[r]."""
+    large = [r for r in a.members[p] if a.whole_nodes(r)]
+    return total([v.n[r] for r in large], [a.whole_nodes(r) * a.kinds[r].groups for r in large])
+
+
+def whole_nodes_fit(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_{r in R(p): g > c} (g[r] / c[p]) q[r] n[r] <= nodes[p]    for p in P."""
+    for p, pool in enumerate(a.pools):
+        yield f"pool {p}", _whole(a, v, p) <= pool.nodes
+
+
+def groups_fit_chain(a: FleetData, v: Vars) -> Iterator[Row]:
+    """Sizes that divide each other: for each size s <= c of pool p.
+
+    sum_{r in R(p): s <= g <= c} g[r] q[r] n[r] <= free[p] floor(c / s) s,
+    where free[p] = nodes[p] - sum_{r in R(p): g > c} (g / c) q n[r].
+
+    Necessary: the groups of size >= s on one node are multiples of s, so they take at most
+    floor(c / s) s of it. Sufficient: place groups by size, largest first, on any node with room.
+    When a group of size s comes, all loads are multiples of s; if no node has room, each holds
+    floor(c / s) s already, so with this group the row of s would be broken.
+
+    Source: E. G. Coffman, M. R. Garey, D. S. Johnson, "Bin packing with divisible item sizes",
+    Journal of Complexity 3, 1987.
+    """
+    for p, pool in enumerate(a.pools):
+        if v.x[p]:
+            continue
+        for s in a.sizes[p]:
+            room = pool.node_devices // s * s
+            inside = [r for r in a.members[p] if s <= a.kinds[r].group_devices <= pool.node_devices]
+            load = total([v.n[r] for r in inside], [a.kinds[r].devices for r in inside])
+            yield f"pool {p}, groups of {s}", load + room * _whole(a, v, p) <= room * pool.nodes
+
+
+def groups_fit_patterns(a: FleetData, v: Vars) -> Iterator[Row]:
+    """Sizes that do not: nodes are filled by patterns, pattern b with b[s] groups of size s.
+
+    sum_{r in R(p): g = s} q[r] n[r] <= sum_b b[s] x[p,b]    for each size s
+    sum_b x[p,b] <= free[p].
+
+    Source: P. C. Gilmore, R. E. Gomory, "A linear programming approach to the cutting-stock
+    problem", Operations Research 9, 1961.
+    """
+    for p, pool in enumerate(a.pools):
+        if not v.x[p]:
+            continue
+        fills = patterns(pool.node_devices, a.sizes[p])
+        for i, s in enumerate(a.sizes[p]):
+            of_size = [r for r in a.members[p] if a.kinds[r].group_devices == s]
+            wanted = total([v.n[r] for r in of_size], [a.kinds[r].groups for r in of_size])
+            yield f"pool {p}, groups of {s}", wanted <= total(v.x[p], [fill[i] for fill in fills])
+        yield f"pool {p}", LinearExpr.sum(v.x[p]) + _whole(a, v, p) <= pool.nodes
+
+
+def _limited(
+    a: FleetData, v: Vars, kinds: Sequence[int], each: Sequence[int], limit: int
+) -> BoundedLinearExpression | bool:
+    """sum_r each[r] n[r] <= limit, divided by a power of ten that keeps it within 64 bits.
+
+    Rounding both sides down only loosens it: sum floor(e / d) n is whole and <= limit / d.
+    """
+    most = sum(e * a.kinds[r].max_count for r, e in zip(kinds, each, strict=True))
+    d = shrink(most)
+    # A limit above what can be reached is none, and might not fit 64 bits.
+    return total([v.n[r] for r in kinds], [e // d for e in each]) <= min(limit, most) // d
+
+
+def devices_within(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_r g[r] q[r] n[r] <= devices."""
+    if a.devices is not None:
+        each = [kind.devices for kind in a.kinds]
+        yield "plan", _limited(a, v, range(len(a.kinds)), each, a.devices)
+
+
+def replicas_within(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_r n[r] <= replicas."""
+    if a.replicas is not None:
+        yield "plan", _limited(a, v, range(len(a.kinds)), [1] * len(a.kinds), a.replicas)
+
+
+def price_within(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_r price_u[r] n[r] <= price_u."""
+    if a.price_u is not None:
+        each = [kind.price_u for kind in a.kinds]
+        yield "plan", _limited(a, v, range(len(a.kinds)), each, a.price_u)
+
+
+def power_within(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_r power_mw[r] n[r] <= power_mw."""
+    if a.power_mw is not None:
+        each = [kind.power_mw for kind in a.kinds]
+        yield "plan", _limited(a, v, range(len(a.kinds)), each, a.power_mw)
+
+
+def pool_power_within(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_{r in R(p)} power_mw[r] n[r] <= power_mw[p]    for p in P."""
+    for p, pool in enumerate(a.pools):
+        if pool.power_mw is not None:
+            each = [a.kinds[r].power_mw for r in a.members[p]]
+            yield f"pool {p}", _limited(a, v, a.members[p], each, pool.power_mw)
+
+
+STRUCTURE: tuple[Rule, ...] = (
+    used_means_counted,
+    something_runs,
+    only_used_serve,
+    all_is_served,
+    share_is_served,
+    work_fits,
+    companions_run,
+)
+LIMITS: tuple[Rule, ...] = (
+    few_kinds,
+    whole_nodes_fit,
+    groups_fit_chain,
+    groups_fit_patterns,
+    devices_within,
+    replicas_within,
+    price_within,
+    power_within,
+    pool_power_within,
+)
+
+
+def own_value(a: FleetData, v: Vars, goal: Objective) -> LinearExpr:
+    """sum_r fixed[r] n[r] + sum_rj flow[r,j] y[r,j], scaled;    u for sense `max`."""
+    if isinstance(goal, MostServed):
+        return v.u
+    pairs = [(r, j) for r in range(len(a.kinds)) for j in range(a.features) if goal.flow[r][j]]
+    flow = total([v.y[r][j] for r, j in pairs], [goal.flow[r][j] for r, j in pairs])
+    return total(v.n, goal.fixed) + flow
+
+
+def build(a: FleetData, rules: tuple[Rule, ...] = STRUCTURE + LIMITS) -> tuple[CpModel, Vars]:
+    """Return the rows of `a` under `rules`, with their variables, without an objective.
+
+    Raises:
+        ValueError: sizes of groups that do not divide each other fill a node in too many ways.
+    """
+    m = CpModel()
+    v = make_vars(m, a)
+    for rule in rules:
+        for whose, row in rule(a, v):
+            m.add(row).with_name(f"{rule.__name__}: {whose}")
+    return m, v

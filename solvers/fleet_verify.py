@@ -1,0 +1,143 @@
+"""A second look at a plan, in fractions and without the solver: is it one, what is it worth?
+
+Nothing here shares code with the model's rows. A plan that passes meets the data exactly; the model
+is a relaxation and may return one that fails by millionths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from apex_opt.solvers.exact_lp import lexicographic_maximum
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, PoolData
+from apex_opt.solvers.packing import Stand, place
+
+
+def faults(data: FleetData, counts: Sequence[int]) -> list[str]:
+    """Return in words what forbids the plan with these counts; nothing if it is one."""
+    wrong = [*_counts_wrong(data, counts)]
+    if wrong:
+        return wrong
+    found = [*_choice_wrong(data, counts), *_stock_wrong(data, counts), *_limits(data, counts)]
+    share = served(data, counts)
+    if data.sense == "min" and share < 1:
+        found.append(f"work: at most {float(share):.6f} of the traffic can be served")
+    return found
+
+
+def pack(pool: PoolData, groups: Sequence[int]) -> list[Stand] | None:
+    """Return where each group of devices stands in the pool, or None where they do not fit.
+
+    Returns:
+        For each group, in the order given, its (node, devices): one, or several whole nodes in a
+        row. The same groups always stand in the same places.
+    """
+    return place(pool.nodes, pool.node_devices, groups)
+
+
+def served(data: FleetData, counts: Sequence[int]) -> Fraction:
+    """Return the greatest share of the traffic (for sense `max`: of the goal) that can be served.
+
+    For sense `min` all features are served to the same share.
+    """
+    return _best_split(data, counts)[0]
+
+
+def value(data: FleetData, counts: Sequence[int]) -> Fraction | None:
+    """Return the exact objective of the best split, or None where it cannot serve all traffic."""
+    share, flow = _best_split(data, counts)
+    if data.sense == "max":
+        return data.total * share
+    if share < 1:
+        return None
+    return sum(kind.fixed * n for kind, n in zip(data.kinds, counts, strict=True)) + flow
+
+
+def _counts_wrong(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
+    if len(counts) != len(data.kinds):
+        yield f"there are {len(counts)} counts for {len(data.kinds)} kinds"
+        return
+    for r, (kind, n) in enumerate(zip(data.kinds, counts, strict=True)):
+        if not 0 <= n <= kind.max_count:
+            yield f"kind {r}: {n} replicas, allowed are 0 to {kind.max_count}"
+
+
+def _choice_wrong(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
+    used = {r for r, n in enumerate(counts) if n}
+    if not used:
+        yield "no replica runs"
+    if len(used) > data.max_kinds:
+        yield f"kinds: {len(used)} used, at most {data.max_kinds} allowed"
+    for r in sorted(used):
+        needed = data.kinds[r].companions
+        if needed is not None and not needed & used:
+            others = " or ".join(map(str, sorted(needed))) or "another kind, but none helps"
+            yield f"kind {r}: must not serve without {others}"
+
+
+def _stock_wrong(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
+    for p, pool in enumerate(data.pools):
+        groups = [
+            kind.group_devices
+            for kind, n in zip(data.kinds, counts, strict=True)
+            if kind.pool == p
+            for _ in range(n * kind.groups)
+        ]
+        if pack(pool, groups) is None:
+            yield (
+                f"pool {p}: {len(groups)} groups of {sum(groups)} devices do not fit "
+                f"{pool.nodes} nodes of {pool.node_devices}"
+            )
+
+
+def _limits(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
+    plan = list(zip(data.kinds, counts, strict=True))
+    rows = [
+        ("devices", sum(kind.devices * n for kind, n in plan), data.devices),
+        ("replicas", sum(counts), data.replicas),
+        ("price_u", sum(kind.price_u * n for kind, n in plan), data.price_u),
+        ("power_mw", sum(kind.power_mw * n for kind, n in plan), data.power_mw),
+    ] + [
+        (f"pool {p}: power_mw", sum(k.power_mw * n for k, n in plan if k.pool == p), pool.power_mw)
+        for p, pool in enumerate(data.pools)
+    ]
+    for name, taken, limit in rows:
+        if limit is not None and taken > limit:
+            yield f"{name}: {taken} taken, at most {limit} allowed"
+
+
+def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fraction]:
+    """Return the greatest share s, and the least objective of flow among the splits that reach it.
+
+    Variables: s, then z[r,j] for the used kinds r. max s, then min sum flow z, over
+        s <= 1
+        s - sum_r z[r,j] <= 0                            sense `min`: all j; `max`: the goal
+        slope s - S sum_r z[r,j] <= -intercept           sense `max`: each floor of j
+        sum_j w[r,k,j] z[r,j] <= 10^9 n[r]               each resource k
+    More than s may be served of a feature; it could be left out, as work and flow are >= 0.
+    """
+    used = [r for r, n in enumerate(counts) if n]
+    width = 1 + len(used) * data.features
+
+    def row(share: int, parts: dict[tuple[int, int], int]) -> list[int]:
+        cells = [share] + [0] * (width - 1)
+        for (i, j), coefficient in parts.items():
+            cells[1 + i * data.features + j] = coefficient
+        return cells
+
+    own = range(data.features) if data.sense == "min" else [data.goal]
+    floors = data.served if data.sense == "max" else ()
+    rows = [row(1, {})] + [row(1, {(i, j): -1 for i in range(len(used))}) for j in own]
+    limits = [1] + [0] * len(own)
+    for j, lines in enumerate(floors):
+        for line in lines:
+            rows.append(row(line.slope, {(i, j): -SHARE for i in range(len(used))}))
+            limits.append(-line.intercept)
+    for i, r in enumerate(used):
+        for work in data.kinds[r].work:
+            rows.append(row(0, {(i, j): w for j, w in enumerate(work)}))
+            limits.append(HORIZON * counts[r])
+    flow = {(i, j): -f for i, r in enumerate(used) for j, f in enumerate(data.kinds[r].flow)}
+    share, cost = lexicographic_maximum([row(1, {}), row(0, flow)], rows, limits)
+    return share, -cost

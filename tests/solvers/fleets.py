@@ -1,0 +1,96 @@
+"""Small fleets: builders with plain defaults, random ones, and every count vector of one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from hypothesis import strategies as st
+
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Floor, Kind, PoolData
+
+Counts = tuple[int, ...]
+
+
+def kind(**changes: Any) -> Kind:
+    """One device of pool 0 that carries the whole traffic alone, at a price of 1."""
+    plain = Kind(
+        pool=0,
+        group_devices=1,
+        groups=1,
+        max_count=4,
+        price_u=1,
+        power_mw=1,
+        work=((HORIZON,),),
+        fixed=1,
+        flow=(0,),
+    )
+    return replace(plain, **changes)
+
+
+def fleet(kinds: Sequence[Kind], **changes: Any) -> FleetData:
+    """One pool of one node with 8 devices, no limits."""
+    plain = FleetData(pools=(PoolData(1, 8),), kinds=(), features=1, max_kinds=3)
+    return replace(plain, kinds=tuple(kinds), **changes)
+
+
+def vectors(data: FleetData) -> Iterator[Counts]:
+    """Every count vector within `max_count`, the empty one included."""
+    yield from product(*(range(k.max_count + 1) for k in data.kinds))
+
+
+@st.composite
+def kinds(draw: st.DrawFn, pools: Sequence[PoolData], sizes: Sequence[int], flow: bool) -> Kind:
+    """Work in halves and objective in small numbers, so that no exact tie hangs on a millionth."""
+    pool = draw(st.integers(0, len(pools) - 1))
+    node = pools[pool].node_devices
+    fits = [size for size in (*sizes, 2 * node) if size <= node or size == 2 * node]
+    halves = st.integers(0, 5).map(lambda half: half * HORIZON // 2)
+    return Kind(
+        pool=pool,
+        group_devices=draw(st.sampled_from(fits)),
+        groups=draw(st.integers(1, 2)),
+        max_count=draw(st.integers(0, 3)),
+        price_u=draw(st.integers(0, 9)),
+        power_mw=draw(st.integers(0, 9)),
+        work=draw(st.lists(st.tuples(halves, halves), min_size=1, max_size=2).map(tuple)),
+        fixed=draw(st.integers(0, 9)),
+        flow=draw(st.tuples(*[st.integers(0, 9 if flow else 0)] * 2)),
+    )
+
+
+def limit(high: int) -> st.SearchStrategy[int | None]:
+    """Often none."""
+    return st.none() | st.integers(0, high)
+
+
+@st.composite
+def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)) -> FleetData:
+    """At most 3 kinds in at most 2 pools, with any limits and companions."""
+    pools = tuple(
+        PoolData(draw(st.integers(0, 3)), draw(st.sampled_from([3, 4, 6])), draw(limit(20)))
+        for _ in range(draw(st.integers(1, 2)))
+    )
+    flow = sense == "min" and draw(st.booleans())
+    drawn = draw(st.lists(kinds(pools, sizes, flow), min_size=1, max_size=3))
+    if sense == "max":
+        drawn = [replace(k, fixed=0) for k in drawn]
+    others = [frozenset(range(len(drawn))) - {r} for r in range(len(drawn))]
+    drawn = [
+        replace(k, companions=draw(st.none() | st.just(rest)))
+        for k, rest in zip(drawn, others, strict=True)
+    ]
+    floors = ((), draw(st.sampled_from([(), (Floor(SHARE // 2, 0), Floor(2 * SHARE, -SHARE))])))
+    return FleetData(
+        pools=pools,
+        kinds=tuple(drawn),
+        features=2,
+        max_kinds=draw(st.integers(1, 3)),
+        devices=draw(limit(12)),
+        replicas=draw(limit(5)),
+        price_u=draw(limit(30)),
+        power_mw=draw(limit(30)),
+        sense="max" if sense == "max" else "min",
+        total=1000 if sense == "max" else 0,
+        served=floors if sense == "max" else (),
+    )
