@@ -9,7 +9,13 @@ from apex_opt.sim.load import Load
 from apex_opt.sim.steps import StepTable
 
 MOST = 1 << 62
-"""Femtosecond sums and times stay under this."""
+"""Femtosecond sums stay under this."""
+
+LATEST = 1 << 61
+"""Arrivals, ns: 73 years, which leaves the run another 73 to end."""
+
+LARGEST = 1 << 53
+"""Entries of the step table: 104 days in ns, and exact as float64."""
 
 LONGEST = (1 << 31) - 1
 """Tokens and request numbers are kept in 32 bits."""
@@ -24,6 +30,7 @@ def check(load: Load, rules: EngineRules, steps: StepTable) -> None:
     check_load(load)
     check_rules(rules)
     check_table(steps)
+    check_overflow(load, rules, steps)
     if rules.max_batch_tokens > steps.max_tokens:
         raise ValueError(
             f"steps: the table ends at {steps.max_tokens} tokens, "
@@ -33,7 +40,6 @@ def check(load: Load, rules: EngineRules, steps: StepTable) -> None:
         raise ValueError(
             f"steps: the table ends at {steps.max_seqs} rows, max_seqs is {rules.max_seqs}"
         )
-    check_overflow(load, rules, steps)
 
 
 def check_load(load: Load) -> None:
@@ -52,8 +58,8 @@ def check_load(load: Load) -> None:
     if load.concurrency < 0:
         raise ValueError(f"load.concurrency: must not be negative, is {load.concurrency}")
     opening = load.arrival_ns[: load.concurrency or n]
-    if n and (opening[0] < 0 or (np.diff(opening) < 0).any()):
-        raise ValueError("load.arrival_ns: must not be negative and not decrease")
+    if n and (opening[0] < 0 or opening[-1] >= LATEST or (np.diff(opening) < 0).any()):
+        raise ValueError("load.arrival_ns: must not be negative, not decrease, not reach 2^61")
     for name in ("prompt_tokens", "output_tokens"):
         column = columns[name]
         if n and (column.min() < 1 or column.max() > LONGEST // 2):
@@ -99,8 +105,8 @@ def check_table(steps: StepTable) -> None:
                 f"steps.{name}: must be {shape} {np.dtype(kind)} in C order, "
                 f"is {array.shape} {array.dtype}"
             )
-        if not (array >= 0).all():
-            raise ValueError(f"steps.{name}: must not be negative")
+        if not ((array >= 0) & (array < LARGEST)).all():
+            raise ValueError(f"steps.{name}: must not be negative nor reach 2^53")
     for name in ("context_j", "window_j", "pair_j", "window_pair_j", "idle_w"):
         if not getattr(steps, name) >= 0:
             raise ValueError(f"steps.{name}: must not be negative, is {getattr(steps, name)}")
@@ -113,11 +119,7 @@ def check_table(steps: StepTable) -> None:
 
 
 def check_overflow(load: Load, rules: EngineRules, steps: StepTable) -> None:
-    """Check that the attention time of the largest step, in fs, and the run, in ns, fit in int64.
-
-    The whole run is no longer than the last arrival and all tokens one after the other, each of
-    which takes at most the longest step.
-    """
+    """Check that the attention time of the largest step that the load can make fits in int64."""
     if not len(load):
         return
     longest = min(
