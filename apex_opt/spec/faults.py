@@ -48,7 +48,7 @@ def render(faults: Iterable[Fault], lines: Lines | None) -> str:
     )
     file = shown_file(lines.file) if lines else ""
     texts = [
-        f"{file}:{line}: {key_text(loc)}: {why}" if lines else f"{key_text(loc)}: {why}"
+        ": ".join(part for part in (f"{file}:{line}" if lines else "", key_text(loc), why) if part)
         for line, loc, why in rows[:MOST_SHOWN]
     ]
     if len(rows) > MOST_SHOWN:
@@ -94,6 +94,8 @@ def _wanted(error: ErrorDetails, where: Place) -> str:
     value, wanted = error["input"], expected(where.annotation)
     if isinstance(value, dict) and wanted == "a list of tables":
         return f"{wanted} (write `[[{key_text(where.loc)}]]`, with two brackets)"
+    if where.table is Spec and where.loc:
+        return f"{wanted}, `{_header(str(where.loc[0]))}`"
     if error["type"] == "string_type" and type(value) in {int, float}:
         return f"a string such as {quoted(str(value))}"
     if isinstance(value, str) and error["type"] in {"float_type", "int_type"}:

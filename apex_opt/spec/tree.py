@@ -117,7 +117,7 @@ def place(steps: Loc, data: Any, root: type[Table] = Spec) -> Place:
         elif current.items:
             keys_kind, followed = get_args(current.type)[0], current.items
         else:
-            break
+            break  # more than the tables know: the place so far is near enough
         if _holds(data, step):
             loc, said = (*loc, step), followed
             data = _child(data, step)
@@ -151,12 +151,11 @@ def literals(annotation: Any) -> tuple[Any, ...]:
 
 
 def _holds(data: Any, step: int | str) -> bool:
-    return isinstance(data, (list, tuple) if isinstance(step, int) else (dict, Table))
+    return isinstance(data, (list, tuple) if isinstance(step, int) else dict)
 
 
 def _child(data: Any, step: int | str) -> Any:
-    if isinstance(data, Table):
-        return getattr(data, str(step), None)
+    """Return what stands at a step; None where it is missing."""
     if isinstance(data, dict):
         return data.get(step)
     return data[step] if isinstance(step, int) and step < len(data) else None

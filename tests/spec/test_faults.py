@@ -114,8 +114,18 @@ class Odd(Table):
     either: Choice[Literal["a", "b"] | Count] = (1,)
 
 
+class Bare(Table):
+    """A table with a key that says nothing of itself."""
+
+    key: int
+
+
 def test_what_a_rule_of_a_table_says_is_told():
     assert validator_faults(Odd, {"even": 3}) == [Fault(("even",), "must be even, write 2")]
+
+
+def test_a_missing_key_without_a_description_is_told():
+    assert validator_faults(Bare, {}) == [Fault(("key",), "missing; write a whole number")]
 
 
 def test_a_union_without_a_tag_is_told_as_one_thing():
@@ -253,7 +263,7 @@ def test_faults_are_told_by_line_then_place_each_once():
         Fault((), "all"),
     ]
     assert render(told, lines).splitlines() == [
-        "x.toml:1: : all",
+        "x.toml:1: all",
         "x.toml:1: a: why",
         "x.toml:2: b[9]: why",
         "x.toml:2: b[10]: why",

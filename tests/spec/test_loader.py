@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def test_a_spec_survives_json():
         model='[model]\nname = "deepseek-v3"',
     )
     assert loads_json(whole.model_dump_json()) == whole
+    assert loads_json(json.dumps(whole.model_dump(mode="json"))) == whole
 
 
 def test_json_that_is_no_spec_is_refused_with_all_its_faults():
@@ -87,10 +89,13 @@ def test_json_that_is_no_spec_is_refused_with_all_its_faults():
     with pytest.raises(SpecError) as caught:
         loads_json('{"model": 3, "pools": [], "workload": {"arrival": "closed"}, "x": 1}')
     assert str(caught.value).splitlines() == [
-        "model: must be a table with the name of a model of the catalogue, got 3",
+        "model: must be a table with the name of a model of the catalogue, `[model]`, got 3",
         "pools: must not be empty; write a list of tables",
         f"x: unknown key; the keys here are {', '.join(f'`{key}`' for key in Spec.model_fields)}",
     ]
+    with pytest.raises(SpecError) as caught:
+        loads_json("[]")
+    assert str(caught.value) == "must be a table, got an empty list"
     with pytest.raises(SpecError) as caught:
         loads_json("{")
     assert str(caught.value).startswith("not a spec: ")
@@ -210,6 +215,10 @@ def test_what_is_not_built_is_refused_only_when_asked():
     with pytest.raises(NotBuiltError) as caught:
         require_built(wanted)
     assert str(caught.value) == "\n".join(f"{key}: {why}" for key, why in expected)
+
+
+def test_what_is_built_is_not_refused():
+    require_built(spec())
 
 
 def test_what_is_not_built_is_refused_by_line(tmp_path: Path):
