@@ -47,7 +47,7 @@ def solve(
 
     from apex_opt import api
     from apex_opt.cli import output
-    from apex_opt.report.console import render
+    from apex_opt.report.console import as_text, render
     from apex_opt.report.progress import progress
 
     with progress(quiet=quiet) as listen:
@@ -63,9 +63,7 @@ def solve(
     if out is not None:
         target = output.folder(out)
         output.write(text, str(target / "PLAN.json"))
-        page = Console(width=100, color_system=None, record=True, file=None, quiet=True)
-        render(result, page)
-        output.write(page.export_text(), str(target / "report.txt"))
+        output.write(as_text(result), str(target / "report.txt"))
     if json is not None:
         output.write(text, json)
     if json != "-":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -22,6 +23,13 @@ def render(result: Result, console: Console) -> None:
         console: its width is kept, but for commands, which are never wrapped.
     """
     show(console, _sections(result))
+
+
+def as_text(result: Result, width: int = 100) -> str:
+    """Return what `render` prints, without colour, on a console of `width` columns."""
+    file = io.StringIO()
+    render(result, Console(file=file, width=width, color_system=None))
+    return file.getvalue()
 
 
 def _sections(result: Result) -> Iterator[Section]:

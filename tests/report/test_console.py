@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from apex_opt.plan.result import Plan, Proof, Rejected, Result
-from apex_opt.report.console import render
+from apex_opt.report.console import as_text, render
 from apex_opt.report.simulation import render_plan
 from tests.report.samples import checks, deployment, plan, prediction, replica, result, statistics
 
@@ -119,6 +119,10 @@ def section(text: str, title: str) -> list[str]:
 
 def test_a_small_result_at_eighty_columns() -> None:
     assert printed(result()) == REPORT
+
+
+def test_a_report_as_text_is_what_is_printed() -> None:
+    assert as_text(result(), 80) == REPORT
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
