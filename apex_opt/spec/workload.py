@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from apex_opt.spec.table import Count, Expected, Name, NonNegative, Positive, Table, frozen
 
@@ -41,6 +42,23 @@ class Empirical(Table):
     weights: tuple[NonNegative, ...] | None = Field(None, description="One a value; default equal.")
 
 
+class LoneNumber:
+    """A distribution that may be written as a number: every request has that length."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the distribution's schema, with numbers made fixed distributions."""
+        return core_schema.no_info_before_validator_function(as_distribution, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return what an editor may accept: a number, or a distribution."""
+        number = {"type": "integer", "minimum": 1, "maximum": 10**9}
+        return {"anyOf": [number, handler(schema)]}
+
+
 def as_distribution(value: object) -> object:
     """Return a plain number as a fixed distribution."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -53,7 +71,7 @@ Distribution = Annotated[
 ]
 Lengths = Annotated[
     Distribution,
-    BeforeValidator(as_distribution, json_schema_input_type=Count | Distribution),
+    LoneNumber(),
     Expected(
         'a whole number such as 512, or a table such as { distribution = "fixed", value = 512 }'
     ),
