@@ -7,7 +7,8 @@ stopped by the clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +26,21 @@ from apex_opt.solvers.fleet_objective import objective
 from apex_opt.solvers.fleet_rules import LIMITS, STRUCTURE, Rule, build, own_value
 
 SEED = 0
-WORKERS = 1
+WORKERS = 8
+
+QUICK: dict[str, int] = {
+    "num_workers": 1,
+    "linearization_level": 2,
+    "cp_model_probing_level": 0,
+    "symmetry_level": 0,
+    "max_presolve_iterations": 1,
+}
+"""One worker on the whole linear relaxation, presolved once: these models are nearly linear, and
+presolve to the end takes 50 times longer than the search (65 kinds, 32 devices: 0.05 s, not 2.5 s).
+"""
+
+QUICK_WORK = 10.0
+"""Deterministic time, about seconds, after which all workers take over."""
 
 
 @dataclass(frozen=True)
@@ -118,26 +133,24 @@ class FleetModel:
         model.add_linear_constraint(self._own, low, high)
         for n, count in zip(self._vars.n, hint or (), strict=False):
             model.add_hint(n, count)
-        answer = self._search(model, time_limit_s, workers, presolve=True)
+        start = time.monotonic()
+        answer = self._search(model, time_limit_s, {**QUICK, "max_deterministic_time": QUICK_WORK})
+        left = time_limit_s - (time.monotonic() - start)
+        if answer.status in ("feasible", "unknown") and left > 0:
+            answer = self._search(model, left, {"num_workers": workers, "interleave_search": True})
         if answer.status == "infeasible":
             # OR-Tools 9.15 is reported to call a feasible model infeasible after presolve.
-            answer = self._search(model, time_limit_s, workers, presolve=False)
+            answer = self._search(model, time_limit_s, {**QUICK, "cp_model_presolve": False})
         return answer
 
     def _search(
-        self, model: CpModel, time_limit_s: float, workers: int, *, presolve: bool
+        self, model: CpModel, time_limit_s: float, parameters: Mapping[str, float]
     ) -> Answer:
         solver = CpSolver()
         solver.parameters.random_seed = SEED
         solver.parameters.max_time_in_seconds = time_limit_s
-        solver.parameters.num_workers = workers
-        solver.parameters.interleave_search = workers > 1
-        solver.parameters.cp_model_presolve = presolve
-        # Bounds come from linear relaxation; probing costs more than it finds here.
-        solver.parameters.linearization_level = 2
-        solver.parameters.use_objective_lb_search = True
-        solver.parameters.cp_model_probing_level = 0
-        solver.parameters.symmetry_level = 0
+        for name, value in parameters.items():
+            setattr(solver.parameters, name, value)
         status = solver.solve(model)
         if status == INFEASIBLE:
             return Answer("infeasible", None, None, None)

@@ -44,13 +44,13 @@ def kinds(draw: st.DrawFn, pools: Sequence[PoolData], sizes: Sequence[int], flow
     """Work in halves and objective in small numbers, so that no exact tie hangs on a millionth."""
     pool = draw(st.integers(0, len(pools) - 1))
     node = pools[pool].node_devices
-    fits = [size for size in (*sizes, 2 * node) if size <= node or size == 2 * node]
-    halves = st.integers(0, 5).map(lambda half: half * HORIZON // 2)
+    fits = [size for size in (*sizes, *sizes, 2 * node) if size <= node or size == 2 * node]
+    halves = st.sampled_from([1, 2, 0, 3, 5]).map(lambda half: half * HORIZON // 2)
     return Kind(
         pool=pool,
         group_devices=draw(st.sampled_from(fits)),
-        groups=draw(st.integers(1, 2)),
-        max_count=draw(st.integers(0, 3)),
+        groups=draw(st.sampled_from([1, 1, 2])),
+        max_count=draw(st.sampled_from([3, 2, 4, 1, 0])),
         price_u=draw(st.integers(0, 9)),
         power_mw=draw(st.integers(0, 9)),
         work=draw(st.lists(st.tuples(halves, halves), min_size=1, max_size=2).map(tuple)),
@@ -60,24 +60,26 @@ def kinds(draw: st.DrawFn, pools: Sequence[PoolData], sizes: Sequence[int], flow
 
 
 def limit(high: int) -> st.SearchStrategy[int | None]:
-    """Often none."""
-    return st.none() | st.integers(0, high)
+    """Most often none."""
+    return st.sampled_from([None, None, None, high, high * 2 // 3, high // 3])
 
 
 @st.composite
 def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)) -> FleetData:
     """At most 3 kinds in at most 2 pools, with any limits and companions."""
     pools = tuple(
-        PoolData(draw(st.integers(0, 3)), draw(st.sampled_from([3, 4, 6])), draw(limit(20)))
+        PoolData(
+            draw(st.sampled_from([3, 2, 1, 0])), draw(st.sampled_from([4, 6, 3])), draw(limit(20))
+        )
         for _ in range(draw(st.integers(1, 2)))
     )
     flow = sense == "min" and draw(st.booleans())
-    drawn = draw(st.lists(kinds(pools, sizes, flow), min_size=1, max_size=3))
+    drawn = draw(st.lists(kinds(pools, sizes, flow), min_size=2, max_size=3))
     if sense == "max":
         drawn = [replace(k, fixed=0) for k in drawn]
     others = [frozenset(range(len(drawn))) - {r} for r in range(len(drawn))]
     drawn = [
-        replace(k, companions=draw(st.none() | st.just(rest)))
+        replace(k, companions=draw(st.sampled_from([None, None, rest])))
         for k, rest in zip(drawn, others, strict=True)
     ]
     floors = ((), draw(st.sampled_from([(), (Floor(SHARE // 2, 0), Floor(2 * SHARE, -SHARE))])))
@@ -85,7 +87,7 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
         pools=pools,
         kinds=tuple(drawn),
         features=2,
-        max_kinds=draw(st.integers(1, 3)),
+        max_kinds=draw(st.sampled_from([3, 2, 1])),
         devices=draw(limit(12)),
         replicas=draw(limit(5)),
         price_u=draw(limit(30)),
