@@ -15,7 +15,6 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-HELPER: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def njit(function: Function) -> Function:
@@ -32,10 +31,6 @@ def njit(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """Compile a helper whose code is placed at every call."""
-    return cast("Function", numba.njit(forceinline=True, **HELPER)(function))
-
-
-def aside(function: Function) -> Function:
-    """Compile a helper that is called seldom and would only be in the way of the others."""
-    return cast("Function", numba.njit(**HELPER)(function))
+    """Compile a helper: its code is placed at every call, and Python never calls it."""
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **OPTIONS}
+    return cast("Function", numba.njit(forceinline=True, **options)(function))

@@ -40,7 +40,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apex_opt.sim.jit import aside, inlined, njit
+from apex_opt.sim.jit import inlined, njit
 from apex_opt.sim.state import NOBODY, Batch, Given, State, Table
 
 FS_PER_NS = 1_000_000
@@ -113,7 +113,7 @@ def decode(g: Given, s: State, which: int) -> None:
         scarce_decode(g, s, which)
 
 
-@aside
+@inlined
 def scarce_decode(g: Given, s: State, which: int) -> None:
     """The same, one by one in order of admission: the last admitted give way."""
     m, cohort = s.machine, s.cohorts[which]
@@ -130,7 +130,7 @@ def scarce_decode(g: Given, s: State, which: int) -> None:
         slot = sequence.after
 
 
-@aside
+@inlined
 def preempt(g: Given, s: State, which: int, slot: int) -> None:
     """Put a sequence at the front of the queue, without its cache."""
     m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
@@ -237,7 +237,7 @@ def arrive(g: Given, s: State, until: int) -> None:
         m.next += 1
 
 
-@aside
+@inlined
 def send(s: State, when: int) -> None:
     """Let a client send the next request of the list, and more as long as they are rejected."""
     m = s.machine
@@ -485,7 +485,7 @@ def note_peak(s: State, batch: Batch, gap: int) -> None:
     cohort.peaks = k
 
 
-@aside
+@inlined
 def forget_peaks(s: State, batch: Batch) -> int:
     """Keep only the peaks that a sequence still decoding can ask for; return how many."""
     cohort = s.cohorts[batch.cohort]

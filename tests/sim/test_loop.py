@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from numba.core.dispatcher import Dispatcher
 
+from apex_opt.sim import loop
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import REJECTED, Log
@@ -128,3 +130,40 @@ def test_the_loop_and_its_twin_agree(case: tuple[Load, EngineRules, StepTable]) 
         return
     event(f"preempted {min(3, sum(r.preempted for r in twin.requests))}")
     agree(play(*case), twin)
+
+
+@pytest.mark.parametrize("stages", [1, 2, 4])
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize("concurrency", [0, 9])
+def test_they_agree_on_a_crowd_with_too_few_blocks(
+    stages: int, asynchronous: bool, gate: bool, concurrency: int
+) -> None:
+    rng = np.random.default_rng(stages)
+    n = 60
+    load = Load(
+        np.cumsum(rng.integers(0, 600, n, np.int64)),
+        rng.integers(1, 30, n, np.int64),
+        rng.integers(1, 50, n, np.int64),
+        concurrency,
+    )
+    rules = EngineRules(
+        max_seqs=12,
+        max_batch_tokens=20,
+        max_model_tokens=100,
+        block_tokens=3,
+        blocks=45,
+        async_scheduling=asynchronous,
+        full_sequence_gate=gate,
+    )
+    case = load, rules, table(stages, stages, 20, 12)
+    log = play(*case)
+    assert log.totals.preemptions > 10
+    agree(log, Twin(*case).play())
+
+
+def test_the_loop_calls_no_compiled_code_of_another_file() -> None:
+    # Numba keeps machine code until the file of the entry changes, whatever it calls.
+    compiled = [value.py_func for value in vars(loop).values() if isinstance(value, Dispatcher)]
+    assert loop.run.py_func in compiled
+    assert {function.__module__ for function in compiled} == {"apex_opt.sim.loop"}
