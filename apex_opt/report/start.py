@@ -14,6 +14,7 @@ def start(plan: Plan, model: str) -> Section:
     """Return the command that starts each deployment; its lines are never wrapped."""
     parts: list[Text | Verbatim] = []
     for deployment in plan.deployments:
+        parts += [Text("")] if parts else []
         times = Text(_times(deployment, alone=len(plan.deployments) == 1))
         parts += [times, Verbatim(serve_command(deployment, model))]
     return section("How to start it", *parts)

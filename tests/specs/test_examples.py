@@ -7,6 +7,8 @@ import jsonschema
 import pytest
 import tomli
 
+from apex_opt import api
+from apex_opt.report.console import as_text
 from apex_opt.spec.loader import load, require_built
 from apex_opt.trace.traffic import traffic
 
@@ -33,3 +35,11 @@ def test_an_example_loads_and_asks_for_nothing_that_is_not_built(path: Path) -> 
     spec = load(path)
     require_built(spec)
     assert len(traffic(spec.workload, spec.search.seed, path.parent).load) >= 500
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=IDS)
+def test_an_example_has_a_proved_plan_that_meets_its_levels(path: Path) -> None:
+    result = api.solve(api.load(path))
+    assert result.proof.status == "optimal"
+    assert all(check.met for plan in result.plans for check in plan.checks)
+    assert max(map(len, as_text(result, 80).splitlines())) <= 80
