@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from apex_opt.plan.events import Event, Listen
 
@@ -37,12 +38,13 @@ def progress(*, quiet: bool = False, console: Console | None = None) -> Iterator
         console: where to show; default: stderr.
     """
     console = console or Console(file=sys.stderr)
+    one_line = Column(no_wrap=True, overflow="ellipsis")
     columns = (
         SpinnerColumn("line"),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[best]}", markup=False),
+        TextColumn("{task.fields[best]}", markup=False, table_column=one_line),
     )
     hidden = quiet or not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=hidden) as shown:

@@ -31,3 +31,9 @@ def test_nothing_is_shown_where_no_terminal_is() -> None:
 
 def test_nothing_is_shown_if_quiet() -> None:
     assert shown(Event("simulating plans", 7), quiet=True) == ""
+
+
+def test_a_long_plan_is_cut_to_one_line() -> None:
+    text = shown(Event("simulating plans", 7, None, "1 x h100 TP8 bf16 + " * 20))
+    assert "…" in text
+    assert "bf16 +\n" not in text
