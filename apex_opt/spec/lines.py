@@ -8,7 +8,6 @@ Where a text is so large or so deep that reading it would be costly, it stops an
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import tomli
@@ -21,7 +20,8 @@ MAX_KEYS = 10_000
 MAX_VALUES = 250_000
 MAX_BARE = 1_000
 
-_BLANK = re.compile(r"[ \t\r\n]*(?:#[^\n]*[ \t\r\n]*)*")
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_COMMENT = re.compile(r"(?:#[^\n]*)?")
 _SPACES = re.compile(r"[ \t]*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]*")
 _BARE_VALUE = re.compile(r"[^,\]}#\n]*")
@@ -82,13 +82,13 @@ class _Scanner:
         self.table: dict[Loc, int] = {}
         self.keys = 0
         self._arrays: dict[Loc, int] = {}  # tables of each array of tables so far
-        self._newlines = [match.start() for match in re.finditer("\n", text)]
+        self._counted = (0, 1)  # a position, and its line
 
     def document(self) -> None:
         """Read headers and pairs to the end of the text."""
         prefix: Loc = ()
         while True:
-            self._skip(_BLANK)
+            self._blanks()
             start = self.pos
             if self._next() == "":
                 return
@@ -176,7 +176,7 @@ class _Scanner:
         self.pos += 1
         index = 0
         while True:
-            self._skip(_BLANK)
+            self._blanks()
             start = self.pos
             first = self._next()
             if first == "":
@@ -194,7 +194,7 @@ class _Scanner:
     def _inline_table(self, path: Loc) -> None:
         self.pos += 1
         while True:
-            self._skip(_BLANK)
+            self._blanks()
             start = self.pos
             first = self._next()
             if first == "":
@@ -239,10 +239,21 @@ class _Scanner:
         self.table[path] = self._line(start)
 
     def _line(self, pos: int) -> int:
-        return bisect_right(self._newlines, pos - 1) + 1
+        """Return the line of a position, none before the last one that was asked for."""
+        start, line = self._counted
+        self._counted = (pos, line + self.text.count("\n", start, pos))
+        return self._counted[1]
 
     def _next(self) -> str:
         return self.text[self.pos : self.pos + 1]
+
+    def _blanks(self) -> None:
+        """Pass spaces, newlines and comments."""
+        start = -1
+        while self.pos != start:
+            start = self.pos
+            self._skip(_BLANKS)
+            self._skip(_COMMENT)
 
     def _skip(self, pattern: re.Pattern[str]) -> None:
         match = pattern.match(self.text, self.pos)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -27,23 +27,23 @@ class Kind:
     type: Any
     metadata: tuple[Any, ...] = ()
 
-    @property
+    @cached_property
     def table(self) -> type[Table] | None:
         """The table, where it is one."""
         return self.type if isinstance(self.type, type) and issubclass(self.type, Table) else None
 
-    @property
+    @cached_property
     def members(self) -> tuple[Any, ...]:
         """The types of a union; none where it is none."""
         return get_args(self.type) if get_origin(self.type) in {Union, UnionType} else ()
 
-    @property
+    @cached_property
     def items(self) -> Any:
         """The type of an element of a list, or of a value of a dictionary; else None."""
         nth = {tuple: 0, dict: 1}.get(get_origin(self.type))
         return None if nth is None else get_args(self.type)[nth]
 
-    @property
+    @cached_property
     def discriminator(self) -> str | None:
         """The key that tells the members of a union of tables apart."""
         names = (m.discriminator for m in self.metadata if isinstance(m, FieldInfo))

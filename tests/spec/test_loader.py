@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -115,10 +116,18 @@ def test_a_file_name_cannot_upset_the_terminal():
     assert str(caught.value).startswith(r"\u001b[2Jmine.toml:1: ")
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path):
-    with pytest.raises(SpecError) as caught:
-        load(tmp_path / "none.toml")
-    assert str(caught.value) == f"{tmp_path / 'none.toml'}: no such file"
+def test_what_cannot_be_read_is_named(tmp_path: Path):
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    for name, why in [
+        ("none.toml", "no such file"),
+        (".", "a folder, not a file"),
+        ("loop", "too many levels of symbolic links"),
+        ("pipe", "a pipe, not a regular file"),
+    ]:
+        with pytest.raises(SpecError) as caught:
+            load(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: {why}"
 
 
 def test_a_spec_of_more_than_4_mib_is_refused_unread(tmp_path: Path):
