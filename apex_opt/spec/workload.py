@@ -110,7 +110,11 @@ class Workload(Table):
     prompt_tokens: Lengths | None = Field(None, description="Prompt lengths.")
     output_tokens: Lengths | None = Field(None, description="Output lengths.")
     file: Name | None = Field(None, description="Trace, a path relative to the spec.")
-    format: Name | None = Field(None, description="Trace format; default: told by its columns.")
+    format: Name | None = Field(
+        None,
+        description="Format of the trace: azure, vidur, burstgpt, splitwise, plain, bailian, "
+        "mooncake, apex or llmservingsim; default: told by its columns.",
+    )
     time_scale: Positive = Field(
         1.0, description="Arrival times of a trace are multiplied by this."
     )

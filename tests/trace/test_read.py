@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apex_opt.errors import TraceError
+from apex_opt.spec.workload import Workload
 from apex_opt.trace import read as module
 from apex_opt.trace.read import read
 from apex_opt.trace.readers import lines as lines_module
+from apex_opt.trace.readers.detect import LAYOUTS
 
 DATA = Path(os.environ.get("APEXOPT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -223,6 +225,15 @@ def test_a_format_nobody_knows_is_refused_with_the_nearest(tmp_path: Path) -> No
         "t: unknown format `azur`; known are azure, vidur, burstgpt, splitwise, plain, bailian, "
         'mooncake, apex, llmservingsim; did you mean "azure"?'
     )
+
+
+def test_the_spec_lists_every_format() -> None:
+    words = Workload.model_fields["format"].description or ""
+    assert re.findall(r"\w+", words.split(";")[0])[4:] == [
+        *(layout.name for layout in LAYOUTS[:-1]),
+        "or",
+        LAYOUTS[-1].name,
+    ]
 
 
 def test_a_csv_with_a_column_too_many_is_of_no_format(tmp_path: Path) -> None:
