@@ -17,8 +17,9 @@ from apex_opt.spec.model import (
     MoeFfn,
     SoftmaxAttention,
 )
+from apex_opt.spec.references import look_up
 from apex_opt.spec.spec import Spec
-from apex_opt.spec.words import SHORT, got, name, one_of
+from apex_opt.spec.words import got, one_of
 
 MOST_LAYERS = 10_000
 
@@ -81,15 +82,10 @@ def tokens_visit_known_experts(spec: Spec) -> Iterator[Fault]:
 
 def checkpoint_format_is_known(spec: Spec) -> Iterator[Fault]:
     """`native_weights` is a weight format of the catalogue."""
-    wanted = spec.model.native_weights
-    loc: Loc = ("model", "native_weights")
-    if len(wanted) > SHORT or not wanted.isprintable():
-        yield Fault(loc, f"unknown weight format {name(wanted)}")
-        return
     try:
-        catalog.weight_format(wanted)
+        look_up("weight format", catalog.weight_format, spec.model.native_weights)
     except UnknownNameError as e:
-        yield Fault(loc, str(e))
+        yield Fault(("model", "native_weights"), str(e))
 
 
 def _stacks(spec: Spec) -> Iterator[tuple[Loc, Model | Encoder]]:

@@ -19,7 +19,7 @@ from apex_opt.spec.partial import partial
 from apex_opt.spec.references import Resolved, resolve
 from apex_opt.spec.spec import Spec
 from apex_opt.spec.table import frozen
-from apex_opt.spec.words import key_text
+from apex_opt.spec.words import key_text, printable
 
 MAX_BYTES = 4 << 20
 
@@ -150,9 +150,9 @@ def _refuse(faults: list[Fault], resolved: Resolved, lines: Lines) -> NoReturn:
 
 
 def _at_source(fault: Fault, resolved: Resolved, lines: Lines) -> Fault:
-    """Return a fault of a borrowed table where the table is borrowed, unless its key is written."""
-    for loc, (key, source) in resolved.borrowed.items():
-        inside = fault.loc[: len(loc)] == loc and fault.loc[len(loc) :]
-        if inside and fault.loc not in lines and fault.loc[:2] != key:
-            return Fault(key, f"{source}: `{key_text(fault.loc[len(loc) :])}` {fault.why}")
-    return fault
+    """Return a fault of a model's config.json where the spec refers to it."""
+    config: Loc = ("model", "config")
+    written = fault.loc in lines or fault.loc == config
+    if resolved.config is None or written or fault.loc[:1] != config[:1]:
+        return fault
+    return Fault(config, f"{printable(resolved.config)}: `{key_text(fault.loc[1:])}` {fault.why}")

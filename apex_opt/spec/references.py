@@ -31,23 +31,31 @@ T = TypeVar("T", bound=Table)
 
 @dataclass
 class Resolved:
-    """A spec without references, the faults of its references, and where tables came from."""
+    """A spec without references, and the faults of its references."""
 
     data: dict[str, Any]
     faults: list[Fault] = field(default_factory=list)
-    borrowed: dict[Loc, tuple[Loc, str]] = field(default_factory=dict)
-    """By table: the key that refers to its source, and the source's name."""
+    config: str | None = None
+    """The config.json that the model comes from."""
 
     def find(self, loc: Loc, noun: str, lookup: Callable[[str], T], wanted: str) -> T | None:
         """Return an entry of the catalogue; None, and a fault at `loc`, where it is unknown."""
-        if len(wanted) > SHORT or not wanted.isprintable():
-            self.faults.append(Fault(loc, f"unknown {noun} {name(wanted)}"))
-            return None
         try:
-            return lookup(wanted)
+            return look_up(noun, lookup, wanted)
         except UnknownNameError as e:
             self.faults.append(Fault(loc, str(e)))
             return None
+
+
+def look_up(noun: str, lookup: Callable[[str], T], wanted: str) -> T:
+    """Return what the catalogue has under a name, be the name ever so long or odd.
+
+    Raises:
+        UnknownNameError: no such entry; the text is short and printable.
+    """
+    if len(wanted) > SHORT or not wanted.isprintable():
+        raise UnknownNameError(f"unknown {noun} {name(wanted)}")
+    return lookup(wanted)
 
 
 def resolve(data: dict[str, Any], folder: Path) -> Resolved:
@@ -115,7 +123,7 @@ def _from_config(table: dict[str, Any], resolved: Resolved, folder: Path) -> dic
         return _any_model()
     try:
         config = _json_object(read_text(folder / path, MAX_CONFIG_BYTES))
-        resolved.borrowed["model",] = (loc, printable(path))
+        resolved.config = path
         return huggingface.from_config(config, table.get("name", _own_name(config, path)))
     except huggingface.ConfigError as e:
         resolved.faults += [Fault(loc, f"{printable(path)}: {fault}") for fault in e.faults]
@@ -206,17 +214,13 @@ def _quantization(table: Any, resolved: Resolved, _: Path) -> Any:
 def _formats(
     loc: Loc, noun: str, lookup: Callable[[str], Table], value: Any, resolved: Resolved
 ) -> Any:
-    """Return a format, or a list of them, by name; an unknown one is left out of a list."""
+    """Return a format or a list of them, tables for names; bf16 stands in for unknown ones."""
+    if isinstance(value, tuple):
+        items = enumerate(value)
+        return tuple(_formats((*loc, nth), noun, lookup, item, resolved) for nth, item in items)
     if isinstance(value, str):
         return resolved.find(loc, noun, lookup, value) or lookup("bf16")
-    if not isinstance(value, tuple):
-        return value
-    return tuple(
-        (resolved.find((*loc, nth), noun, lookup, item) or lookup("bf16"))
-        if isinstance(item, str)
-        else item
-        for nth, item in enumerate(value)
-    )
+    return value
 
 
 def _engine(table: Any, resolved: Resolved, _: Path) -> Any:

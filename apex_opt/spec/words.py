@@ -72,6 +72,8 @@ def got(value: object) -> str:
         return "a list" if value else "an empty list"
     if isinstance(value, (dict, Table)):
         return "a table"
+    if value is None:
+        return "null"
     return f"the date or time {printable(str(value))}"  # the only other values of TOML
 
 
@@ -122,11 +124,11 @@ def _plain(own: Kind) -> str:
     origin = get_origin(own.type)
     if origin is tuple:
         item = kind(own.items)
-        return f"a list of {'tables' if item.table else _PLURAL[item.type]}"
+        return f"a list of {'tables' if item.table else _PLURAL.get(item.type, 'values')}"
     if origin is dict:
         return "a table"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
-    return words[own.type] + _bounds(own)
+    return words.get(own.type, "another value") + _bounds(own)
 
 
 def _bounds(own: Kind) -> str:

@@ -50,6 +50,7 @@ def test_a_place_is_written_as_its_key_is(loc: tuple[int | str, ...], text: str)
         ((), "an empty list"),
         ([1], "a list"),
         ({}, "a table"),
+        (None, "null"),
         (time(7, 32), "the date or time 07:32:00"),
     ],
 )
@@ -70,7 +71,9 @@ def test_a_value_is_told_as_it_is_written(value: object, words: str):
         (Annotated[float, Field(ge=0, lt=1)], "a number of 0 or more, below 1"),
         (Choice[Count], "a whole number of 1 or more, or a list of them"),
         (tuple[int, ...] | None, "a list of whole numbers"),
+        (tuple[tuple[int, ...], ...], "a list of values"),
         (dict[str, int], "a table"),
+        (time, "another value"),
         (Literal["auto"], '"auto"'),
         (Precision | Literal["activation"], f'one of {PRECISIONS} or "activation"'),
         (bool | str | None, "true or false or a string"),
