@@ -8,14 +8,16 @@ print(result.proof.text, result.plans[0].prediction.ttft_ms.p99)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from apex_opt.errors import NotBuiltError
 from apex_opt.plan import by_hand
 from apex_opt.plan import solve as story
 from apex_opt.plan.by_hand import Wish
+from apex_opt.plan.events import Listen
 from apex_opt.plan.result import Plan, Result
-from apex_opt.plan.solve import Listen, silent
+from apex_opt.plan.solve import silent
 from apex_opt.spec.loader import load_with_lines, require_built
 from apex_opt.spec.spec import Spec
 
@@ -86,7 +88,7 @@ def simulate(
     return by_hand.simulate(_changed(spec, {"seed": seed}), plan, wish or Wish(), listen)
 
 
-def _changed(spec: Spec, changes: dict[str, object]) -> Spec:
+def _changed(spec: Spec, changes: Mapping[str, object]) -> Spec:
     """Return the spec with some keys of [search] overridden, once it is known to be modelled."""
     given = {key: value for key, value in changes.items() if value is not None}
     executor = given.pop("executor", "local")

@@ -47,8 +47,8 @@ class ModelWork:
         if totals.steps == 0:
             return 0.0
         batch = (totals.prompt_tokens + totals.decode_tokens) / totals.steps
-        step = self.weight_bytes
-        step += sum(size * (1 - (1 - visited) ** batch) for size, visited in self.experts)
+        touched = sum(size * (1.0 - (1.0 - share) ** batch) for size, share in self.experts)
+        step: float = self.weight_bytes + touched
         return step * totals.steps + self.context_bytes * totals.context
 
 

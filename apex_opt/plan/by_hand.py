@@ -13,12 +13,12 @@ from apex_opt.cost.shape import Settings, Shape, even_split
 from apex_opt.errors import CallError
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import expert_degrees, formats, settings
-from apex_opt.plan.events import Event
+from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.needs import require_figures
 from apex_opt.plan.predict import play
 from apex_opt.plan.result import Plan, Replica, Result
-from apex_opt.plan.solve import Listen, longest_request
+from apex_opt.plan.solve import longest_request
 from apex_opt.plan.tell import plan_of_parts
 from apex_opt.plan.use import Part
 from apex_opt.spec import catalog

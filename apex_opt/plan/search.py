@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apex_opt.plan.events import Event
+from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.objective import Goal
 from apex_opt.plan.problem import MICRO, Problem
 from apex_opt.solvers.fleet import Answer, FleetModel
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from apex_opt.plan.predict import Played
 
 Counts = tuple[int, ...]
-Listen = Callable[[Event], None]
 EXTRA = 48
 TOLERANCE = 1e-4
 """Relative difference under which objectives count as equal: the bound is rounded to that grid."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from apex_opt.errors import CallError, InfeasibleError, UndecidedError
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
-from apex_opt.plan.events import Event
+from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.needs import require_figures
 from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import Played, play
@@ -24,8 +24,6 @@ from apex_opt.plan.use import Part
 from apex_opt.plan.weights import routing_weights
 from apex_opt.spec.spec import Spec
 from apex_opt.trace.traffic import Traffic, traffic
-
-Listen = Callable[[Event], None]
 
 
 def silent(_: Event) -> None:
@@ -58,7 +56,7 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
         asked,
         try_plan,
         top_k=spec.search.top_k,
-        time_limit_s=max(spec.search.time_limit_s - (time.monotonic() - start), 0.1),
+        time_limit_s=spec.search.time_limit_s - (time.monotonic() - start),
         threads=threads,
         listen=listen,
     )

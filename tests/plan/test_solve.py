@@ -1,0 +1,255 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apex_opt.errors import CallError, InfeasibleError, UndecidedError
+from apex_opt.plan.objective import goal
+from apex_opt.plan.predict import play
+from apex_opt.plan.problem import problem
+from apex_opt.plan.search import better
+from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
+from apex_opt.trace.traffic import traffic
+from tests.specs import spec
+
+TWO_POOLS = (
+    'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1\ndevices_per_node = 2\n'
+    "[[pools]]\n"
+    'name = "l40s"\ndevice = "l40s"\nnodes = 1\ndevices_per_node = 2'
+)
+
+
+def every_plan(asked):
+    """Count vectors of the space: stock, and the most kinds at once."""
+    kinds, pools = asked.data.kinds, asked.data.pools
+
+    def grow(r, counts):
+        if r == len(kinds):
+            if 0 < sum(1 for n in counts if n) <= asked.data.max_kinds:
+                yield tuple(counts)
+            return
+        for n in range(kinds[r].max_count + 1):
+            held = [0] * len(pools)
+            for kind, count in zip(kinds, [*counts, n], strict=False):
+                held[kind.pool] += count * kind.devices
+            if all(h <= p.nodes * p.node_devices for h, p in zip(held, pools, strict=True)):
+                yield from grow(r + 1, [*counts, n])
+
+    return list(grow(0, []))
+
+
+def exhaustive(asked_spec):
+    """Return the best objective over every plan that meets the spec, None without one."""
+    offered = traffic(asked_spec.workload, asked_spec.search.seed, asked_spec.folder)
+    asked = problem(asked_spec, offered.load, legal_candidates(asked_spec, offered))
+    chosen = goal(asked_spec.objective)
+    plans = every_plan(asked)
+    found = []
+    for counts in plans:
+        one = tried(asked_spec, counts, play(asked_spec, offered.load, parts_of(asked, counts)))
+        limits = asked_spec.limits
+        devices = sum(n * k.devices for n, k in zip(counts, asked.data.kinds, strict=True))
+        replicas = sum(counts)
+        allowed = devices <= (limits.devices or devices) and replicas <= (
+            limits.replicas or replicas
+        )
+        if one.missed is None and allowed:
+            found.append(one.objective)
+    best = None
+    if found:
+        best = max(found) if chosen.maximize else min(found)
+    return best, len(plans)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    objective=st.sampled_from(
+        [
+            'minimize = "cost"',
+            'minimize = "devices"',
+            'minimize = "latency"',
+            'minimize = "energy"',
+            'minimize = "power"',
+            'maximize = "goodput"',
+            'maximize = "throughput"',
+        ]
+    ),
+    rate=st.sampled_from([5.0, 40.0, 150.0]),
+    slo=st.sampled_from(
+        ["ttft_ms = { p99 = 400 }", "tpot_ms = 9", "ttft_ms = 300\ntpot_ms = { p50 = 12 }"]
+    ),
+    limits=st.sampled_from(["", "devices = 2", "replicas = 2"]),
+    pools=st.sampled_from(["", TWO_POOLS]),
+    seed=st.integers(0, 3),
+)
+def test_the_plan_is_the_best_of_simulating_every_plan(objective, rate, slo, limits, pools, seed):
+    tables = {
+        "objective": objective,
+        "slo": slo,
+        "limits": limits,
+        "workload": (
+            f'arrival = "poisson"\nrate_rps = {rate}\nrequests = 80\nseed = {seed}\n'
+            'prompt_tokens = { distribution = "uniform", low = 50, high = 900 }\n'
+            "output_tokens = 40"
+        ),
+        "parallelism": "pipeline = [1, 2]\nmax_stages = 2",
+    }
+    if pools:
+        tables["pools"] = pools
+    asked = spec(**tables)
+    best, plans = exhaustive(asked)
+    if best is None:
+        with pytest.raises(InfeasibleError):
+            solve(asked)
+        return
+    result = solve(asked)
+    chosen = goal(asked.objective)
+    assert result.proof.status == "optimal"
+    assert result.proof.space == plans
+    assert not better(chosen, best, result.plans[0].objective)
+    assert not better(chosen, result.plans[0].objective, best)
+
+
+def test_the_result_says_what_was_proved():
+    result = solve(spec())
+    proof = result.proof
+    assert proof.text == (
+        f"proved optimal for this traffic and seed: {proof.simulated} plans simulated, "
+        f"{proof.space} in the space"
+    )
+    assert (proof.best, proof.gap) == (result.plans[0].objective, 0.0)
+    assert [p.rank for p in result.plans] == list(range(1, len(result.plans) + 1))
+
+
+def test_the_same_spec_gives_the_same_bytes():
+    first, second = (solve(spec()).model_copy(update={"solve_s": 0.0}) for _ in range(2))
+    assert first.model_dump_json() == second.model_dump_json()
+
+
+def test_replicas_stand_in_nodes():
+    result = solve(
+        spec(
+            workload=(
+                'arrival = "poisson"\nrate_rps = 150.0\nrequests = 300\n'
+                "prompt_tokens = 500\noutput_tokens = 60"
+            )
+        )
+    )
+    for plan in result.plans:
+        for deployment in plan.deployments:
+            assert len(deployment.nodes) == deployment.count
+            for places in deployment.nodes:
+                assert sum(p.devices for p in places) == deployment.replica.devices
+
+
+def test_no_replica_that_fits_is_proved_infeasible_with_reasons():
+    with pytest.raises(InfeasibleError) as caught:
+        solve(spec(model='name = "llama-3.1-405b"'))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "no replica of the model can be started:"
+    assert lines[1].startswith("  TP1 PP1 bf16: weights of 811.7 GB leave ")
+
+
+def test_a_level_that_a_lone_request_misses_is_proved_infeasible():
+    with pytest.raises(InfeasibleError) as caught:
+        solve(spec(slo="ttft_ms = { p99 = 1 }"))
+    assert str(caught.value) == (
+        "no plan meets the spec, even with every request alone on idle devices: ttft_ms p99"
+    )
+
+
+def test_too_much_traffic_is_proved_infeasible_without_a_simulation():
+    with pytest.raises(InfeasibleError) as caught:
+        solve(
+            spec(
+                workload=(
+                    'arrival = "poisson"\nrate_rps = 5000.0\nrequests = 300000\n'
+                    "prompt_tokens = 5000\noutput_tokens = 60"
+                )
+            )
+        )
+    assert str(caught.value) == (
+        "no plan meets the spec: no fleet within the limits carries this traffic at all"
+    )
+
+
+def test_a_level_that_no_plan_meets_lists_the_nearest_tries():
+    with pytest.raises(InfeasibleError) as caught:
+        solve(spec(slo="tpot_ms = { p99 = 3.5 }", parallelism="tensor = 4\npipeline = 1"))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "no plan meets the spec: all 1 that the bounds allow were simulated"
+    assert lines[1].startswith("  1 x h100 TP4 bf16: TPOT p99 ")
+
+
+def test_peak_power_is_held_against_its_limit():
+    free = solve(spec()).plans[0]
+    limit = free.prediction.power_peak_w * 0.5
+    with pytest.raises(InfeasibleError) as caught:
+        solve(
+            spec(
+                parallelism=f"tensor = {free.deployments[0].replica.tensor}\npipeline = 1",
+                limits=f"power_w = {limit:.0f}\nreplicas = 1",
+            )
+        )
+    assert "peak power" in str(caught.value)
+
+
+def test_without_time_neither_plan_nor_proof_is_claimed():
+    with pytest.raises(UndecidedError) as caught:
+        solve(spec(search="time_limit_s = 1e-9"))
+    assert str(caught.value).splitlines()[0].startswith("no plan was found in 1e-09 s")
+
+
+def test_a_device_without_a_price_is_asked_for_one():
+    pools = 'name = "p"\ndevice = "gh200-144gb"\nnodes = 1\npower_cap_w = 700'
+    with pytest.raises(CallError) as caught:
+        solve(spec(pools=pools))
+    assert str(caught.value) == (
+        "pools: no price of `gh200-144gb` is known; write `price_per_device_hour` in pool `p`"
+    )
+
+
+def test_every_request_longer_than_the_model_is_a_wrong_call():
+    with pytest.raises(CallError) as caught:
+        solve(
+            spec(
+                workload=(
+                    'arrival = "poisson"\nrate_rps = 1.0\nrequests = 5\n'
+                    "prompt_tokens = 200000\noutput_tokens = 60"
+                )
+            )
+        )
+    assert str(caught.value) == (
+        "workload: every request is longer than `model.max_context` = 131,072 tokens; "
+        "the shortest has 200,060"
+    )
+
+
+def test_a_closed_loop_is_planned_by_its_clients():
+    result = solve(
+        spec(
+            workload=(
+                'arrival = "closed"\nconcurrency = 16\nrequests = 100\n'
+                "prompt_tokens = 500\noutput_tokens = 60"
+            ),
+            slo="tpot_ms = { p99 = 30 }",
+        )
+    )
+    assert result.proof.status == "optimal"
+    assert all(c.metric != "drain_s" for c in result.plans[0].checks)
+
+
+def test_a_rate_cannot_be_maximised_in_a_closed_loop():
+    with pytest.raises(CallError) as caught:
+        solve(
+            spec(
+                workload=(
+                    'arrival = "closed"\nconcurrency = 16\nrequests = 100\n'
+                    "prompt_tokens = 500\noutput_tokens = 60"
+                ),
+                objective='maximize = "throughput"',
+            )
+        )
+    assert str(caught.value) == (
+        'objective: `maximize = "throughput"` needs traffic with a rate; '
+        'a closed loop sends what is served: minimize "cost" or "latency" instead'
+    )
