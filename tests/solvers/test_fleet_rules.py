@@ -1,0 +1,229 @@
+"""Each rule alone, on the edge and one past it: variables are pinned, the solver only checks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from ortools.sat.python.cp_model import OPTIMAL, CpSolver
+
+from apex_opt.solvers import fleet_rules as rules
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Floor, PoolData
+from apex_opt.solvers.fleet_rules import LIMITS, STRUCTURE, Rule, build
+from tests.solvers.fleets import fleet, kind
+
+
+def holds(
+    rule: Rule,
+    data: FleetData,
+    n: Sequence[int] = (),
+    y: Sequence[Sequence[int]] = (),
+    u: int = 0,
+    used: Sequence[int] | None = None,
+) -> bool:
+    """Whether the rule alone allows these values; `used` follows from n unless it is given."""
+    m, v = build(data, (rule,))
+    for variable, count in zip(v.n, n, strict=False):
+        m.add(variable == count)
+    for variable, flag in zip(v.used, [c > 0 for c in n] if used is None else used, strict=False):
+        m.add(variable == flag)
+    for row, shares in zip(v.y, y, strict=False):
+        for variable, share in zip(row, shares, strict=True):
+            m.add(variable == share)
+    m.add(v.u == u)
+    solver = CpSolver()
+    solver.parameters.num_workers = 1
+    return solver.solve(m) == OPTIMAL
+
+
+TWO = fleet([kind(), kind()])
+
+
+@pytest.mark.parametrize(
+    ("n", "used", "allowed"), [(0, 0, True), (0, 1, False), (1, 0, False), (4, 1, True)]
+)
+def test_a_kind_is_used_if_and_only_if_it_is_counted(n: int, used: int, allowed: bool):
+    assert holds(rules.used_means_counted, TWO, (n, 0), used=(used, 0)) is allowed
+
+
+@pytest.mark.parametrize(("n", "allowed"), [((0, 0), False), ((0, 1), True), ((2, 1), True)])
+def test_a_plan_runs_something(n: tuple[int, int], allowed: bool):
+    assert holds(rules.something_runs, TWO, n) is allowed
+
+
+@pytest.mark.parametrize(("n", "share", "allowed"), [(0, 0, True), (0, 1, False), (1, SHARE, True)])
+def test_only_used_kinds_serve(n: int, share: int, allowed: bool):
+    assert holds(rules.only_used_serve, TWO, (n, 0), ((share,), (0,))) is allowed
+
+
+@pytest.mark.parametrize(
+    ("n", "shares", "allowed"),
+    [
+        ((1, 0), (SHARE, 0), True),
+        ((1, 0), (SHARE - 1, 0), False),  # one kind: nothing to round
+        ((1, 1), (SHARE - 2, 1), True),  # 0.9999985 and 0.0000015, rounded down
+        ((1, 1), (SHARE - 3, 1), False),
+        ((1, 1), (SHARE, 1), False),
+    ],
+)
+def test_shares_add_up_but_for_rounding(n: tuple[int, int], shares: tuple[int, int], allowed: bool):
+    assert holds(rules.all_is_served, TWO, n, [(share,) for share in shares]) is allowed
+
+
+MOST = fleet(
+    [kind(fixed=0, work=((1, 1),), flow=(0, 0))] * 2,
+    features=2,
+    sense="max",
+    total=1,
+    served=((), (Floor(2 * SHARE, -SHARE),)),
+)
+
+
+@pytest.mark.parametrize(
+    ("shares", "u", "allowed"),
+    [
+        (((SHARE, SHARE), (0, 0)), 0, True),
+        (((SHARE // 2, 0), (0, 0)), SHARE // 2, True),
+        (((SHARE // 2, 0), (0, 0)), SHARE // 2 - 2, False),  # more than was served
+        (((SHARE // 2, 0), (0, 0)), SHARE // 2 + 1, False),  # less than was served
+        (((900_000, 799_998), (0, 0)), 100_000, True),  # 2 x 0.9 - 1, two kinds rounded down
+        (((900_000, 799_997), (0, 0)), 100_000, False),
+        (((900_000, SHARE), (0, 1)), 100_000, False),  # more than there is
+    ],
+)
+def test_a_served_share_asks_for_the_floors_of_the_others(
+    shares: tuple[tuple[int, int], tuple[int, int]], u: int, allowed: bool
+):
+    assert holds(rules.share_is_served, MOST, (1, 1), shares, u) is allowed
+
+
+@pytest.mark.parametrize(
+    ("rule", "data"), [(rules.all_is_served, MOST), (rules.share_is_served, TWO)]
+)
+def test_each_sense_has_its_own_rule_of_what_is_served(rule: Rule, data: FleetData):
+    _, v = build(data, ())
+    assert list(rule(data, v)) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "allowed"), [(0, True), (500_000, True), (500_001, False), (SHARE, False)]
+)
+def test_work_fits_the_replicas_to_the_last_millionth(share: int, allowed: bool):
+    data = fleet([kind(work=((0,), (2 * HORIZON,)))])
+    assert holds(rules.work_fits, data, (1,), ((share,),)) is allowed
+
+
+def test_work_of_many_replicas_fits_a_row_of_64_bits():
+    # 10^6 replicas: the row is divided by 10^6, and work by a millionth of it, rounded down.
+    data = fleet([kind(max_count=10**6, work=((10**15,),))])
+    assert holds(rules.work_fits, data, (10**6,), ((SHARE,),))
+    assert not holds(rules.work_fits, data, (10**6 - 1,), ((SHARE,),))
+
+
+@pytest.mark.parametrize(
+    ("companions", "n", "allowed"),
+    [
+        (None, (1, 0), True),
+        ({1}, (1, 0), False),
+        ({1}, (1, 1), True),
+        ({1}, (0, 0), True),
+        (set(), (1, 1), False),
+    ],
+)
+def test_a_kind_runs_beside_its_companions(
+    companions: set[int] | None, n: tuple[int, int], allowed: bool
+):
+    needed = None if companions is None else frozenset(companions)
+    data = fleet([kind(companions=needed), kind()])
+    assert holds(rules.companions_run, data, n) is allowed
+
+
+@pytest.mark.parametrize(("max_kinds", "allowed"), [(1, False), (2, True), (9, True)])
+def test_few_kinds_are_used(max_kinds: int, allowed: bool):
+    assert holds(rules.few_kinds, replace(TWO, max_kinds=max_kinds), (1, 1)) is allowed
+
+
+@pytest.mark.parametrize(("n", "allowed"), [(0, True), (2, True), (3, False)])
+def test_groups_larger_than_a_node_take_whole_nodes(n: int, allowed: bool):
+    data = fleet([kind(group_devices=16)], pools=(PoolData(5, 8),))
+    assert holds(rules.whole_nodes_fit, data, (n,)) is allowed
+
+
+@pytest.mark.parametrize(
+    ("n", "allowed"),
+    [
+        ((0, 0, 0), True),
+        ((0, 3, 0), True),  # one group of 4 on each of 3 nodes of 6; a rest of 2 devices each
+        ((0, 3, 3), True),
+        ((0, 4, 0), False),
+        ((0, 3, 4), False),
+        ((1, 1, 1), True),  # two nodes whole, 4 + 2 on the third
+        ((1, 2, 0), False),
+        ((1, 1, 2), False),
+    ],
+)
+def test_sizes_that_divide_each_other_fill_nodes_row_by_row(n: tuple[int, int, int], allowed: bool):
+    kinds = [kind(group_devices=size) for size in (12, 4, 2)]
+    data = fleet(kinds, pools=(PoolData(3, 6),))
+    assert holds(rules.groups_fit_chain, data, n) is allowed
+
+
+@pytest.mark.parametrize(
+    ("n", "allowed"),
+    [
+        ((0, 0, 0), True),
+        ((0, 2, 1), True),  # 3 + 3 + 2 fill one node of 8
+        ((0, 1, 2), True),
+        ((0, 2, 2), False),
+        ((0, 4, 2), False),  # 16 devices, but the second node is taken
+        ((1, 0, 0), True),
+        ((1, 1, 0), False),  # 16 devices are both nodes
+    ],
+)
+def test_other_sizes_fill_nodes_by_patterns(n: tuple[int, int, int], allowed: bool):
+    kinds = [kind(group_devices=size) for size in (16, 3, 2)]
+    nodes = 2 if n[0] else 1
+    data = fleet(kinds, pools=(PoolData(nodes, 8),))
+    assert holds(rules.groups_fit_patterns, data, n) is allowed
+
+
+@pytest.mark.parametrize(
+    ("rule", "limit"),
+    [
+        (rules.devices_within, {"devices": 13}),
+        (rules.replicas_within, {"replicas": 3}),
+        (rules.price_within, {"price_u": 16}),
+        (rules.power_within, {"power_mw": 19}),
+        (rules.pool_power_within, {"pools": (PoolData(9, 8, power_mw=14), PoolData(9, 8))}),
+    ],
+)
+def test_limits_hold_to_the_last_unit(rule: Rule, limit: dict[str, object]):
+    # One replica of the first kind takes 4 devices, 5 of price, 7 of power; of the second 5, 6, 5.
+    kinds = [
+        kind(group_devices=2, groups=2, price_u=5, power_mw=7),
+        kind(group_devices=5, price_u=6, power_mw=5, pool=1),
+    ]
+    two_pools = {"pools": (PoolData(9, 8), PoolData(9, 8))}
+    free, tight = fleet(kinds, **two_pools), fleet(kinds, **{**two_pools, **limit})
+    name = next(iter(limit))
+    less = {name: (PoolData(9, 8, power_mw=13), PoolData(9, 8))}
+    if name != "pools":
+        less = {name: limit[name] - 1}  # type: ignore[operator]
+    assert holds(rule, free, (4, 4))
+    assert holds(rule, tight, (2, 1))
+    assert not holds(rule, replace(tight, **less), (2, 1))  # type: ignore[arg-type]
+
+
+def test_limits_beyond_64_bits_are_loosened_never_tightened():
+    data = fleet([kind(price_u=10**18), kind(price_u=1)], price_u=4 * 10**18)
+    assert holds(rules.price_within, data, (4, 0))
+    assert not holds(rules.price_within, replace(data, price_u=4 * 10**18 - 100), (4, 0))
+
+
+def test_every_rule_is_structure_or_limit_and_says_its_formula():
+    every = {*STRUCTURE, *LIMITS}
+    written = {
+        f for f in vars(rules).values() if getattr(f, "__annotations__", {}).get("v") == "Vars"
+    }
+    yielding = {f for f in written if f.__annotations__["return"] == "Iterator[Row]"}
+    assert yielding == every
+    assert all("<=" in (f.__doc__ or "") or ">=" in (f.__doc__ or "") for f in every)
