@@ -16,6 +16,13 @@ from apex_opt.cost.operators import ACTIVATION_BYTES, Layer, layer
 from apex_opt.cost.rates import Rates
 from apex_opt.cost.shape import Shape
 
+SAMPLER_BYTES = 26
+"""Bytes that sampling holds per sequence and token of the vocabulary: logits in 16 and 32 bits,
+their sorted copy with 64-bit indices, its softmax and cumulative sum. vLLM's profiling run samples
+with top-k and top-p for max_num_seqs sequences (gpu_model_runner.py, `_dummy_sampler_run`). With it
+the blocks of a measured run are met within 1 % (RTX 4090, vLLM 0.19: 2,588).
+"""
+
 
 @dataclass(frozen=True)
 class MemoryUse:
@@ -72,7 +79,7 @@ def activation_bytes(shape: Shape, kinds: dict[str, Layer]) -> float:
     """Return peak activations: one layer's widest buffers over the token budget, or the logits.
 
     The residual stream and its copy live throughout; within a layer the widest product holds input
-    and output at once. Sampling holds logits in 16 and 32 bits for every sequence.
+    and output at once.
     """
     settings, hidden = shape.settings, shape.model.hidden_size
     widest = max(
@@ -80,7 +87,7 @@ def activation_bytes(shape: Shape, kinds: dict[str, Layer]) -> float:
     )
     forward = ACTIVATION_BYTES * settings.max_num_batched_tokens * (2 * hidden + widest)
     rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
-    logits = rows * shape.model.vocab_size * (ACTIVATION_BYTES + 4)
+    logits = rows * shape.model.vocab_size * SAMPLER_BYTES
     return float(max(forward, logits + ACTIVATION_BYTES * rows * hidden))
 
 
