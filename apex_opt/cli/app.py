@@ -68,9 +68,6 @@ def main() -> None:
         # Whoever read the output has gone; nothing is wrong and nothing more can be said.
         sys.stderr.close()
         sys.exit(0)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
     except Exception:
         typer.secho("This is a bug of apexopt; please report it with what follows.", err=True)
         raise

@@ -53,7 +53,7 @@ class Candidate:
     @cached_property
     def replica(self) -> Replica:
         """The replica as the result tells it."""
-        shape, chosen = self.shape, self.shape.settings
+        shape, chosen, memory = self.shape, self.shape.settings, self.fit.memory
         boost = shape.pool.device.clock_mhz
         return Replica(
             pool=shape.pool.name,
@@ -81,5 +81,5 @@ class Candidate:
             devices=shape.devices,
             kv_blocks=self.fit.blocks,
             kv_tokens=self.fit.blocks * chosen.block_size,
-            memory=Memory(**asdict(self.fit.memory)),
+            memory=Memory(**asdict(memory), free=memory.room - memory.kv_cache),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import BaseModel, ConfigDict
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -48,13 +48,7 @@ class Memory(Record):
     other: int
     reserve: int
     kv_cache: int
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def free(self) -> int:
-        """Bytes that nothing uses."""
-        used = self.weights + self.activations + self.graphs + self.other
-        return self.total - used - self.reserve - self.kv_cache
+    free: int
 
 
 class EngineSettings(Record):
@@ -178,16 +172,11 @@ class Plan(Record):
     rank: int
     deployments: tuple[Deployment, ...]
     devices: int
+    cost_per_hour: float
     objective: float
     prediction: Prediction
     checks: tuple[Check, ...]
     limits: tuple[Binding, ...]
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def cost_per_hour(self) -> float:
-        """Price of all devices for an hour, USD."""
-        return self.prediction.cost_per_hour
 
     @property
     def label(self) -> str:

@@ -141,6 +141,7 @@ def plan_of_parts(spec: Spec, played: Played, rank: int = 1) -> Plan:
         rank=rank,
         deployments=deployments,
         devices=devices,
+        cost_per_hour=played.prediction.cost_per_hour,
         objective=goal(spec.objective).value(played.prediction, devices),
         prediction=played.prediction,
         checks=played.checks,

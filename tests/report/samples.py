@@ -50,6 +50,7 @@ def replica(**changes: Any) -> Replica:
         other=GIB // 100,
         reserve=8 * GIB,
         kv_cache=30 * GIB,
+        free=80 * GIB - 75 * GIB - GIB // 2 - GIB // 100,
     )
     base: dict[str, Any] = {
         "pool": "h100",
@@ -130,6 +131,7 @@ def plan(**changes: Any) -> Plan:
         "rank": 1,
         "deployments": (deployment(),),
         "devices": 8,
+        "cost_per_hour": 23.6,
         "objective": 23.6,
         "prediction": prediction(),
         "checks": checks(),

@@ -1,0 +1,207 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from apex_opt.cli.app import main
+from apex_opt.plan.result import Result
+from tests.specs import text
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run `apexopt` in an empty folder and return (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["apexopt", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        shown = capsys.readouterr()
+        return left.value.code or 0, shown.out, shown.err
+
+    return call
+
+
+def write(**tables):
+    Path("spec.toml").write_text(text(**tables), encoding="utf-8")
+    return "spec.toml"
+
+
+def test_a_plan_is_printed_and_status_is_0(run):
+    status, out, err = run("solve", write(), "-q")
+    assert status == 0
+    assert out.splitlines()[0].startswith("1 x h100 TP")
+    assert "proved optimal for this traffic and seed" in out
+    assert err == ""
+
+
+def test_json_on_stdout_is_the_result_and_nothing_else(run):
+    status, out, _ = run("solve", write(), "-q", "--json", "-")
+    result = Result.model_validate_json(out)
+    assert status == 0
+    assert result.schema_version == 1
+    assert result.plans[0].cost_per_hour == result.plans[0].prediction.cost_per_hour
+
+
+def test_out_holds_the_plan_and_the_report(run):
+    status, out, _ = run("solve", write(), "-q", "--out", "there")
+    assert status == 0
+    assert Result.model_validate_json(Path("there/PLAN.json").read_text(encoding="utf-8"))
+    report = Path("there/report.txt").read_text(encoding="utf-8")
+    assert report.splitlines()[0] == out.splitlines()[0]
+
+
+def test_options_override_the_spec(run):
+    status, out, _ = run(
+        "solve", write(), "-q", "--json", "-", "--top", 1, "--seed", 7, "--time-limit", 60
+    )
+    found = json.loads(out)
+    assert (status, len(found["plans"]), found["seed"]) == (0, 1, 7)
+
+
+def test_a_wrong_spec_is_told_line_by_line_and_status_is_2(run):
+    status, out, err = run("solve", write(slo="ttft_s = 1"), "-q")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: spec.toml:")
+    assert "did you mean `ttft_ms`?" in err
+
+
+def test_a_missing_spec_has_status_2(run):
+    assert run("solve", "none.toml", "-q") == (2, "", "error: none.toml: no such file\n")
+
+
+def test_what_is_not_built_is_named_with_its_line_and_status_is_2(run):
+    status, _, err = run("solve", write(engine='name = "sglang"'), "-q")
+    assert status == 2
+    assert err.startswith("error: spec.toml:")
+    assert "not modelled yet" in err
+
+
+def test_another_executor_is_not_built(run):
+    assert run("solve", write(), "-q", "--executor", "ray") == (
+        2,
+        "",
+        "error: executor `ray` is not built yet; write `local`\n",
+    )
+
+
+def test_an_infeasible_spec_has_status_3(run):
+    status, out, err = run("solve", write(slo="ttft_ms = { p99 = 1 }"), "-q")
+    assert (status, out) == (3, "")
+    assert err == (
+        "error: no plan meets the spec, even with every request alone on idle devices: "
+        "ttft_ms p99\n"
+    )
+
+
+def test_no_plan_in_the_time_given_has_status_4(run):
+    status, out, err = run("solve", write(), "-q", "--time-limit", "0.001")
+    assert (status, out) == (4, "")
+    assert err.startswith("error: no plan was found in 0.001 s")
+
+
+def test_a_file_that_cannot_be_written_has_status_2(run):
+    status, _, err = run("solve", write(), "-q", "--json", "no/such/plan.json")
+    assert status == 2
+    assert err == "error: no/such/plan.json: cannot be written: No such file or directory\n"
+
+
+def test_nothing_is_left_where_writing_fails(run, tmp_path):
+    (tmp_path / "taken").mkdir()
+    status, _, err = run("solve", write(), "-q", "--json", "taken")
+    assert status == 2
+    assert err == "error: taken: cannot be written: Is a directory\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["spec.toml", "taken"]
+
+
+def test_a_wrong_option_has_status_2(run):
+    status, _, err = run("solve", write(), "--top", "0")
+    assert status == 2
+    assert "Invalid value for '--top'" in err
+
+
+def test_a_bug_of_ours_has_status_1_and_says_so(run, monkeypatch, capsys):
+    def broken(*_, **__):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("apex_opt.api.solve", broken)
+    monkeypatch.setattr("sys.argv", ["apexopt", "solve", write(), "-q"])
+    with pytest.raises(RuntimeError, match=r"^broken$"):
+        main()
+    assert "This is a bug of apexopt" in capsys.readouterr().err
+
+
+def test_an_interrupt_has_status_130(run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("apex_opt.api.solve", interrupted)
+    assert run("solve", write(), "-q")[0] == 130
+
+
+def test_the_version_is_told(run):
+    status, out, _ = run("--version")
+    assert (status, out) == (0, "apexopt 0.1.0\n")
+
+
+def test_a_plan_file_replays_as_it_was_found(run):
+    spec = write()
+    assert run("solve", spec, "-q", "--json", "PLAN.json")[0] == 0
+    found = Result.model_validate_json(Path("PLAN.json").read_text(encoding="utf-8"))
+    for plan in found.plans:
+        status, out, _ = run(
+            "simulate", spec, "--plan", "PLAN.json", "--rank", plan.rank, "-q", "--json", "-"
+        )
+        assert status == 0
+        assert json.loads(out) == json.loads(plan.model_copy(update={"rank": 1}).model_dump_json())
+
+
+def test_a_plan_by_hand_is_simulated_whether_or_not_it_meets_the_spec(run):
+    status, out, _ = run(
+        "simulate", write(slo="ttft_ms = { p99 = 1 }"), "--tensor", 2, "--replicas", 2, "-q"
+    )
+    assert status == 0
+    assert out.splitlines()[0].startswith("2 x h100 TP2 bf16")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pool", "x"], "pool `x` is not in the spec; its pools: `h100`"),
+        (["--tensor", "3"], "this plan cannot be started: 32 query heads do not divide by"),
+        (["--tensor", "4", "--replicas", "2"], "--replicas 2: 8 devices are more than pool"),
+        (["--pipeline", "99"], "--pipeline 99: the model has 32 layers"),
+        (["--tensor", "4", "--expert", "2"], "--expert 2: write 1, or the tensor degree 4"),
+        (["--weights", "fp9"], "unknown"),
+        (["--kv-cache", "fp9"], "unknown"),
+        (["--plan", "none.json"], "none.json: no such file"),
+        (["--plan", "spec.toml"], "spec.toml: the file: Invalid JSON"),
+        (["--plan", "x.json", "--tensor", "2"], "--plan names the whole plan"),
+    ],
+)
+def test_a_plan_that_cannot_be_played_is_a_wrong_call(run, options, message):
+    status, out, err = run("simulate", write(), "-q", *options)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {message}")
+
+
+def test_a_rank_that_the_file_lacks_is_a_wrong_call(run):
+    spec = write()
+    run("solve", spec, "-q", "--json", "PLAN.json", "--top", 1)
+    status, _, err = run("simulate", spec, "--plan", "PLAN.json", "--rank", 9, "-q")
+    assert (status, err) == (2, "error: PLAN.json: holds plans 1 to 1, not 9\n")
+
+
+def test_a_plan_for_another_cluster_is_a_wrong_call(run):
+    run("solve", write(), "-q", "--json", "PLAN.json")
+    pools = 'name = "other"\ndevice = "l40s"'
+    status, _, err = run("simulate", write(pools=pools), "--plan", "PLAN.json", "-q")
+    assert (status, err) == (2, "error: pool `h100` is not in the spec; its pools: `other`\n")
+
+
+def test_a_plan_for_another_model_is_a_wrong_call(run):
+    run("solve", write(), "-q", "--json", "PLAN.json")
+    spec = write(model='name = "llama-3.1-70b"')
+    status, _, err = run("simulate", spec, "--plan", "PLAN.json", "-q")
+    assert (status, err) == (2, "error: the plan is for a model with another number of layers\n")
