@@ -67,8 +67,7 @@ def test_weights_that_do_not_fit_are_named():
     short = -fit(s).memory.room / 1e9
     assert short > 141.1 - 85.5
     assert why_no_room(s, fit(s)) == (
-        f"TP1 PP1 bf16: weights of 141.1 GB leave {short:.1f} GB too little "
-        "on a device of 85.5 GB"
+        f"TP1 PP1 bf16: weights of 141.1 GB leave {short:.1f} GB too little on a device of 85.5 GB"
     )
 
 

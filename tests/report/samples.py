@@ -131,7 +131,7 @@ def plan(**changes: Any) -> Plan:
         "rank": 1,
         "deployments": (deployment(),),
         "devices": 8,
-        "cost_per_hour": 23.6,
+        "cost_per_hour": changes.get("prediction", prediction()).cost_per_hour,
         "objective": 23.6,
         "prediction": prediction(),
         "checks": checks(),
