@@ -13,13 +13,11 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.fleet import Member, play_fleet
@@ -146,16 +144,21 @@ def cases() -> Iterator[dict[str, float | str]]:
     yield fleet(64)
 
 
+def aligned(values: Iterable[float | str]) -> str:
+    """Return a row of the table."""
+    return "".join(f"{v:<18}" if isinstance(v, str) else f"{v:>15,}" for v in values)
+
+
 def main() -> None:
     """Print the lines and the table."""
     lines = []
     for row in cases():
         print(json.dumps(row), flush=True)
         lines.append(row)
-    table = Table(*lines[0])
+    names = [name.replace("_", " ") for name in lines[0]]
+    print(f"{names[0]:<18}" + "".join(f"{name:>15}" for name in names[1:]), file=sys.stderr)
     for row in lines:
-        table.add_row(*(f"{v:,}" if isinstance(v, (int, float)) else v for v in row.values()))
-    Console(stderr=True).print(table)
+        print(aligned(row.values()), file=sys.stderr)
     summary = next(row for row in lines if row["case"] == "one replica")
     print(json.dumps({key: summary[key] for key in ("requests_per_s", "steps_per_s")}))
 

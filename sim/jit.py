@@ -30,7 +30,7 @@ def njit(function: Function) -> Function:
     return cast("Function", compiled)
 
 
-def inlined(function: Function) -> Function:
+def njit_helper(function: Function) -> Function:
     """Compile a helper: its code is placed at every call, and Python never calls it."""
     options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **OPTIONS}
     return cast("Function", numba.njit(forceinline=True, **options)(function))

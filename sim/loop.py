@@ -33,14 +33,15 @@ contexts grow by one each, the sequences that need a block are those of one resi
 that end stand in a ring by step. A batch without prompts costs the same for any number of
 sequences; only admission, preemption and endings touch single ones.
 
-All compiled code that the loop calls stands in this file: numba's cache looks at no other.
+The file is long because all compiled code that the loop calls must stand in it: numba runs the
+machine code that it has kept until the file of `run` changes, whatever changes elsewhere.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from apex_opt.sim.jit import inlined, njit
+from apex_opt.sim.jit import njit, njit_helper
 from apex_opt.sim.state import NOBODY, Batch, Given, State, Table
 
 FS_PER_NS = 1_000_000
@@ -59,7 +60,7 @@ def run(g: Given, t: Table, s: State) -> None:
             return
 
 
-@inlined
+@njit_helper
 def launch(g: Given, t: Table, s: State) -> bool:
     """Schedule a batch now and put it in flight; return whether there was anything to run."""
     m = s.machine
@@ -80,20 +81,20 @@ def launch(g: Given, t: Table, s: State) -> bool:
             pass
     if batch.decodes + batch.prompt_tokens == 0:
         return False
-    m.peak_blocks = max(m.peak_blocks, g.blocks - m.free)
     m.flying += 1
     execute(g, t, s, batch)
+    count(g, s, batch)
     settle(g, s, batch)
     return True
 
 
-@inlined
+@njit_helper
 def joins_queue(g: Given, s: State, k: int) -> int:
     """Return when the k-th request of the queue joins it."""
     return s.requests[s.requests[k].queued].arrival + g.overhead_ns
 
 
-@inlined
+@njit_helper
 def held(g: Given, tokens: int) -> int:
     """Return the blocks of a sequence with so many tokens in the cache."""
     return (tokens + g.block_tokens - 1) // g.block_tokens + g.sequence_blocks
@@ -102,7 +103,7 @@ def held(g: Given, tokens: int) -> int:
 # ---- the running sequences
 
 
-@inlined
+@njit_helper
 def decode(g: Given, s: State, which: int) -> None:
     """Give a block to each decoding sequence at the end of one; if there is none, preempt."""
     m, cohort = s.machine, s.cohorts[which]
@@ -113,7 +114,7 @@ def decode(g: Given, s: State, which: int) -> None:
         scarce_decode(g, s, which)
 
 
-@inlined
+@njit_helper
 def scarce_decode(g: Given, s: State, which: int) -> None:
     """The same, one by one in order of admission: the last admitted give way."""
     m, cohort = s.machine, s.cohorts[which]
@@ -130,7 +131,7 @@ def scarce_decode(g: Given, s: State, which: int) -> None:
         slot = sequence.after
 
 
-@inlined
+@njit_helper
 def preempt(g: Given, s: State, which: int, slot: int) -> None:
     """Put a sequence at the front of the queue, without its cache."""
     m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
@@ -157,7 +158,7 @@ def preempt(g: Given, s: State, which: int, slot: int) -> None:
     unlink(s, which, slot)
 
 
-@inlined
+@njit_helper
 def resume(g: Given, s: State, batch: Batch) -> None:
     """Schedule more of the prompt that is not complete, or preempt its sequence."""
     cohort = s.cohorts[batch.cohort]
@@ -173,7 +174,7 @@ def resume(g: Given, s: State, batch: Batch) -> None:
     prefill(s, batch, cohort.partial, chunk)
 
 
-@inlined
+@njit_helper
 def prefill(s: State, batch: Batch, slot: int, chunk: int) -> None:
     """Put the next tokens of a prompt into the batch."""
     cohort, sequence = s.cohorts[batch.cohort], s.sequences[slot]
@@ -192,7 +193,7 @@ def prefill(s: State, batch: Batch, slot: int, chunk: int) -> None:
 # ---- the queue
 
 
-@inlined
+@njit_helper
 def admit(g: Given, s: State, batch: Batch) -> bool:
     """Admit the head of the queue; return whether it could be."""
     m = s.machine
@@ -223,7 +224,7 @@ def admit(g: Given, s: State, batch: Batch) -> bool:
     return True
 
 
-@inlined
+@njit_helper
 def arrive(g: Given, s: State, until: int) -> None:
     """Let requests arrive by themselves."""
     m = s.machine
@@ -237,7 +238,7 @@ def arrive(g: Given, s: State, until: int) -> None:
         m.next += 1
 
 
-@inlined
+@njit_helper
 def send(s: State, when: int) -> None:
     """Let a client send the next request of the list, and more as long as they are rejected."""
     m = s.machine
@@ -254,9 +255,9 @@ def send(s: State, when: int) -> None:
 # ---- the batch
 
 
-@inlined
+@njit_helper
 def execute(g: Given, t: Table, s: State, batch: Batch) -> None:
-    """Send the batch through the stages and count what it is made of."""
+    """Send the batch through the stages: times, energy, power."""
     m, n = s.machine, batch.decodes + batch.prompt_tokens
     context = s.cohorts[batch.cohort].context + batch.decodes
     window = min(context, batch.decodes * g.window_tokens)
@@ -281,15 +282,22 @@ def execute(g: Given, t: Table, s: State, batch: Batch) -> None:
     energy += g.pair_j * batch.pairs + g.window_pair_j * window_pairs
     m.energy_j += energy
     m.peak_w = max(m.peak_w, 1e9 * energy / max(longest, total / m.flying))
+    m.context += context
+
+
+@njit_helper
+def count(g: Given, s: State, batch: Batch) -> None:
+    """Add the batch to the totals."""
+    m = s.machine
     m.steps += 1
     m.prompt_tokens += batch.prompt_tokens
     m.decode_tokens += batch.decodes
     m.rows += batch.rows
-    m.context += context
     m.pairs += batch.pairs
+    m.peak_blocks = max(m.peak_blocks, g.blocks - m.free)
 
 
-@inlined
+@njit_helper
 def settle(g: Given, s: State, batch: Batch) -> None:
     """Note the tokens that the batch will have sampled when it ends; move the cohort on a step."""
     which = batch.cohort
@@ -310,7 +318,7 @@ def settle(g: Given, s: State, batch: Batch) -> None:
     cohort.spot = 0 if cohort.spot + 1 == s.ending.shape[1] else cohort.spot + 1
 
 
-@inlined
+@njit_helper
 def end_decodes(g: Given, s: State, batch: Batch) -> None:
     """End the decoding sequences whose last token this is."""
     which = batch.cohort
@@ -328,7 +336,7 @@ def end_decodes(g: Given, s: State, batch: Batch) -> None:
         slot = sequence.later
 
 
-@inlined
+@njit_helper
 def end_prompts(g: Given, s: State, batch: Batch) -> None:
     """Let the sequences whose prompt is complete sample a token and decode from now on."""
     cohort = s.cohorts[batch.cohort]
@@ -353,7 +361,7 @@ def end_prompts(g: Given, s: State, batch: Batch) -> None:
         slot = sequence.after
 
 
-@inlined
+@njit_helper
 def end(g: Given, s: State, batch: Batch, slot: int) -> None:
     """Take a sequence that has sampled its last token from its cohort."""
     request = s.requests[s.sequences[slot].request]
@@ -363,7 +371,7 @@ def end(g: Given, s: State, batch: Batch, slot: int) -> None:
     unlink(s, batch.cohort, slot)
 
 
-@inlined
+@njit_helper
 def join(g: Given, s: State, which: int, slot: int, remaining: int) -> None:
     """Make a sequence one of the decoding ones, from the next step on, for so many steps."""
     cohort, sequence = s.cohorts[which], s.sequences[slot]
@@ -385,7 +393,7 @@ def join(g: Given, s: State, which: int, slot: int, remaining: int) -> None:
 # ---- time
 
 
-@inlined
+@njit_helper
 def land(g: Given, s: State) -> None:
     """Go to the end of the oldest batch, release what it held, let its clients go on."""
     m, batch = s.machine, s.batches[s.machine.oldest]
@@ -399,7 +407,7 @@ def land(g: Given, s: State) -> None:
         send(s, m.now)
 
 
-@inlined
+@njit_helper
 def wake(g: Given, s: State) -> bool:
     """Go to the next arrival; return whether there is one."""
     m = s.machine
@@ -412,7 +420,7 @@ def wake(g: Given, s: State) -> bool:
     return False
 
 
-@inlined
+@njit_helper
 def advance(g: Given, s: State, until: int) -> None:
     """Set the clock."""
     m = s.machine
@@ -424,7 +432,7 @@ def advance(g: Given, s: State, until: int) -> None:
 # ---- links and gaps
 
 
-@inlined
+@njit_helper
 def append(s: State, which: int, slot: int) -> None:
     """Make a sequence the last of its cohort."""
     cohort, sequence = s.cohorts[which], s.sequences[slot]
@@ -436,7 +444,7 @@ def append(s: State, which: int, slot: int) -> None:
     cohort.tail = slot
 
 
-@inlined
+@njit_helper
 def unlink(s: State, which: int, slot: int) -> None:
     """Take a sequence from its cohort; its slot is spare, its fields still stand."""
     m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
@@ -452,7 +460,7 @@ def unlink(s: State, which: int, slot: int) -> None:
     m.spares += 1
 
 
-@inlined
+@njit_helper
 def forget_ending(s: State, which: int, slot: int) -> None:
     """Take a sequence from those that end in its last step."""
     sequence = s.sequences[slot]
@@ -464,13 +472,13 @@ def forget_ending(s: State, which: int, slot: int) -> None:
         s.sequences[sequence.sooner].later = sequence.later
 
 
-@inlined
+@njit_helper
 def bin_of(gap: int) -> int:
     """Return the bin of a gap: its exponent and the 8 bits after the leading one."""
     return (int(np.float64(max(gap, 1)).view(np.int64)) >> 44) - (1023 << 8)
 
 
-@inlined
+@njit_helper
 def note_peak(s: State, batch: Batch, gap: int) -> None:
     """Keep the gap of this step if some sequence has had no larger one since it joined."""
     cohort = s.cohorts[batch.cohort]
@@ -479,19 +487,18 @@ def note_peak(s: State, batch: Batch, gap: int) -> None:
         k -= 1
     if k == 0 or cohort.joined >= step[k - 1]:
         if k == len(peak):
-            k = forget_peaks(s, batch)
+            k = forget_peaks(s, batch.cohort)
         step[k], peak[k] = cohort.step, gap
         k += 1
     cohort.peaks = k
 
 
-@inlined
-def forget_peaks(s: State, batch: Batch) -> int:
-    """Keep only the peaks that a sequence still decoding can ask for; return how many."""
-    cohort = s.cohorts[batch.cohort]
-    step, peak = s.peak_step[batch.cohort], s.peak_gap[batch.cohort]
-    slot, k, kept = cohort.head, 0, 0
-    while slot not in (NOBODY, batch.fresh):
+@njit_helper
+def forget_peaks(s: State, which: int) -> int:
+    """Keep only the peaks that a sequence of the cohort can ask for; return how many."""
+    step, peak = s.peak_step[which], s.peak_gap[which]
+    slot, k, kept = s.cohorts[which].head, 0, 0
+    while slot != NOBODY:
         while k < len(peak) and step[k] <= s.sequences[slot].joined:
             k += 1
         if k < len(peak) and (kept == 0 or step[kept - 1] != step[k]):
@@ -501,7 +508,7 @@ def forget_peaks(s: State, batch: Batch) -> int:
     return kept
 
 
-@inlined
+@njit_helper
 def peak_since(s: State, which: int, first: int) -> int:
     """Return the largest gap in the cohort's steps from `first` on; 0 if there was none."""
     step = s.peak_step[which]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,6 +161,23 @@ def test_they_agree_on_a_crowd_with_too_few_blocks(
     log = play(*case)
     assert log.totals.preemptions > 10
     agree(log, Twin(*case).play())
+
+
+@pytest.mark.parametrize("max_seqs", [2, 3, 5, 9])
+def test_they_agree_where_hundreds_of_gaps_shrink_one_by_one(max_seqs: int) -> None:
+    # Prompts get shorter, so each step with a prompt is shorter than the ones before: far more
+    # peaks than there are places for (2 max_seqs + 2), asked for by long and short requests.
+    rng = np.random.default_rng(max_seqs)
+    n = 250
+    prompts = np.arange(n, 0, -1, dtype=np.int64)
+    outputs = np.where(rng.random(n) < 0.1, rng.integers(20, 300, n), rng.integers(1, 4, n))
+    load = Load(np.zeros(n, np.int64), prompts, outputs)
+    rules = EngineRules(
+        max_seqs=max_seqs, max_batch_tokens=260, max_model_tokens=600, block_tokens=16, blocks=900
+    )
+    steps = table(0, 1, 260, max_seqs)
+    steps = replace(steps, mixed_ns=1000 * np.arange(261, dtype=np.int64).reshape(1, -1))
+    agree(play(load, rules, steps), Twin(load, rules, steps).play())
 
 
 def test_the_loop_calls_no_compiled_code_of_another_file() -> None:

@@ -173,7 +173,7 @@ class Twin:
             n = min(r.tokens - r.computed, budget)
             while self.blocks_for(r.computed + n) - r.blocks > self.free:
                 calm = False
-                victim = ready.pop()
+                victim = ready.pop()  # at r or behind it: never one that has tokens in this batch
                 self.preempt(victim)
                 if victim is r:
                     return parts, calm
