@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,10 @@ from apex_opt.sim.steps import StepTable
 from apex_opt.sim.totals import Totals
 
 Bool = NDArray[np.bool_]
-
+Number = TypeVar("Number", bound=np.generic)
 
 PATIENCE = 100
-"""Preemptions a place, with no token between them, after which a run is given up."""
+"""Preemptions for each of `max_seqs`, no token between them, after which a run is given up."""
 
 
 def play(load: Load, rules: EngineRules, steps: StepTable) -> Log:
@@ -58,10 +58,10 @@ def play(load: Load, rules: EngineRules, steps: StepTable) -> Log:
 
 
 def rejects(load: Load, rules: EngineRules) -> Bool:
-    """Return (n,) whether each request is rejected: it could never run to its end.
+    """Return (n,) whether each request is rejected, because it could never run to its end.
 
-    Too long for the model; for all blocks together, with its last token left out, which is never
-    cached; or for one step, where chunked prefill is off.
+    It is too long for the model; or for all blocks together, without its last token, which is
+    never cached; or its prompt for one step, where chunked prefill is off.
     """
     tokens = load.prompt_tokens + load.output_tokens
     blocks = -(-(tokens - 1) // rules.block_tokens) + rules.sequence_blocks
@@ -96,15 +96,20 @@ def table(steps: StepTable) -> Table:
     """Return the arrays of the step table as the loop reads them."""
     fs = (steps.context_fs, steps.window_fs, steps.pair_fs, steps.window_pair_fs)
     return Table(
-        steps.decode_ns,
-        steps.mixed_ns,
-        steps.rows_ns,
-        steps.hop_ns,
-        np.ascontiguousarray(np.stack(fs, axis=1)),
-        steps.decode_j,
-        steps.mixed_j,
-        steps.rows_j,
+        decode_ns=writable(steps.decode_ns),
+        mixed_ns=writable(steps.mixed_ns),
+        rows_ns=writable(steps.rows_ns),
+        hop_ns=writable(steps.hop_ns),
+        fs=np.ascontiguousarray(np.stack(fs, axis=1)),
+        decode_j=writable(steps.decode_j),
+        mixed_j=writable(steps.mixed_j),
+        rows_j=writable(steps.rows_j),
     )
+
+
+def writable(array: NDArray[Number]) -> NDArray[Number]:
+    """Return the array, or a copy: for read-only ones numba would compile the loop once more."""
+    return np.require(array, requirements=["C", "A", "W"])
 
 
 def lay_out(load: Load, rules: EngineRules, steps: StepTable, refused: Bool) -> State:

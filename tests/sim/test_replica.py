@@ -219,3 +219,12 @@ def test_largest_gaps_are_kept_in_bounded_memory(rules: EngineRules, flat: Flat)
     two = replace(rules, max_seqs=2, max_batch_tokens=64, max_model_tokens=500, blocks=500)
     log = play(load((0, 1, 200), *((0, p, 2) for p in range(60, 1, -1))), two, steps)
     assert log.gap_ns.tolist() == [1000 * (59 + 1), *[10] * 59]
+
+
+def test_the_loop_is_compiled_once(rules: EngineRules, flat: Flat) -> None:
+    fixed = flat(stages=2)
+    for array in (fixed.decode_ns, fixed.rows_j):
+        array.flags.writeable = False
+    play(load((0, 4, 4)), rules, fixed)
+    play(load((0, 4, 4), concurrency=1), rules, flat())
+    assert len(run.signatures) == 1
