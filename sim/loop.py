@@ -378,12 +378,9 @@ def join(g: Given, s: State, which: int, slot: int, remaining: int) -> None:
     cohort.decoding += 1
     cohort.context += sequence.length
     cohort.joined = sequence.joined = cohort.step
-    residue = cohort.phase + 1 - sequence.length % g.block_tokens
-    residue += g.block_tokens if residue < 0 else 0
-    sequence.residue = residue - g.block_tokens if residue >= g.block_tokens else residue
+    sequence.residue = (cohort.phase + 1 - sequence.length) % g.block_tokens
     s.residues[which, sequence.residue] += 1
-    spot = cohort.spot + remaining
-    sequence.spot = spot - s.ending.shape[1] if spot >= s.ending.shape[1] else spot
+    sequence.spot = (cohort.spot + remaining) % s.ending.shape[1]
     sequence.sooner, sequence.later = NOBODY, s.ending[which, sequence.spot]
     if sequence.later != NOBODY:
         s.sequences[sequence.later].sooner = slot
