@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ortools.sat.python.cp_model import (
@@ -26,21 +26,32 @@ from apex_opt.solvers.fleet_objective import objective
 from apex_opt.solvers.fleet_rules import LIMITS, STRUCTURE, Rule, build, own_value
 
 SEED = 0
-WORKERS = 8
+WORKERS = 4
 
-QUICK: dict[str, int] = {
-    "num_workers": 1,
-    "linearization_level": 1,
+COMMON: dict[str, float] = {
+    "random_seed": SEED,
+    "linearization_level": 2,
+    "cp_model_presolve": False,
     "cp_model_probing_level": 0,
     "symmetry_level": 0,
-    "max_presolve_iterations": 1,
 }
-"""One worker, presolved once: these models are nearly linear, and presolve to the end takes 50 times
-longer than the search (65 kinds, 32 devices: 0.03 s, not 2.5 s).
+"""The whole linear relaxation, no presolve: these models are nearly linear, and presolve costs more
+than the search (65 kinds, 32 devices: 2.5 s to 0.05 s) or hides what the bound lives on (60 kinds,
+512 devices: more than 4 s to 1.9 s). Nor is a false INFEASIBLE of presolve to be feared, as it is
+reported for OR-Tools 9.15 (google/or-tools issue 5274).
 """
 
-QUICK_WORK = 10.0
-"""Deterministic time, about seconds, after which all workers take over."""
+QUICK: dict[str, float] = {
+    "num_workers": 1,
+    "use_objective_lb_search": True,
+    "max_deterministic_time": 1.0,
+}
+"""One worker that raises the bound solves most models in hundredths of a second. It is stopped by
+its own count of work (1.0 is 2 to 5 s), not by the clock: the same call gives the same answer.
+"""
+
+STRATEGIES = ("default_lp", "objective_lb_search", "reduced_costs", "quick_restart")
+"""What takes turns after it: each alone stalls on some models, together they solved them all."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Answer:
 
     Attributes:
         status: `optimal`: no plan is better than `counts`. `feasible`: stopped by the clock with a
-            plan. `infeasible`: proved, twice. `unknown`: neither plan nor proof.
+            plan. `infeasible`: proved. `unknown`: neither plan nor proof.
         counts: replicas of each kind; None without a plan.
         objective: of the plan, on the optimistic side: at most its real value for `min`, at least
             for `max`.
@@ -122,9 +133,9 @@ class FleetModel:
                 a few millionths may be found.
             at_most: no plan above it, likewise.
             hint: counts to start from.
-            time_limit_s: for the search; a proof of infeasibility is repeated once in addition.
-            workers: threads. More than one search in turns, so that the answer is still the same
-                each time; measured on two cores, one is faster.
+            time_limit_s: for the search.
+            workers: threads, over which strategies take turns if one is not enough; the answer is
+                the same each time.
         """
         low, high = self._goal.window(at_least, at_most)
         if low > high:
@@ -135,23 +146,35 @@ class FleetModel:
         for n, count in zip(self._vars.n, hint or (), strict=False):
             model.add_hint(n, count)
         start = time.monotonic()
-        answer = self._search(model, time_limit_s, {**QUICK, "max_deterministic_time": QUICK_WORK})
+        answer = self._search(model, time_limit_s, QUICK)
         left = time_limit_s - (time.monotonic() - start)
         if answer.status in ("feasible", "unknown") and left > 0:
-            answer = self._search(model, left, {"num_workers": workers, "interleave_search": True})
-        if answer.status == "infeasible":
-            # OR-Tools 9.15 is reported to call a feasible model infeasible after presolve.
-            answer = self._search(model, time_limit_s, {**QUICK, "cp_model_presolve": False})
+            turns = {"num_workers": workers, "interleave_search": True}
+            answer = self._better(answer, self._search(model, left, turns, STRATEGIES))
         return answer
 
+    def _better(self, first: Answer, second: Answer) -> Answer:
+        """Return the second answer, or the better plan and the better bound of both."""
+        if second.status in ("optimal", "infeasible"):
+            return second
+        sign = -1 if self.data.sense == "max" else 1
+        bound = sign * max(sign * a.bound for a in (first, second) if a.bound is not None)
+        plans = [a for a in (second, first) if a.objective is not None]
+        best = min(plans, key=lambda a: sign * (a.objective or 0), default=second)
+        return replace(best, bound=bound)
+
     def _search(
-        self, model: CpModel, time_limit_s: float, parameters: Mapping[str, float]
+        self,
+        model: CpModel,
+        time_limit_s: float,
+        parameters: Mapping[str, float],
+        strategies: Sequence[str] = (),
     ) -> Answer:
         solver = CpSolver()
-        solver.parameters.random_seed = SEED
         solver.parameters.max_time_in_seconds = time_limit_s
-        for name, value in parameters.items():
+        for name, value in {**COMMON, **parameters}.items():
             setattr(solver.parameters, name, value)
+        solver.parameters.subsolvers.extend(strategies)
         status = solver.solve(model)
         if status == INFEASIBLE:
             return Answer("infeasible", None, None, None)
