@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lint types cover format bench clean
+.PHONY: demo test check lint types cover format docs bench clean
 
 demo: $(READY)
 	$(BIN)/apexopt solve specs/examples/quickstart.toml
@@ -27,6 +27,10 @@ cover: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	$(BIN)/apexopt schema > specs/spec.schema.json
+	$(BIN)/python docs/generate.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.speed

@@ -1,0 +1,22 @@
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_pages_that_follow_from_the_code_are_current(name):
+    shown = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert shown == PAGES[name](), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")))
+def test_links_of_a_page_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    targets = [part.partition(")")[0] for part in text.split("](")[1:]]
+    for target in targets:
+        if not target.startswith(("http", "#")):
+            assert (page.parent / target.partition("#")[0]).exists(), target
