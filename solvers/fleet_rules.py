@@ -12,6 +12,7 @@ Data        N[r]              most replicas of a kind
 Variables   n[r]   in 0..N[r]         replicas
             used[r] in {0,1}          whether there are any
             y[r,j] in 0..most[r,j]    share of feature j that kind r serves, in millionths
+                                      (S used[r] where only one kind may be used)
             u      in 0..S            share of the goal that is not served (sense `max` only)
             x[p,a] in 0..nodes[p]     nodes filled by pattern a (only where sizes form no chain)
 Objective   min  sum_r fixed[r] n[r] + sum_rj flow[r,j] y[r,j] / S,    or    min u
@@ -56,7 +57,7 @@ class Vars:
 
     n: list[IntVar]
     used: list[IntVar]
-    y: list[list[IntVar]]
+    y: list[list[LinearExpr]]
     u: IntVar
     x: list[list[IntVar]]
 
@@ -70,12 +71,12 @@ def make_vars(m: CpModel, a: FleetData) -> Vars:
         () if is_chain(sizes) else patterns(pool.node_devices, sizes)
         for pool, sizes in zip(a.pools, a.sizes, strict=True)
     ]
+    used = [m.new_bool_var(f"used[{r}]") for r in range(len(a.kinds))]
     return Vars(
         n=[m.new_int_var(0, kind.max_count, f"n[{r}]") for r, kind in enumerate(a.kinds)],
-        used=[m.new_bool_var(f"used[{r}]") for r in range(len(a.kinds))],
+        used=used,
         y=[
-            [m.new_int_var(0, top, f"y[{r},{j}]") for j, top in enumerate(row)]
-            for r, row in enumerate(a.most)
+            [_share(m, a, r, j, used[r]) for j in range(a.features)] for r in range(len(a.kinds))
         ],
         u=m.new_int_var(0, SHARE if a.sense == "max" else 0, "u"),
         x=[
@@ -85,7 +86,14 @@ def make_vars(m: CpModel, a: FleetData) -> Vars:
     )
 
 
-def total(variables: Sequence[IntVar], coefficients: Sequence[int]) -> LinearExpr:
+def _share(m: CpModel, a: FleetData, r: int, j: int, used: IntVar) -> LinearExpr:
+    """Return y[r,j]; where only one kind may be used it serves all or nothing: S used[r]."""
+    if a.max_kinds == 1 and a.sense == "min":
+        return SHARE * used
+    return m.new_int_var(0, a.most[r][j], f"y[{r},{j}]")
+
+
+def total(variables: Sequence[LinearExpr], coefficients: Sequence[int]) -> LinearExpr:
     """Return sum_i coefficients[i] variables[i]."""
     return LinearExpr.weighted_sum(variables, coefficients)
 

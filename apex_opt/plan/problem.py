@@ -35,6 +35,8 @@ class Problem:
 
     Attributes:
         alone_misses: per candidate, the level that it misses when it serves alone, or None.
+        signatures: per candidate, a number that candidates of one device, role, format and degrees
+            share; they differ in clock and settings only.
     """
 
     candidates: tuple[Candidate, ...]
@@ -43,6 +45,7 @@ class Problem:
     traffic: Traffic
     bounds: tuple[Optimistic, ...]
     alone_misses: tuple[str | None, ...]
+    signatures: tuple[int, ...]
 
 
 def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traffic:
@@ -129,6 +132,17 @@ def _maximised(chosen: Goal, traffic: Traffic) -> dict[str, Any]:
     return {"sense": "max", "goal": 2, "total": MICRO}
 
 
+def signatures(candidates: Sequence[Candidate]) -> tuple[int, ...]:
+    """Return numbers that are equal for candidates that differ in clock and settings only."""
+    known: dict[object, int] = {}
+    numbers = []
+    for c in candidates:
+        s = c.shape
+        kind = (c.pool, s.tensor, s.stage_layers, s.expert, s.weights.name, s.kv_cache.name)
+        numbers.append(known.setdefault(kind, len(known)))
+    return tuple(numbers)
+
+
 def problem(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Problem:
     """Return the fleet problem of `spec` for `load` over `candidates`."""
     traffic = traffic_of(spec, load, candidates)
@@ -159,4 +173,6 @@ def problem(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Problem:
         power_mw=None if limits.power_w is None else math.ceil(limits.power_w * 1000),
         **_maximised(chosen, traffic),
     )
-    return Problem(tuple(candidates), data, chosen, traffic, bounds, tuple(misses))
+    return Problem(
+        tuple(candidates), data, chosen, traffic, bounds, tuple(misses), signatures(candidates)
+    )

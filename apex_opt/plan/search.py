@@ -3,8 +3,8 @@
 The fleet model proposes the count vector with the best bound over all vectors not yet simulated. It
 is simulated whole; then exactly that vector is cut, and the model is asked again. The first plan is
 proved optimal once its simulated value is as good as the bound over everything uncut. Runners-up
-differ in kind (the set of replicas that a plan uses), so a kind that has a plan is capped: other
-counts of it are looked at only if their bound is better.
+differ in kind (devices, formats and degrees of the replicas that a plan uses), so a kind that has a
+plan is capped: other counts and settings of it are looked at only if their bound is better.
 
 Among plans of equal objective the one with the lowest mean end-to-end time is first. Ties and
 runners-up are looked for with at most `EXTRA` more simulations once the first plan is proved.
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING
 
 from apex_opt.plan.events import Event, Listen
@@ -179,14 +180,33 @@ class Search:
         if tried.missed is not None:
             found.rejected.append(tried)
             return
-        same = next((t for t in found.best if t.kinds == tried.kinds), None)
+        signature = self._signature(tried)
+        same = next((t for t in found.best if self._signature(t) == signature), None)
         if same is not None:
             if self._rank(tried) >= self._rank(same):
                 return
             found.best.remove(same)
         found.best.append(tried)
         found.best.sort(key=self._rank)
-        self.model.cap(tried.kinds, self._cap(tried.objective))
+        self._cap_signature(tried, signature)
+
+    def _signature(self, tried: Tried) -> frozenset[int]:
+        return frozenset(self.problem.signatures[r] for r in tried.kinds)
+
+    def _cap_signature(self, tried: Tried, signature: frozenset[int]) -> None:
+        """Exclude what is no better: other counts, and the same degrees with other settings.
+
+        Other settings of an equal bound stay in: they may be as good and faster.
+        """
+        value = self._cap(tried.objective)
+        loose = value + (-1 if self.problem.goal.maximize else 1)
+        members = [
+            [r for r, number in enumerate(self.problem.signatures) if number == wanted]
+            for wanted in sorted(signature)
+        ]
+        for choice in product(*members):
+            kinds = frozenset(choice)
+            self.model.cap(kinds, value if kinds == tried.kinds else loose)
 
     def _rank(self, tried: Tried) -> tuple[float, float]:
         """Order by objective, equal ones by mean end-to-end time."""

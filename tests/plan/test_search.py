@@ -32,7 +32,9 @@ def kind(fixed, devices):
 def problem(fixed, goal="cost", max_kinds=2):
     kinds = tuple(kind(f, d) for f, d in fixed)
     data = FleetData((PoolData(1, DEVICES),), kinds, 7, max_kinds)
-    return Problem((), data, GOALS[goal], TRAFFIC, (), (None,) * len(kinds))
+    return Problem(
+        (), data, GOALS[goal], TRAFFIC, (), (None,) * len(kinds), tuple(range(len(kinds)))
+    )
 
 
 def space(fixed, max_kinds):
@@ -116,6 +118,18 @@ def test_runners_up_differ_in_kind():
     )
     kinds = [t.kinds for t in found.best]
     assert kinds == [frozenset({0}), frozenset({1}), frozenset({0, 1})]
+
+
+def test_settings_do_not_make_a_runner_up_but_may_win_a_tie():
+    fixed = [(2 * MICRO, 2), (2 * MICRO, 2), (3 * MICRO, 2)]
+    asked = dataclasses.replace(problem(fixed, max_kinds=1), signatures=(0, 0, 1))
+
+    def play(counts):
+        price = sum(n * f for n, (f, _) in zip(counts, fixed, strict=True)) / MICRO
+        return Tried(counts, price, 9.0 if counts[0] else 5.0, None, None)
+
+    found = search(asked, play, top_k=3, time_limit_s=60.0, threads=1, listen=lambda _: None)
+    assert [t.counts for t in found.best] == [(0, 1, 0), (0, 0, 1)]
 
 
 def test_among_equal_plans_the_fastest_is_first():
