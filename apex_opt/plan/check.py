@@ -5,6 +5,7 @@ from __future__ import annotations
 from apex_opt.plan.levels import (
     counts_goodput,
     drain_limit_s,
+    reached,
     request_limits_ns,
     statistic_levels,
 )
@@ -54,6 +55,6 @@ def _at_least(metric: str, limit: float, shown: float) -> Check:
             "statistic": "share",
             "limit": limit,
             "value": shown,
-            "met": shown >= limit - 1e-12,
+            "met": reached(shown, limit),
         }
     )

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import le
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from apex_opt.plan.levels import (
     SHARE,
     Metric,
     counts_goodput,
+    reached,
     request_limits_ns,
     statistic_levels,
 )
@@ -29,7 +32,6 @@ from apex_opt.spec.spec import Spec
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-Helps = Callable[[int], bool]
 
 
 def floor_ns(bounds: Optimistic, traffic: Features, metric: Metric) -> Float:
@@ -43,57 +45,76 @@ def floor_ns(bounds: Optimistic, traffic: Features, metric: Metric) -> Float:
 
 
 @dataclass(frozen=True)
-class _Missed:
-    """A level that a replica misses when it serves alone, and which others would help."""
+class _Level:
+    """A level as each replica meets it when it serves alone.
+
+    Attributes:
+        missed: [replica], whether it misses the level for sure.
+        helps: whether replica q serves some request better than r, which misses the level.
+    """
 
     name: str
-    helpers: frozenset[int]
+    missed: Sequence[bool]
+    helps: Callable[[int, int], bool]
+
+    def helpers(self, r: int) -> frozenset[int]:
+        """Return the replicas of which one must stand beside r."""
+        return frozenset(q for q in range(len(self.missed)) if q != r and self.helps(q, r))
 
 
-def _counted(name: str, late: Sequence[Bool], r: int) -> _Missed:
-    """Others help if they are not late with all that r is late with."""
-    mine = late[r]
-    helpers = frozenset(q for q in range(len(late)) if q != r and bool((mine & ~late[q]).any()))
-    return _Missed(name, helpers)
+def _counted(name: str, late: Sequence[Bool], enough: Callable[[int], bool]) -> _Level:
+    """Return a level that is met when `enough` requests are on time."""
+    missed = [not enough(len(mine) - int(mine.sum())) for mine in late]
+    return _Level(name, missed, lambda q, r: bool((late[r] & ~late[q]).any()))
 
 
-def _statistics(spec: Spec, floors: dict[Metric, list[Float]], r: int) -> Iterator[_Missed]:
+def _mean(name: str, floors: Sequence[Float], limit: float) -> _Level:
+    """Return a level on a mean. One of a worse mean may still be faster with some requests."""
+    missed = [float(np.nanmean(mine)) > limit for mine in floors]
+    return _Level(name, missed, lambda q, r: bool((floors[q] < floors[r]).any()))
+
+
+def _late(floors: Float, limit_ns: float) -> Bool:
+    return np.asarray(np.nan_to_num(floors, nan=0.0) > limit_ns)
+
+
+def _statistics(spec: Spec, traffic: Features, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
+    served = traffic.columns.shape[1]
     for level in statistic_levels(spec.slo):
-        if level.metric == "itl_ms":
-            # Gaps are counted by token, not by request: no bound by request holds.
+        floors = [floor_ns(b, traffic, level.metric) for b in bounds]
+        known = int(np.count_nonzero(~np.isnan(floors[0])))
+        if known == 0 or level.metric == "itl_ms":
+            # Percentiles of gaps count tokens, not requests: no bound by request holds.
             continue
-        limit = level.limit_ms * NS_PER_MS
-        mine = floors[level.metric][r]
-        known = mine[~np.isnan(mine)]
-        name = f"{level.metric} {level.statistic}"
-        if len(known) == 0:
-            continue
+        name, limit = f"{level.metric} {level.statistic}", level.limit_ms * NS_PER_MS
         if level.statistic == "mean":
-            means = [float(np.nanmean(f)) for f in floors[level.metric]]
-            if means[r] > limit:
-                yield _Missed(name, frozenset(q for q, m in enumerate(means) if m < means[r]))
+            yield _mean(name, floors, limit)
             continue
-        late = [np.nan_to_num(f, nan=0.0) > limit for f in floors[level.metric]]
-        allowed = len(known) - math.floor((len(known) - 1) * SHARE[level.statistic])
-        if int(late[r].sum()) >= allowed:
-            yield _counted(name, late, r)
+        most_late = known - 1 - math.floor((known - 1) * SHARE[level.statistic])
+        late = [_late(f, limit) for f in floors]
+        yield _counted(name, late, partial(le, served - most_late))
 
 
-def _attainment(
-    spec: Spec, floors: dict[Metric, list[Float]], requests: int, r: int
-) -> Iterator[_Missed]:
-    limits = request_limits_ns(spec.slo)
-    if not limits or counts_goodput(spec):
+def _shares(
+    spec: Spec, traffic: Features, bounds: Sequence[Optimistic], requests: int
+) -> Iterator[_Level]:
+    """Yield completion and attainment; where goodput is maximised they are the aim, no limit."""
+    if counts_goodput(spec):
         return
+    served = traffic.columns.shape[1]
+
+    def enough(on_time: int) -> bool:
+        return reached(on_time / requests, spec.slo.attainment)
+
+    none = [np.zeros(served, np.bool_) for _ in bounds]
+    longer = f"{requests - served:,} of {requests:,} requests are longer than `max_model_len`"
+    yield _counted(f"completed ({longer})", none, enough)
+    limits = request_limits_ns(spec.slo)
     late = [
-        np.any(
-            [np.nan_to_num(floors[m][q], nan=0.0) > limit for m, limit in limits.items()], axis=0
-        )
-        for q in range(len(floors["ttft_ms"]))
+        np.any([m, *(_late(floor_ns(b, traffic, of), limit) for of, limit in limits.items())], 0)
+        for m, b in zip(none, bounds, strict=True)
     ]
-    served = len(late[r])
-    if int(late[r].sum()) + requests - served > (1 - spec.slo.attainment) * requests + 1e-9:
-        yield _counted("attainment", late, r)
+    yield _counted("attainment", late, enough)
 
 
 def companions(
@@ -107,15 +128,12 @@ def companions(
         bounds: the optimistic model of each replica.
         requests: all requests, those that every replica rejects included.
     """
-    floors: dict[Metric, list[Float]] = {
-        metric: [floor_ns(b, traffic, metric) for b in bounds]
-        for metric in ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms")
-    }
+    levels = [*_statistics(spec, traffic, bounds), *_shares(spec, traffic, bounds, requests)]
     needed: list[frozenset[int] | None] = []
     reasons: list[str | None] = []
     for r in range(len(bounds)):
-        missed = [*_statistics(spec, floors, r), *_attainment(spec, floors, requests, r)]
-        worst = min(missed, key=lambda m: len(m.helpers), default=None)
-        needed.append(worst.helpers if worst else None)
-        reasons.append(worst.name if worst else None)
+        missed = {level.name: level.helpers(r) for level in levels if level.missed[r]}
+        worst = min(missed, key=lambda name: len(missed[name]), default=None)
+        needed.append(None if worst is None else missed[worst])
+        reasons.append(worst)
     return needed, reasons

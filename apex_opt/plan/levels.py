@@ -17,6 +17,7 @@ Metric = Literal["ttft_ms", "tpot_ms", "itl_ms", "e2e_ms"]
 METRICS: tuple[Metric, ...] = ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms")
 SHARE = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 NS_PER_MS = 1e6
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ def request_limits_ns(slo: Slo) -> dict[Metric, float]:
         for metric in METRICS
         if isinstance(limit := getattr(slo, metric), float)
     }
+
+
+def reached(share: float, least: float) -> bool:
+    """Whether a share of the requests reaches a limit; 99 of 100 are 0.99 whatever the rounding."""
+    return share >= least - ROUNDING
 
 
 def counts_goodput(spec: Spec) -> bool:

@@ -21,9 +21,10 @@ def traffic(decode):
     return Features(columns, (0,) * 7)
 
 
-def found(slo, floors, decode, objective=None):
+def found(slo, floors, decode, objective=None, requests=None):
     spec = Spec.model_construct(slo=slo, objective=objective or Objective(minimize="cost"))
-    return companions(spec, traffic(decode), [bounds(*f) for f in floors], len(decode))
+    sent = len(decode) if requests is None else requests
+    return companions(spec, traffic(decode), [bounds(*f) for f in floors], sent)
 
 
 FAST, SLOW = [10.0] * 100, [10.0] * 98 + [500.0] * 2
@@ -61,6 +62,14 @@ def test_a_mean_needs_a_companion_of_a_lower_mean():
     assert why == ["e2e_ms mean", None]
 
 
+def test_a_mean_is_helped_by_whoever_is_faster_with_some_requests():
+    # Each alone has a mean of 105 ms; each request with its own expert, 10 ms.
+    slo = Slo(e2e_ms=Percentiles(mean=15.0))
+    one, other = [10.0] * 50 + [200.0] * 50, [200.0] * 50 + [10.0] * 50
+    needs, _ = found(slo, [(one, [0.0] * 100), (other, [0.0] * 100)], [10] * 100)
+    assert needs == [frozenset({1}), frozenset({0})]
+
+
 def test_requests_of_one_token_have_no_time_per_token():
     slo = Slo(tpot_ms=Percentiles(p99=1.0))
     assert found(slo, [(FAST, [0.0] * 100)], [0] * 100)[0] == [None]
@@ -71,6 +80,15 @@ def test_attainment_allows_its_share_of_late_requests(late, expected):
     slo = Slo(ttft_ms=100.0, attainment=0.99)
     floors = [10.0] * (100 - late) + [500.0] * late
     assert found(slo, [(floors, FAST)], [10] * 100)[0] == [expected]
+
+
+@pytest.mark.parametrize(("requests", "expected"), [(101, None), (102, frozenset())])
+def test_requests_that_nobody_takes_count_against_attainment(requests, expected):
+    # 100 are served: of 101 that is 0.9901, of 102 it is 0.9804.
+    needs, why = found(Slo(attainment=0.99), [(FAST, FAST)], [10] * 100, requests=requests)
+    assert needs == [expected]
+    longer = "completed (2 of 102 requests are longer than `max_model_len`)"
+    assert why == [None if expected is None else longer]
 
 
 def test_attainment_is_no_constraint_where_goodput_is_maximised():

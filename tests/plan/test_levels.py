@@ -1,4 +1,12 @@
-from apex_opt.plan.levels import Level, drain_limit_s, request_limits_ns, statistic_levels
+import pytest
+
+from apex_opt.plan.levels import (
+    Level,
+    drain_limit_s,
+    reached,
+    request_limits_ns,
+    statistic_levels,
+)
 from apex_opt.spec.goals import Percentiles, Slo
 
 
@@ -14,3 +22,11 @@ def test_a_table_limits_statistics_and_a_number_each_request():
 def test_a_run_may_drain_for_a_minute_and_a_tenth_of_its_span():
     assert drain_limit_s(Slo(), 3600.0) == 420.0
     assert drain_limit_s(Slo(drain_s=5.0), 3600.0) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("kept", "sent", "least"), [(9, 10, 0.9), (99, 100, 0.99), (90_000_000, 100_000_000, 0.9)]
+)
+def test_a_share_is_reached_with_the_last_request_that_it_needs(kept, sent, least):
+    assert reached(kept / sent, least)
+    assert not reached((kept - 1) / sent, least)
