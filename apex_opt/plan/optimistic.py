@@ -11,6 +11,11 @@ bounded from below twice:
 Each slope and each bound on K gives one linear row of work over the features
 (`apex_opt.plan.features`). A window layer's min(C, b W) of the step table is at least the sum over
 sequences of min(context, W).
+
+A preempted sequence computes its p + m tokens again, in place of the decode step that would have
+read as many from the cache. That is no cheaper: a token that runs moves its activations in every
+layer, which are more than its keys and values, and a step with prompts pays for eager kernels
+where padding hides further tokens.
 """
 
 from __future__ import annotations
@@ -46,17 +51,14 @@ def lines(table: Float) -> tuple[Line, ...]:
     """
     sizes = np.arange(1, len(table), dtype=np.float64)
     body = table[1:]
-    slopes = {0.0, float(np.min(body / sizes))}
+    steepest = float(np.min(body / sizes))  # a line that is steeper starts below zero
+    slopes = {0.0, steepest}
     for n in (16, 64, 256, 1024, len(body)):
         if 1 < n <= len(body):
-            slopes.add(max(float((body[n - 1] - body[0]) / (n - 1)), 0.0))
-    found = []
-    for slope in sorted(slopes):
-        base = float(np.min(body - slope * sizes))
-        # The best ratio may leave a base of minus rounding error; a negative base bounds nothing.
-        if base >= -1e-6 * float(body[0]):
-            found.append(Line(max(base, 0.0), slope))
-    return tuple(found)
+            slopes.add(min(max(float((body[n - 1] - body[0]) / (n - 1)), 0.0), steepest))
+    return tuple(
+        Line(max(float(np.min(body - slope * sizes)), 0.0), slope) for slope in sorted(slopes)
+    )
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,14 @@ def test_lines_lie_under_their_table(table):
         assert line.base >= 0
         assert line.slope >= 0
         for n, y in enumerate(table, 1):
-            assert line.base + line.slope * n <= y + 1e-6 * (1 + max(table))
+            assert line.base + line.slope * n <= y + 1e-12 * max(table)
+
+
+def test_a_line_that_would_start_just_below_zero_is_not_lifted():
+    # The chord from one token to 16 starts just below zero: lifted, it would lie over the table at 17.
+    table = np.array([0.0, 1e6, *(1e6 * n + 0.05 * (n - 1) for n in range(2, 17)), 17e6])
+    for line in lines(table):
+        assert line.base + line.slope * 17 <= 17e6
 
 
 def test_of_many_rows_those_that_bind_are_kept():
