@@ -12,8 +12,9 @@ from __future__ import annotations
 import random
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
-from apex_opt.solvers.fleet import FleetModel
+from apex_opt.solvers.fleet import Answer, FleetModel
 from apex_opt.solvers.fleet_data import HORIZON, FleetData, Kind, PoolData
 from apex_opt.solvers.fleet_space import space
 from apex_opt.solvers.fleet_verify import faults
@@ -23,6 +24,7 @@ RESOURCES = 6
 DEVICE_U = (2_500_000, 1_800_000, 4_000_000, 900_000)
 DEVICE_SPEED = (1.0, 0.65, 1.9, 0.3)
 LOSS_PER_DOUBLING = 0.93
+ALL_BUT_MILLIONTHS = ("work: at most 0.99999", "work: at most 1.000000")
 
 
 def fleet(devices: int, seed: int) -> FleetData:
@@ -59,36 +61,35 @@ def _row(rng: random.Random, busy: float) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("devices", [64, 512, 4096, 12_288])
-def test_solve(benchmark, devices):
+def test_solve(benchmark: BenchmarkFixture, devices: int) -> None:
     data = fleet(devices, seed=0)
 
     answer = benchmark.pedantic(lambda: FleetModel(data).solve(time_limit_s=60.0), rounds=3)
-
+    assert answer.status == "optimal"
     assert answer.counts is not None
-    assert answer.objective >= answer.bound
-    assert all(fault.startswith("work: at most 1.0000") for fault in faults(data, answer.counts))
-    benchmark.extra_info.update(status=answer.status, bound=answer.bound, best=answer.objective)
+    # The model may overrate a plan by millionths; a wrong plan would fail by more.
+    wrong = faults(data, answer.counts)
+    assert all(fault.startswith(ALL_BUT_MILLIONTHS) for fault in wrong)
+    benchmark.extra_info["objective"] = answer.objective
 
 
-def test_solve_after_cuts(benchmark):
-    """Ten best plans, one after the other."""
+def test_ten_best_plans(benchmark: BenchmarkFixture) -> None:
     data = fleet(512, seed=0)
 
-    def ten():
-        model, answers = FleetModel(data), []
+    def ten() -> list[Answer]:
+        model, answers = FleetModel(data), list[Answer]()
         for _ in range(10):
             answers.append(model.solve(time_limit_s=60.0))
-            model.cut(answers[-1].counts)
+            model.cut(answers[-1].counts or ())
         return answers
 
     answers = benchmark.pedantic(ten, rounds=1)
-
-    assert len({answer.counts for answer in answers}) == 10
-    benchmark.extra_info.update(bounds=[answer.bound for answer in answers])
+    assert len({answer.counts for answer in answers}) == len(answers)
+    bounds = [answer.bound or 0 for answer in answers]
+    assert bounds == sorted(bounds)
 
 
 @pytest.mark.parametrize("devices", [512, 12_288])
-def test_space(benchmark, devices):
+def test_space(benchmark: BenchmarkFixture, devices: int) -> None:
     count = benchmark(space, fleet(devices, seed=0))
-
-    assert count > 10**9
+    assert count > devices**3

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apex_opt.solvers.fleet import FleetModel
+from apex_opt.solvers.fleet import QUICK, Answer, FleetModel
 from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, PoolData
 from apex_opt.solvers.fleet_verify import faults, value
 from tests.solvers.fleets import Counts, fleet, fleets, kind, vectors
@@ -169,6 +169,35 @@ def test_the_same_calls_give_the_same_answers():
 
     assert answers(1) == answers(1)
     assert answers(2) == answers(2)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_strategies_in_turns_take_over_and_give_the_same_answers(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+):
+    kinds = [
+        kind(work=((HORIZON * 40 // (r + 3),),), fixed=100 * r + 3 * r * r, max_count=40)
+        for r in range(3, 9)
+    ]
+    data = fleet(kinds, pools=(PoolData(50, 8),))
+    alone = FleetModel(data).solve()
+    monkeypatch.setitem(QUICK, "max_deterministic_time", 0.0)
+    answers = [FleetModel(data).solve(workers=workers) for _ in range(3)]
+    assert answers[0].status == "optimal"
+    assert answers[0].objective == alone.objective
+    assert answers == answers[:1] * 3
+
+
+def test_of_two_stopped_searches_the_better_plan_and_the_better_bound_are_kept():
+    least = FleetModel(fleet([TWO]))
+    first, second = Answer("feasible", (3,), 3, 1), Answer("feasible", (4,), 4, 2)
+    assert least._better(first, second) == Answer("feasible", (3,), 3, 2)
+    assert least._better(second, first) == Answer("feasible", (3,), 3, 2)
+    assert least._better(first, Answer("unknown", None, None, 0)) == first
+    most = FleetModel(fleet([replace(TWO, fixed=0)], sense="max", total=9))
+    assert most._better(first, second) == Answer("feasible", (4,), 4, 1)
+    proved = Answer("optimal", (2,), 2, 2)
+    assert least._better(first, proved) == proved
 
 
 def test_a_hint_changes_nothing_but_the_start():
