@@ -1,8 +1,8 @@
 """From candidates to the numbers of the fleet model: counts, work, limits, objective, as integers.
 
 Work is counted in billionths of the horizon, money in micro-dollars, power in milliwatts,
-objectives in millionths of their unit. Every lower bound is rounded down, so that the integer model
-never excludes a plan that the real numbers allow.
+objectives in millionths of their unit. Every lower bound is rounded down and every limit up, so
+that the integer model never excludes a plan that the real numbers allow.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from apex_opt.solvers.fleet_data import FleetData, Floor, Kind, PoolData
 from apex_opt.spec.spec import Spec
 
 MICRO = 1_000_000
+MILLI = 1000
 HORIZON = 1_000_000_000
 NS_PER_S = 1e9
 
@@ -95,12 +96,17 @@ def _kind(
         groups=shape.pipeline,
         max_count=min(most, spec.limits.replicas or most),
         price_u=math.floor(candidate.price_per_hour * MICRO),
-        power_mw=math.floor(candidate.steps.idle_w * 1000),
+        power_mw=math.floor(candidate.steps.idle_w * MILLI),
         work=_work(bounds, traffic),
         fixed=math.floor(coefficients.fixed * MICRO),
         flow=tuple(math.floor(c * total * MICRO) for c, total in flow),
         companions=needs,
     )
+
+
+def _limit(limit: float | None, by: int) -> int | None:
+    """Return a limit in whole parts of its unit."""
+    return None if limit is None else math.ceil(limit * by)
 
 
 def _floors(traffic: Features) -> tuple[tuple[Floor, ...], ...]:
@@ -155,7 +161,7 @@ def problem(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Problem:
             PoolData(
                 nodes=p.nodes,
                 node_devices=p.node_devices,
-                power_mw=None if p.power_w is None else math.floor(p.power_w * 1000),
+                power_mw=_limit(p.power_w, MILLI),
             )
             for p in pools
         ),
@@ -167,10 +173,8 @@ def problem(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Problem:
         max_kinds=spec.search.max_deployments or min(len(pools), 3),
         devices=limits.devices,
         replicas=limits.replicas,
-        price_u=None
-        if limits.budget_per_hour is None
-        else math.ceil(limits.budget_per_hour * MICRO),
-        power_mw=None if limits.power_w is None else math.ceil(limits.power_w * 1000),
+        price_u=_limit(limits.budget_per_hour, MICRO),
+        power_mw=_limit(limits.power_w, MILLI),
         **_maximised(chosen, traffic),
     )
     return Problem(
