@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 Counts = tuple[int, ...]
 EXTRA = 48
-TOLERANCE = 1e-4
-"""Relative difference under which objectives count as equal: the bound is rounded to that grid."""
+TOLERANCE = 1e-5
+"""Relative difference under which objectives count as equal. The model counts shares in millionths,
+rounded down for each kind of a plan, so its bounds of flow fall short by up to eight of them.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,14 @@ class Tried:
 
     Attributes:
         missed: None if it meets the spec, else the first thing that it misses, for people.
-        outcome: the simulation.
+        outcome: the simulation; None if it had no end, and then `missed` says so.
     """
 
     counts: Counts
     objective: float
     e2e_ms: float
     missed: str | None
-    outcome: Played
+    outcome: Played | None
 
     @property
     def kinds(self) -> frozenset[int]:
@@ -211,7 +213,7 @@ class Search:
     def _rank(self, tried: Tried) -> tuple[float, float]:
         """Order by objective, equal ones by mean end-to-end time."""
         value = -tried.objective if self.problem.goal.maximize else tried.objective
-        grid = 10.0 ** (math.floor(math.log10(abs(value))) - 4) if value else 1.0
+        grid = TOLERANCE * 10.0 ** math.floor(math.log10(abs(value))) if value else 1.0
         return round(value / grid) * grid, tried.e2e_ms
 
     def _cap(self, objective: float) -> int:

@@ -5,7 +5,7 @@ Each step is told to `listen`; the answer is a `Result`, or an error that says w
 
 from __future__ import annotations
 
-import os
+import math
 import time
 from collections.abc import Sequence
 
@@ -24,6 +24,9 @@ from apex_opt.plan.use import Part
 from apex_opt.plan.weights import routing_weights
 from apex_opt.spec.spec import Spec
 from apex_opt.trace.traffic import Traffic, traffic
+
+AT_ONCE = 4
+"""Plans proposed and simulated together, on any machine: the answer must not follow its cores."""
 
 
 def silent(_: Event) -> None:
@@ -46,10 +49,12 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
     candidates = legal_candidates(spec, offered)
     listen(Event("bounding replicas", len(candidates), len(candidates), None))
     asked = problem(spec, offered.load, candidates)
-    threads = min(os.cpu_count() or 1, 8)
 
     def try_plan(counts: Counts) -> Tried:
-        played = play(spec, offered.load, parts_of(asked, counts))
+        try:
+            played = play(spec, offered.load, parts_of(asked, counts))
+        except ValueError as why:  # its sequences preempt each other for ever
+            return Tried(counts, math.nan, math.nan, f"cannot be simulated: {why}", None)
         return tried(spec, counts, played)
 
     found = search(
@@ -57,7 +62,7 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
         try_plan,
         top_k=spec.search.top_k,
         time_limit_s=spec.search.time_limit_s - (time.monotonic() - start),
-        threads=threads,
+        threads=AT_ONCE,
         listen=listen,
     )
     if not found.best:

@@ -158,6 +158,7 @@ def verified(spec: Spec, asked: Problem, rank: int, tried: Tried) -> Plan:
     wrong = faults(asked.data, tried.counts)
     if wrong:
         raise AssertionError("; ".join(wrong))
+    assert tried.outcome is not None, "a plan that meets the spec has been simulated"
     return plan_of_parts(spec, tried.outcome, rank)
 
 

@@ -164,6 +164,11 @@ def test_better_means_better_by_more_than_the_tolerance(goal):
     assert as_good(g, 1.0 + 1e-6, 1.0)
 
 
+def test_one_device_of_twelve_thousand_is_no_tie():
+    assert better(GOALS["devices"], 12_000.0, 12_001.0)
+    assert not as_good(GOALS["devices"], 12_001.0, 12_000.0)
+
+
 def test_goodput_is_bounded_by_what_arrives():
     p = problem([(0, 1)], "goodput")
     p = dataclasses.replace(p, data=dataclasses.replace(p.data, sense="max", goal=0, total=MICRO))

@@ -8,6 +8,7 @@ from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
 from apex_opt.plan.search import better
 from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
+from apex_opt.plan.tell import limits_of
 from apex_opt.trace.traffic import traffic
 from tests.specs import spec
 
@@ -46,13 +47,9 @@ def exhaustive(asked_spec):
     found = []
     for counts in plans:
         one = tried(asked_spec, counts, play(asked_spec, offered.load, parts_of(asked, counts)))
-        limits = asked_spec.limits
-        devices = sum(n * k.devices for n, k in zip(counts, asked.data.kinds, strict=True))
-        replicas = sum(counts)
-        allowed = devices <= (limits.devices or devices) and replicas <= (
-            limits.replicas or replicas
-        )
-        if one.missed is None and allowed:
+        if one.missed is None and all(
+            b.used <= b.value for b in limits_of(asked_spec, one.outcome)
+        ):
             found.append(one.objective)
     best = None
     if found:
@@ -107,6 +104,82 @@ def test_the_plan_is_the_best_of_simulating_every_plan(objective, rate, slo, lim
     assert result.proof.space == plans
     assert not better(chosen, best, result.plans[0].objective)
     assert not better(chosen, result.plans[0].objective, best)
+
+
+def edge(asked_spec, metric, statistic, nth):
+    """Return what one of the plans shows of a level, and its attainment."""
+    offered = traffic(asked_spec.workload, asked_spec.search.seed, asked_spec.folder)
+    asked = problem(asked_spec, offered.load, legal_candidates(asked_spec, offered))
+    plans = every_plan(asked)
+    parts = parts_of(asked, plans[nth % len(plans)])
+    shown = play(asked_spec, offered.load, parts).prediction
+    return getattr(getattr(shown, metric), statistic), shown.attainment
+
+
+EDGES = {
+    "llama": {},
+    "moe": {
+        "model": 'name = "gpt-oss-20b"',
+        "parallelism": "tensor = [1, 2]\nexpert = [1, 2]\npipeline = 1",
+    },
+    "latent": {"model": 'name = "deepseek-v2-lite"', "parallelism": "pipeline = [1, 2]"},
+    "pools": {"pools": TWO_POOLS, "parallelism": "pipeline = 1"},
+    "settings": {
+        "engine": "max_num_seqs = [4, 64]\ncuda_graphs = false",
+        "parallelism": "tensor = 2\npipeline = [1, 2]",
+    },
+}
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    tables=st.sampled_from(sorted(EDGES)),
+    objective=st.sampled_from(["cost", "devices", "latency", "energy"]),
+    metric=st.sampled_from(["ttft_ms", "tpot_ms", "itl_ms", "e2e_ms"]),
+    statistic=st.sampled_from(["mean", "p50", "p90", "p99"]),
+    count=st.sampled_from([1, 2, 7, 100]),
+    arrival=st.sampled_from(['"poisson"\nrate_rps = 30.0', '"closed"\nconcurrency = 5']),
+    outputs=st.sampled_from(["1", '{ distribution = "uniform", low = 1, high = 60 }']),
+    nth=st.integers(0, 1000),
+    each=st.booleans(),
+)
+def test_a_plan_that_just_meets_its_level_is_found(
+    tables, objective, metric, statistic, count, arrival, outputs, nth, each
+):
+    given_tables = EDGES[tables] | {
+        "objective": f'minimize = "{objective}"',
+        "workload": (
+            f"arrival = {arrival}\nrequests = {count}\n"
+            'prompt_tokens = { distribution = "uniform", low = 20, high = 900 }\n'
+            f"output_tokens = {outputs}"
+        ),
+    }
+    limit, _ = edge(spec(**given_tables), metric, statistic, nth)
+    slo = f"{metric} = {{ {statistic} = {max(limit, 1e-9)!r} }}"
+    if each:
+        slo = f"{metric} = {max(limit, 1e-9)!r}"
+        _, share = edge(spec(**given_tables, slo=slo), metric, statistic, nth)
+        slo += f"\nattainment = {max(share, 1e-9)!r}"
+    asked = spec(**given_tables, slo=slo)
+    best, _ = exhaustive(asked)
+    result = solve(asked)
+    chosen = goal(asked.objective)
+    assert best is not None
+    assert not better(chosen, best, result.plans[0].objective)
+    assert not better(chosen, result.plans[0].objective, best)
+
+
+def test_a_plan_whose_run_has_no_end_is_turned_down(monkeypatch):
+    def no_end(*_):
+        raise ValueError("sequences preempt each other")
+
+    monkeypatch.setattr("apex_opt.plan.solve.play", no_end)
+    with pytest.raises(InfeasibleError) as caught:
+        solve(spec(parallelism="tensor = 4\npipeline = 1"))
+    assert str(caught.value) == (
+        "no plan meets the spec: all 1 that the bounds allow were simulated\n"
+        "  1 x h100 TP4 bf16: cannot be simulated: sequences preempt each other"
+    )
 
 
 def test_the_result_says_what_was_proved():
