@@ -185,8 +185,8 @@ def _ffn(f: Ffn, hidden: int, shape: Shape) -> tuple[list[Gemm], Experts | None,
         return [Gemm(hidden, width * (2 if gated else 1)), Gemm(width, hidden)]
 
     if isinstance(f, DenseFfn):
-        width = math.ceil(f.width / tp)
-        return dense(width, gated=f.gated), None, (width + hidden) if f.bias else 0
+        gemms = dense(math.ceil(f.width / tp), gated=f.gated)
+        return gemms, None, sum(g.n for g in gemms) if f.bias else 0
     gemms = [Gemm(hidden, f.experts, "none")]
     if f.shared_width:
         gemms += dense(math.ceil(f.shared_width / tp), gated=f.gated)

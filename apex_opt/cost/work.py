@@ -7,7 +7,7 @@ mixture of E experts those that its n tokens visit: E (1 - (1 - k/E)^n) in expec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apex_opt.cost.layers import storage
 from apex_opt.cost.operators import ACTIVATION_BYTES, layer
@@ -54,22 +54,21 @@ class ModelWork:
 
 def model_work(shape: Shape) -> ModelWork:
     """Return the work of the model of `shape`. Windows are not cut off: an upper bound of use."""
-    model, rates = shape.model, Rates(shape)
+    whole = replace(shape, tensor=1, expert=1)  # what TP copies to every device counts once
+    model, rates = whole.model, Rates(whole)
     token = pair = context = weights = 0.0
     experts: list[tuple[float, float]] = []
     for name, count in model.counts().items():
-        one = layer(model.layers[name], shape)
-        held = count * shape.tensor
-        token += held * 2.0 * sum(g.weights for g in one.gemms)
-        weights += held * sum(g.weights * storage(rates, g.quantized)[1] / 8 for g in one.gemms)
-        pair += held * one.attention.pair_flops
-        context += held * one.attention.kv_bytes
+        one = layer(model.layers[name], whole)
+        token += count * 2.0 * sum(g.weights for g in one.gemms)
+        weights += count * sum(g.weights * storage(rates, g.quantized)[1] / 8 for g in one.gemms)
+        pair += count * one.attention.pair_flops
+        context += count * one.attention.kv_bytes
         if one.experts is not None:
-            e = one.experts
-            size = held * e.local * e.weights
-            token += 2.0 * size * e.top_k / e.total
-            share = e.top_k / e.total
-            experts.append((size * storage(rates, "experts")[1] / 8, share))
+            held = count * one.experts.local * one.experts.weights
+            share = one.experts.top_k / one.experts.total
+            token += 2.0 * held * share
+            experts.append((held * storage(rates, "experts")[1] / 8, share))
     head = model.hidden_size * model.vocab_size
     return ModelWork(
         token_flops=token,
