@@ -16,7 +16,7 @@ class Settings:
 
     Attributes:
         version: as the spec names it, else the release's.
-        graph_tokens: largest batch that runs in a CUDA graph; 0: none.
+        graph_tokens: largest batch that runs in a CUDA graph, as `graph_tokens` gives it; 0: none.
         num_gpu_blocks: blocks pinned by the spec; None: computed from memory.
     """
 
@@ -39,8 +39,7 @@ class Shape:
     Attributes:
         tensor: devices of a stage, over which every layer is split.
         expert: 1: each expert is split over the stage like a dense layer; else equal to `tensor`:
-            whole
-            experts are spread over the stage.
+            whole experts are spread over the stage.
         stage_layers: layers of each pipeline stage, first to last.
         clock: share of the boost clock, 0 to 1.
         reserve_fraction: share of device memory that the spec keeps free.
@@ -81,6 +80,20 @@ class Shape:
             stages.append(counts)
             start += layers
         return tuple(stages)
+
+
+def graph_tokens(release: EngineRelease, max_num_seqs: int, max_num_batched_tokens: int) -> int:
+    """Return the largest batch for which vLLM captures a CUDA graph; 0: none.
+
+    Sizes are 1, 2, 4, then by 8 from 8, by 16 from 256, up to the least of what the release takes,
+    twice the sequences, and the token budget.
+
+    Source: vLLM 0.19 vllm/config/vllm.py, `_set_cudagraph_sizes`.
+    """
+    most = min(release.graph_max_tokens, 2 * max_num_seqs, max_num_batched_tokens)
+    if most < 8:
+        return max(size for size in (0, 1, 2, 4) if size <= most)
+    return most // 8 * 8 if most < 256 else most // 16 * 16
 
 
 def even_split(layers: int, stages: int) -> tuple[int, ...]:

@@ -25,13 +25,13 @@ FS = 1e15
 def padded(tokens: Int64, graph_tokens: int) -> Int64:
     """Return batch sizes padded to vLLM's graph sizes: 1, 2, 4, 8 by 8 to 256, then by 16.
 
-    Source: vLLM 0.19 vllm/config/vllm.py, `_set_cudagraph_sizes`; past `graph_tokens` nothing is
-    padded.
+    `graph_tokens` is one of those sizes; past it nothing is padded. Source: see
+    `apex_opt.cost.shape.graph_tokens`.
     """
     small = np.array([0, 1, 2, 4, 4, 8, 8, 8, 8])
     by_8, by_16 = -(-tokens // 8) * 8, -(-tokens // 16) * 16
     sizes = np.where(tokens <= 8, small[np.minimum(tokens, 8)], np.where(by_8 <= 256, by_8, by_16))
-    return np.where(tokens <= graph_tokens, np.minimum(sizes, max(graph_tokens, 1)), tokens)
+    return np.where(tokens <= graph_tokens, sizes, tokens)
 
 
 @dataclass(frozen=True)

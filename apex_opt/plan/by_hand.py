@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from apex_opt.cost.memory import fit
-from apex_opt.cost.shape import Settings, Shape, even_split
+from apex_opt.cost.shape import Settings, Shape, even_split, graph_tokens
 from apex_opt.errors import CallError
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import expert_degrees, formats, settings
@@ -124,7 +124,7 @@ def from_wish(spec: Spec, wish: Wish, longest_tokens: int) -> tuple[Part, ...]:
     return (Part(candidate, copies, 1),)
 
 
-def _settings(replica: Replica, graph_tokens: int, pinned: int | None) -> Settings:
+def _settings(replica: Replica, graphs: int, pinned: int | None) -> Settings:
     e = replica.engine
     return Settings(
         version=e.version,
@@ -135,7 +135,7 @@ def _settings(replica: Replica, graph_tokens: int, pinned: int | None) -> Settin
         gpu_memory_utilization=e.gpu_memory_utilization,
         chunked_prefill=e.chunked_prefill,
         async_scheduling=e.async_scheduling,
-        graph_tokens=graph_tokens,
+        graph_tokens=graphs,
         num_gpu_blocks=pinned,
     )
 
@@ -143,7 +143,7 @@ def _settings(replica: Replica, graph_tokens: int, pinned: int | None) -> Settin
 def _shape(spec: Spec, pool: Pool, replica: Replica) -> Shape:
     release = catalog.release(spec.engine.name, replica.engine.version)
     e = replica.engine
-    graphs = min(release.graph_max_tokens, 2 * e.max_num_seqs, e.max_num_batched_tokens)
+    graphs = graph_tokens(release, e.max_num_seqs, e.max_num_batched_tokens)
     boost = pool.device.clock_mhz
     clock = replica.clock_mhz / boost if replica.clock_mhz and boost else 1.0
     return Shape(

@@ -8,7 +8,7 @@ from itertools import product
 
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.rates import half_precision
-from apex_opt.cost.shape import Settings, Shape, even_split
+from apex_opt.cost.shape import Settings, Shape, even_split, graph_tokens
 from apex_opt.errors import CallError
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.spec import catalog
@@ -124,7 +124,6 @@ def settings(
         engine.max_num_seqs or (seqs,), engine.max_num_batched_tokens or (budget,)
     ):
         tokens = max_tokens if chunked else max(max_tokens, model_len)
-        graphs = min(release.graph_max_tokens, 2 * max_seqs, tokens) if engine.cuda_graphs else 0
         yield Settings(
             version=engine.version or release.version,
             max_num_seqs=min(max_seqs, tokens),
@@ -134,7 +133,7 @@ def settings(
             gpu_memory_utilization=engine.gpu_memory_utilization or release.memory_utilization,
             chunked_prefill=chunked,
             async_scheduling=overlap,
-            graph_tokens=graphs,
+            graph_tokens=graph_tokens(release, max_seqs, tokens) if engine.cuda_graphs else 0,
             num_gpu_blocks=engine.num_gpu_blocks,
         )
 

@@ -1,6 +1,7 @@
 import pytest
 
-from apex_opt.cost.shape import even_split
+from apex_opt.cost.shape import even_split, graph_tokens
+from apex_opt.spec import catalog
 from tests.shapes import shape
 
 
@@ -24,3 +25,11 @@ def test_a_stage_is_known_by_its_counts_of_each_kind():
     assert [sum(s.values()) for s in stages] == [31, 30]
     assert sorted(stages[0].values()) == [3, 28]
     assert list(stages[1].values()) == [30]
+
+
+@pytest.mark.parametrize(
+    ("seqs", "budget", "largest"),
+    [(256, 2048, 512), (50, 2048, 96), (140, 2048, 272), (128, 250, 248), (3, 64, 4), (1, 1, 1)],
+)
+def test_the_largest_graph_is_one_of_vllms_sizes(seqs, budget, largest):
+    assert graph_tokens(catalog.release("vllm", "0.19"), seqs, budget) == largest
