@@ -7,8 +7,11 @@
 | energy | J a request | energy of the run / completed requests | idle and work, over all requests |
 | power | W | energy of the run / its duration | energy bound / longest stable duration |
 | latency | ms | mean end-to-end time | mean of the lone-request floors |
-| goodput | requests/s | requests that meet their limits / duration | share that fits x rate |
-| throughput | tokens/s | output tokens / duration | share that fits x offered tokens / span |
+| goodput | requests/s | requests that meet their limits / span of arrivals | share x rate |
+| throughput | tokens/s | output tokens / span of arrivals | share x offered rate |
+
+Rates are over the span of the arrivals, the time in which the traffic is offered: over the whole
+run, the last requests' own time would decide between plans that serve all.
 """
 
 from __future__ import annotations
@@ -88,6 +91,12 @@ def _no_bound(_: Candidate, __: Optimistic, ___: Traffic) -> Coefficients:
     return Coefficients(0.0, NO_FLOW)
 
 
+def _stretch(found: Prediction) -> float:
+    """Return the duration of a run over the span of its arrivals; 1 if all arrive at once."""
+    span_s = found.duration_s - found.drain_s
+    return found.duration_s / span_s if span_s > 0 else 1.0
+
+
 @dataclass(frozen=True)
 class Goal:
     """An objective: its name, unit, sense, bound, and value of a prediction."""
@@ -107,8 +116,14 @@ GOALS: dict[str, Goal] = {
         Goal("energy", "J/request", False, _energy, lambda p, _: p.energy_j_per_request),
         Goal("power", "W", False, _power, lambda p, _: p.power_mean_w),
         Goal("latency", "ms", False, _latency, lambda p, _: p.e2e_ms.mean),
-        Goal("goodput", "requests/s", True, _no_bound, lambda p, _: p.goodput_rps),
-        Goal("throughput", "tokens/s", True, _no_bound, lambda p, _: p.output_tokens_per_s),
+        Goal("goodput", "requests/s", True, _no_bound, lambda p, _: p.goodput_rps * _stretch(p)),
+        Goal(
+            "throughput",
+            "tokens/s",
+            True,
+            _no_bound,
+            lambda p, _: p.output_tokens_per_s * _stretch(p),
+        ),
     )
 }
 

@@ -82,7 +82,9 @@ class Objective(Table):
         "mean end-to-end time; devices.",
     )
     maximize: Maximized | None = Field(
-        None, description="goodput: requests a second that meet their limits; throughput: tokens."
+        None,
+        description="goodput: requests a second that meet their limits; throughput: output tokens "
+        "a second; both over the time in which requests arrive.",
     )
 
 
