@@ -1,9 +1,8 @@
 import dataclasses
-from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from apex_opt.cost.memory import fit
@@ -12,54 +11,85 @@ from apex_opt.plan.features import FEATURES, features
 from apex_opt.plan.optimistic import lines, optimistic, strongest, value
 from apex_opt.sim.load import Load
 from apex_opt.sim.replica import play
+from apex_opt.spec import catalog
 from tests.shapes import SETTINGS, shape
 
-TINY = dataclasses.replace(SETTINGS, max_num_seqs=8, max_num_batched_tokens=64, max_model_len=512)
 SHAPES = {
     "dense": {},
     "pipeline": {"pipeline": 3},
+    "groups": {"pipeline": 2, "tensor": 2},
     "window": {"model": "gpt-oss-20b"},
     "experts": {"model": "mixtral-8x7b", "tensor": 4, "expert": 4},
     "recurrent": {"model": "qwen3-next-80b-a3b", "tensor": 4},
-    "latent": {"model": "deepseek-v2-lite", "tensor": 2},
+    "latent": {"model": "deepseek-v2-lite", "tensor": 2, "pipeline": 2},
+    "sparse": {"model": "deepseek-v3.2", "tensor": 8, "weights": "fp8-block"},
+    "old": {"model": "gpt2", "device": "t4"},
+    "narrow": {"model": "llama-3.2-1b", "device": "l4", "kv_cache": "fp8"},
 }
+LONGEST = 256
+ENGINES = st.fixed_dictionaries(
+    {
+        "max_num_seqs": st.sampled_from([1, 3, 8]),
+        "max_num_batched_tokens": st.sampled_from([16, LONGEST]),
+        "block_size": st.sampled_from([1, 16]),
+        "async_scheduling": st.booleans(),
+        "graph_tokens": st.sampled_from([0, 4, 16]),
+        "chunked_prefill": st.booleans(),
+    }
+)
 
 
-@cache
-def candidate(name, blocks, *, overlap):
-    chosen = dataclasses.replace(TINY, num_gpu_blocks=blocks, async_scheduling=overlap)
+def candidate(name, engine, spare_blocks, version):
+    """A replica with room for one longest request and `spare_blocks` more: it preempts."""
+    chosen = dataclasses.replace(SETTINGS, max_model_len=LONGEST, **engine)
+    if not chosen.chunked_prefill:
+        chosen = dataclasses.replace(chosen, max_num_batched_tokens=LONGEST)
     s = shape(**SHAPES[name], settings=chosen)
+    needed = -(-LONGEST // chosen.block_size) + fit(s).sequence_blocks
+    chosen = dataclasses.replace(chosen, num_gpu_blocks=needed + spare_blocks)
+    s = dataclasses.replace(s, settings=chosen, release=catalog.release("vllm", version))
     return Candidate(s, fit(s), 0)
 
 
-def load(arrivals_us, pairs):
+def load(arrivals_us, pairs, clients):
     prompts, outputs = (np.array(c, dtype=np.int64) for c in zip(*pairs, strict=True))
     arrivals = np.sort(np.array(arrivals_us[: len(pairs)], dtype=np.int64)) * 1000
-    return Load(np.ascontiguousarray(arrivals), prompts, outputs)
+    return Load(np.ascontiguousarray(arrivals), prompts, outputs, clients)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     name=st.sampled_from(sorted(SHAPES)),
-    blocks=st.sampled_from([40, 60, 4000]),
-    overlap=st.booleans(),
+    engine=ENGINES,
+    spare=st.sampled_from([0, 1, 8, 4000]),
+    version=st.sampled_from(["0.14", "0.19"]),
     arrivals=st.lists(st.integers(0, 2_000_000), min_size=12, max_size=12),
-    pairs=st.lists(st.tuples(st.integers(1, 300), st.integers(1, 60)), min_size=1, max_size=12),
+    pairs=st.lists(
+        st.tuples(st.integers(1, 8) | st.integers(1, 190), st.just(1) | st.integers(1, 66)),
+        min_size=1,
+        max_size=12,
+    ),
+    clients=st.sampled_from([0, 0, 3]),
 )
-def test_no_simulation_beats_the_optimistic_model(name, blocks, overlap, arrivals, pairs):
-    c = candidate(name, blocks, overlap=overlap)
-    requests = load(arrivals, pairs)
+def test_no_simulation_beats_the_optimistic_model(
+    name, engine, spare, version, arrivals, pairs, clients
+):
+    c = candidate(name, engine, spare, version)
+    requests = load(arrivals, pairs, clients)
     traffic = features(requests, c.rules.max_model_tokens, c.steps.window_tokens)
     bounds = optimistic(c, traffic)
-    log = play(requests, c.rules, c.steps)
+    try:
+        log = play(requests, c.rules, c.steps)
+    except ValueError:
+        reject()  # two cohorts of a pipeline preempt each other for ever
     slack = 1 + 1e-9
-    assume((log.status == 0).all())
+    assert (log.status == 0).all()
     assert max(value(row, traffic.totals) for row in bounds.busy_ns) <= log.totals.busy_ns * slack
     assert value(bounds.energy_j, traffic.totals) <= log.totals.energy_j * slack
-    e2e = log.last_ns - requests.arrival_ns
+    e2e = log.last_ns - log.arrival_ns
     assert value(bounds.e2e_ns, traffic.totals) <= e2e.sum() * slack
-    assert (bounds.ttft_ns <= (log.first_ns - requests.arrival_ns) * slack).all()
-    assert (bounds.decode_ns <= (log.last_ns - log.first_ns) * slack + 1).all()
+    assert (bounds.ttft_ns <= log.first_ns - log.arrival_ns).all()
+    assert (bounds.decode_ns <= log.last_ns - log.first_ns).all()
 
 
 def test_a_saturated_replica_comes_near_its_bound():
@@ -90,7 +120,7 @@ def test_lines_lie_under_their_table(table):
 
 
 def test_a_line_that_would_start_just_below_zero_is_not_lifted():
-    # The chord from one token to 16 starts just below zero: lifted, it would lie over the table at 17.
+    # The chord from one token to 16 starts just below zero: lifted, it would lie over 17.
     table = np.array([0.0, 1e6, *(1e6 * n + 0.05 * (n - 1) for n in range(2, 17)), 17e6])
     for line in lines(table):
         assert line.base + line.slope * 17 <= 17e6
