@@ -74,7 +74,9 @@ def exhaustive(asked_spec):
     slo=st.sampled_from(
         ["ttft_ms = { p99 = 400 }", "tpot_ms = 9", "ttft_ms = 300\ntpot_ms = { p50 = 12 }"]
     ),
-    limits=st.sampled_from(["", "devices = 2", "replicas = 2"]),
+    limits=st.sampled_from(
+        ["", "devices = 2", "replicas = 2", "power_w = 900", "budget_per_hour = 6"]
+    ),
     pools=st.sampled_from(["", TWO_POOLS]),
     seed=st.integers(0, 3),
 )
