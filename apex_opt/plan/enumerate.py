@@ -9,7 +9,6 @@ from itertools import product
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.rates import half_precision
 from apex_opt.cost.shape import Settings, Shape, even_split, graph_tokens
-from apex_opt.errors import CallError
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.spec import catalog
 from apex_opt.spec.engine import EngineRelease
@@ -71,42 +70,31 @@ def formats(spec: Spec, pool: Pool) -> Iterator[tuple[WeightFormat, KvFormat]]:
 
 
 def clocks(pool: Pool) -> tuple[float, ...]:
-    """Return clocks as shares of the boost clock.
-
-    Raises:
-        CallError: clocks are asked for, but the boost clock is unknown or lower.
-    """
-    if pool.clocks_mhz is None:
-        return (1.0,)
+    """Return clocks as shares of the boost clock, which is known where clocks are asked for."""
     boost = pool.device.clock_mhz
-    if boost is None:
-        raise CallError(
-            f"pools: `clocks_mhz` of pool `{pool.name}` needs the boost clock of "
-            f"`{pool.device.name}`; write `clock_mhz` in an inline device"
-        )
-    high = [c for c in pool.clocks_mhz if c > boost]
-    if high:
-        raise CallError(
-            f"pools: `clocks_mhz` of pool `{pool.name}` has {high[0]:g}, "
-            f"more than the boost clock of {boost:g} MHz"
-        )
+    if pool.clocks_mhz is None or boost is None:
+        return (1.0,)
     return tuple(c / boost for c in pool.clocks_mhz)
 
 
 def batch_default(release: EngineRelease, pool: Pool) -> tuple[int, int]:
     """Return the default token budget and most sequences of an engine on a device."""
     memory_gib = pool.device.memory_bytes / GIB
-    for entry in sorted(release.batch_defaults, key=lambda d: -d.min_memory_gib):
-        if memory_gib >= entry.min_memory_gib and pool.device.name not in entry.except_devices:
-            return entry.max_num_batched_tokens, entry.max_num_seqs
-    last = release.batch_defaults[-1]
-    return last.max_num_batched_tokens, last.max_num_seqs
+    entry = max(
+        (
+            d
+            for d in release.batch_defaults
+            if memory_gib >= d.min_memory_gib and pool.device.name not in d.except_devices
+        ),
+        key=lambda d: d.min_memory_gib,
+    )
+    return entry.max_num_batched_tokens, entry.max_num_seqs
 
 
 def settings(
     spec: Spec, pool: Pool, release: EngineRelease, longest_tokens: int
 ) -> Iterator[Settings]:
-    """Yield the engine settings to try, defaults filled in.
+    """Yield the engine settings to try, defaults filled in and fitted to what is named.
 
     `max_model_len` that is not said is the longest request of the traffic, in whole blocks, so that
     the cache need not hold the model's longest context.
@@ -123,17 +111,19 @@ def settings(
     for max_seqs, max_tokens in product(
         engine.max_num_seqs or (seqs,), engine.max_num_batched_tokens or (budget,)
     ):
-        tokens = max_tokens if chunked else max(max_tokens, model_len)
+        whole = not chunked and engine.max_num_batched_tokens is None
+        tokens = max(max_tokens, model_len) if whole else max_tokens
+        sequences = max_seqs if engine.max_num_seqs else min(max_seqs, tokens)
         yield Settings(
             version=engine.version or release.version,
-            max_num_seqs=min(max_seqs, tokens),
+            max_num_seqs=sequences,
             max_num_batched_tokens=tokens,
             max_model_len=model_len,
             block_size=block,
             gpu_memory_utilization=engine.gpu_memory_utilization or release.memory_utilization,
             chunked_prefill=chunked,
             async_scheduling=overlap,
-            graph_tokens=graph_tokens(release, max_seqs, tokens) if engine.cuda_graphs else 0,
+            graph_tokens=graph_tokens(release, sequences, tokens) if engine.cuda_graphs else 0,
             num_gpu_blocks=engine.num_gpu_blocks,
         )
 
@@ -174,9 +164,6 @@ def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:
     Args:
         spec: the spec.
         longest_tokens: prompt + output of the longest request that is to be served.
-
-    Raises:
-        CallError: a pool lacks a figure that the search needs.
     """
     legal: list[tuple[Shape, Fit]] = []
     refused: dict[str, int] = {}

@@ -29,6 +29,16 @@ def _power(spec: Spec) -> Iterator[str]:
             )
 
 
+def _clocks(spec: Spec) -> Iterator[str]:
+    """The boost clock, where clocks are chosen: they are shares of it."""
+    for pool in spec.pools:
+        if pool.clocks_mhz is not None and pool.device.clock_mhz is None:
+            yield (
+                f"pools: `clocks_mhz` of pool `{pool.name}` needs the boost clock of "
+                f"`{pool.device.name}`; write `clock_mhz` in an inline device"
+            )
+
+
 def _open_loop(spec: Spec) -> Iterator[str]:
     """A rate, where a rate is maximised: a closed loop offers whatever is served."""
     if spec.objective.maximize is not None and spec.workload.arrival == "closed":
@@ -40,6 +50,6 @@ def _open_loop(spec: Spec) -> Iterator[str]:
 
 def require_figures(spec: Spec) -> None:
     """Raise CallError with every figure that is missing, one a line."""
-    missing = [line for rule in (_prices, _power, _open_loop) for line in rule(spec)]
+    missing = [line for rule in (_prices, _power, _clocks, _open_loop) for line in rule(spec)]
     if missing:
         raise CallError("\n".join(missing))

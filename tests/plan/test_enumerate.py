@@ -1,0 +1,109 @@
+import pytest
+
+from apex_opt.plan.enumerate import (
+    batch_default,
+    clocks,
+    enumerate_replicas,
+    expert_degrees,
+    formats,
+    settings,
+    tensor_degrees,
+)
+from apex_opt.spec import catalog
+from tests.specs import spec
+
+CLOCKED = (
+    'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1\ndevices_per_node = 4\n'
+    "clocks_mhz = [915, 1830]"
+)
+MOE = 'name = "mixtral-8x7b"'
+
+
+def pool(**tables):
+    return spec(**tables).pools[0]
+
+
+def test_tensor_degrees_divide_a_node_or_take_two_or_four():
+    four = 'name = "p"\ndevice = "h100-sxm-80gb"\nnodes = 4\ndevices_per_node = 6'
+    asked = spec(pools=four)
+    assert tensor_degrees(asked, asked.pools[0]) == (1, 2, 3, 6, 12, 24)
+    named = spec(parallelism="tensor = [2, 4]")
+    assert tensor_degrees(named, named.pools[0]) == (2, 4)
+
+
+def test_experts_are_sliced_or_spread_over_the_whole_group():
+    assert expert_degrees(spec(), 4) == (1,)
+    assert expert_degrees(spec(model=MOE), 4) == (1, 4)
+    assert expert_degrees(spec(model=MOE), 1) == (1,)
+    assert expert_degrees(spec(model=MOE, parallelism="expert = [2, 4]"), 4) == (4,)
+
+
+def test_clocks_are_shares_of_the_boost_clock():
+    assert clocks(pool()) == (1.0,)
+    assert clocks(pool(pools=CLOCKED)) == (0.5, 1.0)
+
+
+def test_each_clock_makes_a_replica_of_its_own():
+    asked = spec(pools=CLOCKED, parallelism="tensor = 1\npipeline = 1")
+    assert [s.clock for s, _ in enumerate_replicas(asked, 560).legal] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
+def test_every_device_has_a_default_batch_in_every_release(engine):
+    for release in catalog.engine(engine).releases:
+        for name in catalog.names("devices"):
+            device = catalog.device(name)
+            found = batch_default(release, pool().model_copy(update={"device": device}))
+            assert min(found) >= 1
+
+
+def test_the_default_batch_follows_the_memory_of_the_device():
+    release = catalog.release("vllm", "0.19")
+    assert batch_default(release, pool()) == (8192, 1024)
+    a100 = pool().model_copy(update={"device": catalog.device("a100-sxm-80gb")})
+    assert batch_default(release, a100) == (2048, 256)
+
+
+def test_formats_are_the_checkpoints_own_unless_named():
+    names = [(w.name, k.name) for w, k in formats(spec(), pool())]
+    assert names == [("bf16", "bf16")]
+    asked = spec(quantization='weights = ["bf16", "fp8"]\nkv_cache = ["fp8"]')
+    assert [(w.name, k.name) for w, k in formats(asked, asked.pools[0])] == [
+        ("bf16", "fp8"),
+        ("fp8", "fp8"),
+    ]
+    old = pool().model_copy(update={"device": catalog.device("t4")})
+    assert [k.name for _, k in formats(spec(), old)] == ["fp16"]
+
+
+def test_settings_that_an_engine_refuses_are_told_and_not_bent():
+    asked = spec(
+        engine="max_num_seqs = [64, 256]\nmax_num_batched_tokens = [64, 512]",
+        parallelism="tensor = 1\npipeline = 1",
+    )
+    found = enumerate_replicas(asked, 560)
+    named = [(s.settings.max_num_seqs, s.settings.max_num_batched_tokens) for s, _ in found.legal]
+    assert named == [(64, 64), (64, 512), (256, 512)]
+    assert found.refused == {"max_num_seqs = 256 is more than max_num_batched_tokens = 64": 1}
+
+
+def test_default_sequences_are_no_more_than_a_budget_that_is_named():
+    asked = spec(engine="max_num_batched_tokens = 512")
+    chosen = next(settings(asked, asked.pools[0], catalog.release("vllm", "0.19"), 560))
+    assert (chosen.max_num_seqs, chosen.max_num_batched_tokens) == (512, 512)
+
+
+def test_the_longest_request_in_whole_blocks_is_the_length_that_the_cache_must_hold():
+    release = catalog.release("vllm", "0.19")
+    asked = spec(engine="chunked_prefill = false")
+    chosen = next(settings(asked, asked.pools[0], release, 9001))
+    assert chosen.max_model_len == 9008
+    assert chosen.max_num_batched_tokens == 9008
+    assert next(settings(spec(), pool(), release, 9001)).max_num_batched_tokens == 8192
+
+
+def test_reasons_are_counted_by_shape():
+    asked = spec(parallelism="tensor = [3, 4]\npipeline = [1]")
+    found = enumerate_replicas(asked, 560)
+    assert [s.tensor for s, _ in found.legal] == [4]
+    assert found.refused == {"32 query heads do not divide by tensor = 3": 1}
