@@ -30,6 +30,12 @@ from apex_opt.spec.model import (
 ACTIVATION_BYTES = 2
 """Activations are 16 bits wide."""
 
+SLICED_BY_BLOCK = frozenset({"mxfp4"})
+"""Formats in which TP cuts experts between blocks of scales, so that the last slice may be short.
+
+Source: vLLM vllm/model_executor/models/gpt_oss.py, `_load_weights_mxfp4`.
+"""
+
 
 @dataclass(frozen=True)
 class Gemm:
@@ -117,8 +123,6 @@ def _softmax(a: SoftmaxAttention, hidden: int, shape: Shape) -> tuple[list[Gemm]
     cached = kv_heads * (a.head_dim + value)
     keys = kv_heads * a.head_dim if a.shared_key_value else cached
     gemms = [Gemm(hidden, queries + keys), Gemm(heads * value, hidden)]
-    if a.cross:
-        gemms += [Gemm(hidden, heads * a.head_dim), Gemm(heads * value, hidden)]
     bias = queries + keys if a.bias in {"qkv", "all"} else 0
     flops = 2.0 * heads * (a.head_dim + value)
     attention = Attention(
@@ -199,9 +203,17 @@ def _ffn(f: Ffn, hidden: int, shape: Shape) -> tuple[list[Gemm], Experts | None,
         local=math.ceil(f.experts / shape.expert) if spread else f.experts,
         ranks=shape.expert if spread else 1,
         top_k=f.top_k,
-        weights=matrices * hidden * (f.width if spread else math.ceil(f.width / tp)),
+        weights=matrices * hidden * _expert_width(f, shape),
     )
     return gemms, experts, _expert_biases(f, hidden) // tp + (hidden if f.shared_gate else 0)
+
+
+def _expert_width(f: MoeFfn, shape: Shape) -> int:
+    """Return the width of one expert on the device that has most of it."""
+    if shape.expert > 1:
+        return f.width
+    unit = (shape.weights.group or 1) if shape.weights.name in SLICED_BY_BLOCK else 1
+    return math.ceil(f.width / (shape.tensor * unit)) * unit
 
 
 def _expert_biases(f: MoeFfn, hidden: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from apex_opt.cost.memory import Fit
+from apex_opt.cost.operators import SLICED_BY_BLOCK
 from apex_opt.cost.rates import compute_precision
 from apex_opt.cost.shape import Shape
 from apex_opt.spec.model import (
@@ -70,7 +71,7 @@ def _split_widths(kind: LayerKind, shape: Shape) -> Iterator[int]:
         yield f.width
         return
     yield from (w for w in (f.shared_width, f.dense_width) if w)
-    if shape.expert == 1:
+    if shape.expert == 1 and shape.weights.name not in SLICED_BY_BLOCK:
         yield f.width
 
 
@@ -138,7 +139,21 @@ def groups_stand(shape: Shape) -> Iterator[str]:
         yield f"{shape.devices} devices a replica are more than pool `{shape.pool.name}` has"
 
 
+def steps_hold(shape: Shape) -> Iterator[str]:
+    """A step has a token for each sequence and, without chunked prefill, room for any prompt.
+
+    Source: vLLM, vllm/config/scheduler.py, `SchedulerConfig`, an error at start.
+    """
+    s = shape.settings
+    budget = f"max_num_batched_tokens = {s.max_num_batched_tokens:,}"
+    if s.max_num_batched_tokens < s.max_num_seqs:
+        yield f"max_num_seqs = {s.max_num_seqs:,} is more than {budget}"
+    if not s.chunked_prefill and s.max_num_batched_tokens < s.max_model_len:
+        yield f"{budget} takes no prompt of {s.max_model_len:,} tokens without chunked prefill"
+
+
 RULES: tuple[Rule, ...] = (
+    steps_hold,
     groups_stand,
     formats_run,
     heads_divide,

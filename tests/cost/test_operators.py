@@ -59,3 +59,10 @@ def test_expert_parallelism_holds_whole_experts_of_the_same_bytes():
     assert (a.local, a.ranks, b.local, b.ranks) == (256, 1, 32, 8)
     assert a.local * a.weights == b.local * b.weights
     assert fit(sliced).memory.weights == fit(spread).memory.weights
+
+
+def test_experts_in_mxfp4_are_cut_between_blocks_of_32():
+    # 90 blocks over 8 devices: the fullest have 12 of them, 384 channels; three matrices of 2,880.
+    for weights, width in (("mxfp4", 384), ("bf16", 360)):
+        s = shape("gpt-oss-120b", tensor=8, weights=weights)
+        assert layer(next(iter(s.model.layers.values())), s).experts.weights == 3 * 2880 * width

@@ -6,10 +6,39 @@ from apex_opt.cost.memory import fit
 from apex_opt.plan.legality import why_no_room, why_not
 from tests.shapes import SETTINGS, shape
 
+WHOLE = dataclasses.replace(SETTINGS, chunked_prefill=False)
+FEW = dataclasses.replace(SETTINGS, max_num_batched_tokens=128)
+
 
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
+        (
+            {"settings": WHOLE},
+            (
+                "max_num_batched_tokens = 2,048 takes no prompt of 8,192 tokens "
+                "without chunked prefill"
+            ),
+        ),
+        ({"settings": FEW}, "max_num_seqs = 256 is more than max_num_batched_tokens = 128"),
+        ({"settings": dataclasses.replace(WHOLE, max_model_len=2048)}, None),
+        (
+            {"device": "a100-sxm-80gb", "kv_cache": "nvfp4"},
+            "a100-sxm-80gb does not hold a KV cache in nvfp4",
+        ),
+        (
+            {"model": "qwen3-next-80b-a3b", "tensor": 32, "nodes": 8},
+            "16 key heads do not divide by tensor = 32",
+        ),
+        (
+            {"model": "deepseek-v2-lite", "tensor": 16, "weights": "awq-int4"},
+            "awq-int4 scales cover 128 channels, tensor = 16 leaves 684",
+        ),
+        (
+            {"model": "qwen3-30b-a3b", "tensor": 32, "nodes": 8, "weights": "int4-experts"},
+            "int4-experts scales cover 32 channels, tensor = 32 leaves 24",
+        ),
+        ({"model": "gpt-oss-120b", "tensor": 8, "weights": "mxfp4"}, None),
         ({"tensor": 8}, None),
         ({"tensor": 16}, None),
         (
