@@ -7,6 +7,7 @@ request are joined into one: the share of all requests that meet every one of th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +16,10 @@ from apex_opt.spec.spec import Spec
 
 Metric = Literal["ttft_ms", "tpot_ms", "itl_ms", "e2e_ms"]
 METRICS: tuple[Metric, ...] = ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms")
+GAPS: tuple[Metric, ...] = ("tpot_ms", "itl_ms")
 SHARE = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 NS_PER_MS = 1e6
+NS_PER_S = 1e9
 ROUNDING = 1e-12
 
 
@@ -61,3 +64,16 @@ def counts_goodput(spec: Spec) -> bool:
 def drain_limit_s(slo: Slo, span_s: float) -> float:
     """Return how long after the last arrival all work may end in a stable run, seconds."""
     return slo.drain_s if slo.drain_s is not None else 60.0 + span_s / 10
+
+
+def longest_s(slo: Slo, output_tokens: int) -> float | None:
+    """Return the longest time from arrival to last token of a request that meets its own limits.
+
+    None where no limit bounds it. A request of `output_tokens` has that many less one gaps, each at
+    most as long as the limit on the largest, together as long as that on their mean.
+    """
+    limits = request_limits_ns(slo)
+    gap = min((limits[m] for m in GAPS if m in limits), default=math.inf)
+    after = gap * (output_tokens - 1) if output_tokens > 1 else 0.0
+    whole = min(limits.get("e2e_ms", math.inf), limits.get("ttft_ms", math.inf) + after)
+    return None if math.isinf(whole) else whole / NS_PER_S

@@ -36,7 +36,8 @@ class Traffic:
         features: of the requests that can be served.
         requests: all requests.
         span_s: from the first to the last arrival; 0 in a closed loop.
-        horizon_s: longest time a stable run takes; None in a closed loop.
+        horizon_s: time in which all that counts is done: a stable run, or the requests that meet
+            their limits where goodput is maximised; None where nothing bounds it.
         output_tokens: of the requests that can be served.
     """
 

@@ -17,7 +17,7 @@ import numpy as np
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
 from apex_opt.plan.features import FEATURES, Features, features
-from apex_opt.plan.levels import drain_limit_s
+from apex_opt.plan.levels import counts_goodput, drain_limit_s, longest_s
 from apex_opt.plan.objective import Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
 from apex_opt.sim.load import Load
@@ -28,6 +28,8 @@ MICRO = 1_000_000
 MILLI = 1000
 HORIZON = 1_000_000_000
 NS_PER_S = 1e9
+LEAST_SPAN_S = 1e-9
+"""Requests that all arrive at once have no rate; any is then allowed by the bound."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,32 @@ class Problem:
     alone_misses: tuple[str | None, ...]
     signatures: tuple[int, ...]
 
+    def in_units(self, value: float) -> float:
+        """Return a value of the fleet model in the unit of the objective."""
+        if not self.goal.maximize:
+            return value / MICRO
+        sure, shared = self._offered
+        return (sure + shared * value / MICRO) / max(self.traffic.span_s, LEAST_SPAN_S)
+
+    def in_model(self, objective: float) -> float:
+        """Return an objective as the fleet model counts it: the inverse of `in_units`."""
+        if not self.goal.maximize:
+            return objective * MICRO
+        sure, shared = self._offered
+        return (objective * max(self.traffic.span_s, LEAST_SPAN_S) - sure) / shared * MICRO
+
+    @property
+    def _offered(self) -> tuple[float, float]:
+        """Return the part of a maximised objective that every plan may count, and the shared part.
+
+        Goodput counts requests, all of them shared. Throughput counts output tokens: the first of
+        each request comes with its prompt, the share is one of the tokens after it.
+        """
+        totals = self.traffic.features.totals
+        if self.goal.name == "goodput" or totals[2] == 0:
+            return 0.0, float(totals[0])
+        return float(totals[0]), float(totals[2])
+
 
 def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traffic:
     """Return the traffic as the bounds see it; all candidates share one longest request."""
@@ -55,14 +83,21 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
     window = max(c.steps.window_tokens for c in candidates)
     found = features(load, longest, window)
     served = load.prompt_tokens + load.output_tokens <= longest
+    outputs = load.output_tokens[served]
     closed = load.concurrency > 0
     span_s = 0.0 if closed else float(load.arrival_ns[-1] - load.arrival_ns[0]) / NS_PER_S
+    # Where goodput is maximised a run may drain for ever, but what counts ends with its own limits.
+    after_s: float | None = (
+        longest_s(spec.slo, int(outputs.max(initial=1)))
+        if counts_goodput(spec)
+        else drain_limit_s(spec.slo, span_s)
+    )
     return Traffic(
         features=found,
         requests=len(load),
         span_s=span_s,
-        horizon_s=None if closed else span_s + drain_limit_s(spec.slo, span_s),
-        output_tokens=int(load.output_tokens[served].sum()),
+        horizon_s=None if closed or after_s is None else span_s + after_s,
+        output_tokens=int(outputs.sum()),
     )
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.objective import Goal
-from apex_opt.plan.problem import MICRO, Problem
+from apex_opt.plan.problem import Problem
 from apex_opt.solvers.fleet import Answer, FleetModel
 
 if TYPE_CHECKING:
@@ -143,27 +143,9 @@ class Search:
             found.exhausted = True
             found.bound = math.inf if not goal.maximize else -math.inf
         elif answer.bound is not None:
-            found.bound = self._in_units(answer.bound)
+            found.bound = self.problem.in_units(answer.bound)
         if found.best and as_good(goal, found.best[0].objective, found.bound):
             found.proved = True
-
-    def _in_units(self, bound: int) -> float:
-        """Return the model's bound in the unit of the objective."""
-        if not self.problem.goal.maximize:
-            return bound / MICRO
-        sure, shared = self._offered()
-        return (sure + shared * bound / MICRO) / max(self.problem.traffic.span_s, 1e-9)
-
-    def _offered(self) -> tuple[float, float]:
-        """Return the part of a maximised objective that every plan may count, and the shared part.
-
-        Goodput counts requests, all of them shared. Throughput counts output tokens: the first of
-        each request comes with its prompt, the share is one of the tokens after it.
-        """
-        totals = self.problem.traffic.features.totals
-        if self.problem.goal.name == "goodput" or totals[2] == 0:
-            return 0.0, float(totals[0])
-        return float(totals[0]), float(totals[2])
 
     def _settled(self) -> bool:
         """Whether the first plan is proved and no uncut plan can join the first `top_k`."""
@@ -218,11 +200,8 @@ class Search:
 
     def _cap(self, objective: float) -> int:
         """Return the objective in the model's integers, such that equal bounds are excluded."""
-        if not self.problem.goal.maximize:
-            return math.ceil(objective * MICRO)
-        sure, shared = self._offered()
-        share = (objective * self.problem.traffic.span_s - sure) / shared
-        return max(0, math.floor(share * MICRO))
+        value = self.problem.in_model(objective)
+        return max(0, math.floor(value)) if self.problem.goal.maximize else math.ceil(value)
 
     def _tell(self) -> None:
         found = self.found

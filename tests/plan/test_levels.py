@@ -3,6 +3,7 @@ import pytest
 from apex_opt.plan.levels import (
     Level,
     drain_limit_s,
+    longest_s,
     reached,
     request_limits_ns,
     statistic_levels,
@@ -30,3 +31,20 @@ def test_a_run_may_drain_for_a_minute_and_a_tenth_of_its_span():
 def test_a_share_is_reached_with_the_last_request_that_it_needs(kept, sent, least):
     assert reached(kept / sent, least)
     assert not reached((kept - 1) / sent, least)
+
+
+@pytest.mark.parametrize(
+    ("slo", "outputs", "seconds"),
+    [
+        (Slo(), 100, None),
+        (Slo(ttft_ms=1000.0), 100, None),
+        (Slo(tpot_ms=10.0), 100, None),
+        (Slo(ttft_ms=1000.0), 1, 1.0),
+        (Slo(ttft_ms=1000.0, tpot_ms=10.0), 101, 2.0),
+        (Slo(ttft_ms=1000.0, tpot_ms=10.0, itl_ms=5.0), 101, 1.5),
+        (Slo(ttft_ms=1000.0, tpot_ms=10.0, e2e_ms=1200.0), 101, 1.2),
+        (Slo(ttft_ms=Percentiles(p99=1000.0), e2e_ms=900.0), 101, 0.9),
+    ],
+)
+def test_limits_bound_the_time_of_a_request_that_meets_them(slo, outputs, seconds):
+    assert longest_s(slo, outputs) == seconds

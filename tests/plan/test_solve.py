@@ -1,16 +1,17 @@
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from apex_opt.errors import CallError, InfeasibleError, UndecidedError
-from apex_opt.plan.objective import goal
+from apex_opt.plan.objective import GOALS, goal
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
 from apex_opt.plan.search import better
 from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
 from apex_opt.plan.tell import limits_of
+from apex_opt.solvers.fleet_verify import faults, value
 from apex_opt.trace.traffic import traffic
-from tests.specs import spec
+from tests.specs import TABLES, spec
 
 TWO_POOLS = (
     'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1\ndevices_per_node = 2\n'
@@ -72,7 +73,12 @@ def exhaustive(asked_spec):
     ),
     rate=st.sampled_from([5.0, 40.0, 150.0]),
     slo=st.sampled_from(
-        ["ttft_ms = { p99 = 400 }", "tpot_ms = 9", "ttft_ms = 300\ntpot_ms = { p50 = 12 }"]
+        [
+            "ttft_ms = { p99 = 400 }",
+            "tpot_ms = 9",
+            "ttft_ms = 300\ntpot_ms = { p50 = 12 }",
+            "e2e_ms = 900\nattainment = 0.5\ndrain_s = 0.5",
+        ]
     ),
     limits=st.sampled_from(
         ["", "devices = 2", "replicas = 2", "power_w = 900", "budget_per_hour = 6"]
@@ -170,6 +176,56 @@ def test_a_plan_that_just_meets_its_level_is_found(
     assert best is not None
     assert not better(chosen, best, result.plans[0].objective)
     assert not better(chosen, result.plans[0].objective, best)
+
+
+@pytest.mark.parametrize("objective", sorted(GOALS))
+@settings(max_examples=10, deadline=None)
+@given(
+    rate=st.sampled_from([5.0, 100.0, 1000.0]),
+    slo=st.sampled_from(
+        [
+            "drain_s = 0.001",
+            "ttft_ms = 3000\ndrain_s = 0.001",
+            "ttft_ms = 3000\ntpot_ms = 15\ndrain_s = 0.001",
+            "ttft_ms = 500\nitl_ms = 200\nattainment = 0.5",
+            "e2e_ms = 1500\nattainment = 0.1\ndrain_s = 1",
+        ]
+    ),
+    prompt=st.sampled_from(["6000", '{ distribution = "uniform", low = 1, high = 9000 }']),
+    pools=st.sampled_from([TWO_POOLS, TABLES["pools"]]),
+    count=st.sampled_from([1, 60]),
+)
+@example(
+    # Overload: what counts is done long after the last arrival.
+    rate=1000.0,
+    slo="ttft_ms = 3000\ntpot_ms = 50\ndrain_s = 0.001",
+    prompt="6000",
+    pools=TWO_POOLS,
+    count=60,
+)
+def test_no_plan_that_meets_the_spec_beats_its_bound(objective, rate, slo, prompt, pools, count):
+    asked_spec = spec(
+        pools=pools,
+        objective=("maximize" if GOALS[objective].maximize else "minimize") + f' = "{objective}"',
+        slo=slo,
+        workload=(
+            f'arrival = "poisson"\nrate_rps = {rate}\nrequests = {count}\n'
+            f"prompt_tokens = {prompt}\noutput_tokens = 40"
+        ),
+        parallelism="tensor = [1, 2]\npipeline = 1",
+    )
+    offered = traffic(asked_spec.workload, asked_spec.search.seed, asked_spec.folder)
+    asked = problem(asked_spec, offered.load, legal_candidates(asked_spec, offered))
+    for counts in every_plan(asked):
+        one = tried(asked_spec, counts, play(asked_spec, offered.load, parts_of(asked, counts)))
+        if one.missed is None:
+            assert faults(asked.data, counts) == []
+            bound = asked.in_units(float(value(asked.data, counts)))
+            slack = 1e-9 * abs(bound)
+            if asked.goal.maximize:
+                assert one.objective <= bound + slack
+            else:
+                assert one.objective >= bound - slack
 
 
 def test_a_plan_whose_run_has_no_end_is_turned_down(monkeypatch):
