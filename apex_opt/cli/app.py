@@ -16,6 +16,7 @@ from apex_opt.cli.catalog import catalog
 from apex_opt.cli.schema import schema
 from apex_opt.cli.simulate import simulate
 from apex_opt.cli.solve import solve
+from apex_opt.cli.trace import trace
 from apex_opt.errors import ApexError
 from apex_opt.version import VERSION
 
@@ -52,6 +53,7 @@ def root(
 
 app.command()(solve)
 app.command()(simulate)
+app.command()(trace)
 app.command()(catalog)
 app.command()(schema)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from apex_opt.errors import CallError
@@ -16,25 +17,49 @@ def write(text: str, target: str) -> None:
     Raises:
         CallError: the file cannot be written.
     """
+    text = text if text.endswith("\n") else text + "\n"
     if target == "-":
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.write(text)
         sys.stdout.flush()
+    else:
+        write_bytes([text.encode()], target)
+
+
+def write_bytes(parts: Iterable[bytes], target: str) -> None:
+    """Write `parts`, one after the other, to stdout (`-`) or to a file, whole or not at all.
+
+    A device or a pipe cannot be replaced, and is written as it stands.
+
+    Raises:
+        CallError: the file cannot be written.
+    """
+    if target == "-":
+        sys.stdout.buffer.writelines(parts)
+        sys.stdout.buffer.flush()
         return
     path = Path(target)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("wb") as file:
+                file.writelines(parts)
+        else:
+            _replace(path, parts)
     except OSError as why:
         raise CallError(f"{target}: cannot be written: {why.strerror}") from None
+
+
+def _replace(path: Path, parts: Iterable[bytes]) -> None:
+    """Put a new file in the place of `path`, once it is complete."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text if text.endswith("\n") else text + "\n")
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(parts)
         umask = os.umask(0)
         os.umask(umask)
         Path(name).chmod(0o666 & ~umask)
         Path(name).replace(path)
-    except OSError as why:
-        Path(name).unlink(missing_ok=True)
-        raise CallError(f"{target}: cannot be written: {why.strerror}") from None
+    finally:
+        Path(name).unlink(missing_ok=True)  # still there only where something went wrong
 
 
 def folder(target: str) -> Path:
