@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from apex_opt.errors import NotBuiltError
+from pydantic import ValidationError
+
+from apex_opt.errors import CallError, NotBuiltError
 from apex_opt.plan import by_hand
 from apex_opt.plan import solve as story
 from apex_opt.plan.by_hand import Wish
 from apex_opt.plan.events import Listen
 from apex_opt.plan.result import Plan, Result
 from apex_opt.plan.solve import silent
+from apex_opt.spec.goals import Search
 from apex_opt.spec.loader import load_with_lines, require_built
 from apex_opt.spec.spec import Spec
 
@@ -56,7 +59,7 @@ def solve(
     Raises:
         NotBuiltError: the spec asks for what is not modelled yet.
         TraceError: its trace cannot be read.
-        CallError: it lacks a figure that the search needs.
+        CallError: it lacks a figure that the search needs, or an argument is impossible.
         InfeasibleError: no plan meets it, and that is proved.
         UndecidedError: neither a plan nor a proof was found in the time given.
     """
@@ -83,7 +86,7 @@ def simulate(
 
     Raises:
         NotBuiltError, TraceError: as in `solve`.
-        CallError: an engine cannot start the plan, or the spec lacks its pools.
+        CallError: an engine cannot start the plan, the spec lacks its pools, or the seed is none.
     """
     return by_hand.simulate(_changed(spec, {"seed": seed}), plan, wish or Wish(), listen)
 
@@ -95,7 +98,12 @@ def _changed(spec: Spec, changes: Mapping[str, object]) -> Spec:
     if executor != "local":
         raise NotBuiltError(f"executor `{executor}` is not built yet; write `local`")
     require_built(spec, spec.lines)
-    changed = spec.model_copy(update={"search": spec.search.model_copy(update=given)})
+    try:
+        search = Search.model_validate(spec.search.model_dump() | given)
+    except ValidationError as why:
+        first = why.errors()[0]
+        raise CallError(f"{first['loc'][0]}: {first['msg']}, got {first['input']!r}") from None
+    changed = spec.model_copy(update={"search": search})
     if "seed" in given and spec.workload.seed is not None:
         changed = changed.model_copy(
             update={"workload": spec.workload.model_copy(update={"seed": given["seed"]})}

@@ -6,9 +6,9 @@ from apex_opt.errors import CallError, InfeasibleError, UndecidedError
 from apex_opt.plan.objective import GOALS, goal
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
-from apex_opt.plan.search import better
+from apex_opt.plan.search import Found, better
 from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
-from apex_opt.plan.tell import limits_of
+from apex_opt.plan.tell import limits_of, proof_of
 from apex_opt.solvers.fleet_verify import faults, value
 from apex_opt.trace.traffic import traffic
 from tests.specs import TABLES, spec
@@ -323,6 +323,46 @@ def test_peak_power_is_held_against_its_limit():
             )
         )
     assert "peak power" in str(caught.value)
+
+
+def test_peak_power_of_a_pool_is_held_against_its_own_limit():
+    # One idle H100 draws 85 W, one at work more than 300.
+    pools = TABLES["pools"].replace("devices_per_node = 4", "devices_per_node = 1\npower_w = 300")
+    with pytest.raises(InfeasibleError) as caught:
+        solve(spec(pools=pools))
+    first, second = str(caught.value).splitlines()
+    assert first == "no plan meets the spec: all 1 that the bounds allow were simulated"
+    assert second.startswith("  1 x h100 TP1 bf16: peak power of pool h100 ")
+    assert second.endswith(" W > 300 W")
+
+
+def test_a_plan_that_is_not_proved_says_how_far_it_may_be_from_the_best():
+    asked = spec(objective='minimize = "latency"')
+    offered = traffic(asked.workload, asked.search.seed, asked.folder)
+    about = problem(asked, offered.load, legal_candidates(asked, offered))
+    plan = (1,) + (0,) * (len(about.candidates) - 1)
+    one = tried(asked, plan, play(asked, offered.load, parts_of(about, plan)))
+    found = Found(best=[one], bound=one.objective / 2, simulated=1)
+    proof = proof_of(about, found)
+    assert (proof.status, proof.gap) == ("feasible", 0.5)
+    assert proof.text == (
+        f"not proved: gap 50.0% to the bound of {one.objective / 2:,.4g} ms; "
+        f"1 plans simulated, {proof.space} in the space"
+    )
+
+
+def test_power_in_a_closed_loop_is_at_least_that_of_idle_devices():
+    asked = spec(
+        workload=(
+            'arrival = "closed"\nconcurrency = 4\nrequests = 40\n'
+            "prompt_tokens = 500\noutput_tokens = 60"
+        ),
+        objective='minimize = "power"',
+    )
+    best, _ = exhaustive(asked)
+    plan = solve(asked).plans[0]
+    assert plan.objective == best
+    assert plan.objective > 85 * plan.devices
 
 
 def test_without_time_neither_plan_nor_proof_is_claimed():

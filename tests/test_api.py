@@ -1,0 +1,38 @@
+import pytest
+
+import apex_opt
+from apex_opt.errors import CallError
+from tests.specs import spec
+
+SEEDED = (
+    'arrival = "poisson"\nrate_rps = 20.0\nrequests = 50\nseed = 1\n'
+    "prompt_tokens = 500\noutput_tokens = 60"
+)
+
+
+def test_a_seed_that_is_passed_is_that_of_the_traffic_whatever_the_spec_says():
+    result = apex_opt.solve(spec(workload=SEEDED), seed=7, top_k=1)
+    assert result.seed == 7
+    own = apex_opt.solve(spec(workload=SEEDED), top_k=1)
+    assert own.seed == 1
+    assert own.plans[0].prediction.ttft_ms != result.plans[0].prediction.ttft_ms
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"top_k": 0}, "top_k: Input should be greater than or equal to 1, got 0"),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 0, got -1"),
+        ({"time_limit_s": -5.0}, "time_limit_s: Input should be greater than 0, got -5.0"),
+    ],
+)
+def test_an_impossible_argument_is_a_wrong_call(arguments, message):
+    with pytest.raises(CallError) as caught:
+        apex_opt.solve(spec(), **arguments)
+    assert str(caught.value) == message
+
+
+def test_a_plan_that_was_found_is_simulated_to_the_same_figures():
+    asked = spec(workload=SEEDED)
+    plan = apex_opt.solve(asked, top_k=1).plans[0]
+    assert apex_opt.simulate(asked, plan) == plan
