@@ -2,7 +2,7 @@ import pytest
 
 import apex_opt
 from apex_opt.errors import CallError
-from tests.specs import spec
+from tests.specs import TABLES, spec
 
 SEEDED = (
     'arrival = "poisson"\nrate_rps = 20.0\nrequests = 50\nseed = 1\n'
@@ -32,7 +32,8 @@ def test_an_impossible_argument_is_a_wrong_call(arguments, message):
     assert str(caught.value) == message
 
 
-def test_a_plan_that_was_found_is_simulated_to_the_same_figures():
-    asked = spec(workload=SEEDED)
+@pytest.mark.parametrize("clocks", ["", "clocks_mhz = [1234.567]"])
+def test_a_plan_that_was_found_is_simulated_to_the_same_figures(clocks):
+    asked = spec(workload=SEEDED, pools=TABLES["pools"] + "\n" + clocks)
     plan = apex_opt.solve(asked, top_k=1).plans[0]
     assert apex_opt.simulate(asked, plan) == plan

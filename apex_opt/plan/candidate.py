@@ -54,7 +54,7 @@ class Candidate:
     def replica(self) -> Replica:
         """The replica as the result tells it."""
         shape, chosen, memory = self.shape, self.shape.settings, self.fit.memory
-        boost = shape.pool.device.clock_mhz
+        boost = shape.pool.device.clock_mhz if shape.clock < 1 else None
         return Replica(
             pool=shape.pool.name,
             device=shape.pool.device.name,
@@ -63,7 +63,7 @@ class Candidate:
             expert=shape.expert,
             weights=shape.weights.name,
             kv_cache=shape.kv_cache.name,
-            clock_mhz=boost * shape.clock if boost is not None and shape.clock < 1 else None,
+            clock_mhz=None if boost is None else round(boost * shape.clock, 6),
             engine=EngineSettings(
                 name="vllm",
                 version=chosen.version,

@@ -52,12 +52,6 @@ class Features:
     totals: tuple[int, ...]
 
     @property
-    def prompt(self) -> Int64:
-        """Prompt tokens, per request."""
-        column: Int64 = self.columns[1]
-        return column
-
-    @property
     def decode(self) -> Int64:
         """Output tokens after the first, per request."""
         column: Int64 = self.columns[2]

@@ -25,8 +25,6 @@ from apex_opt.plan.optimistic import Optimistic, Row
 from apex_opt.plan.result import Prediction
 from apex_opt.spec.goals import Objective
 
-S_PER_NS = 1e-9
-
 
 @dataclass(frozen=True)
 class Traffic:
@@ -38,14 +36,12 @@ class Traffic:
         span_s: from the first to the last arrival; 0 in a closed loop.
         horizon_s: time in which all that counts is done: a stable run, or the requests that meet
             their limits where goodput is maximised; None where nothing bounds it.
-        output_tokens: of the requests that can be served.
     """
 
     features: Features
     requests: int
     span_s: float
     horizon_s: float | None
-    output_tokens: int
 
 
 @dataclass(frozen=True)

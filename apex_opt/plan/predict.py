@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from apex_opt.plan.check import checks
-from apex_opt.plan.levels import NS_PER_MS, drain_limit_s, request_limits_ns
+from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, drain_limit_s, request_limits_ns
 from apex_opt.plan.result import Check, Prediction, Statistics
-from apex_opt.plan.use import NS_PER_S, Part, peaks_w, use
+from apex_opt.plan.use import Part, peaks_w, use
 from apex_opt.sim import metrics
 from apex_opt.sim.fleet import FleetLog, Member, play_fleet
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED, Log
+from apex_opt.sim.steps import Int64
 from apex_opt.spec.spec import Spec
 
 
@@ -62,6 +63,13 @@ def _run(log: Log, *, closed: bool) -> _Run:
     return _Run(duration, (last - first) / NS_PER_S, 0.0 if closed else (end - last) / NS_PER_S)
 
 
+def _met(spec: Spec, log: Log, output_tokens: Int64) -> int:
+    """Return how many requests met all limits on each request."""
+    limits = request_limits_ns(spec.slo)
+    keep = metrics.Limits(**{f"{name[:-3]}_ns": limit for name, limit in limits.items()})
+    return int(metrics.met(log, output_tokens, keep).sum())
+
+
 def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> Prediction:
     """Return what a simulated plan does.
 
@@ -71,9 +79,7 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
     """
     log, outputs = played.log, load.output_tokens
     run = _run(log, closed=load.concurrency > 0)
-    limits = request_limits_ns(spec.slo)
-    keep = metrics.Limits(**{f"{name[:-3]}_ns": limit for name, limit in limits.items()})
-    met = int(metrics.met(log, outputs, keep).sum())
+    met = _met(spec, log, outputs)
     done = log.status == DONE
     completed, sampled = int(done.sum()), int(outputs[done].sum())
     cost = sum(p.count * p.candidate.price_per_hour for p in parts)

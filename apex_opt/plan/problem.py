@@ -17,17 +17,15 @@ import numpy as np
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
 from apex_opt.plan.features import FEATURES, Features, features
-from apex_opt.plan.levels import counts_goodput, drain_limit_s, longest_s
+from apex_opt.plan.levels import NS_PER_S, counts_goodput, drain_limit_s, longest_s
 from apex_opt.plan.objective import Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
 from apex_opt.sim.load import Load
-from apex_opt.solvers.fleet_data import FleetData, Floor, Kind, PoolData
+from apex_opt.solvers.fleet_data import HORIZON, FleetData, Floor, Kind, PoolData
 from apex_opt.spec.spec import Spec
 
 MICRO = 1_000_000
 MILLI = 1000
-HORIZON = 1_000_000_000
-NS_PER_S = 1e9
 LEAST_SPAN_S = 1e-9
 """Requests that all arrive at once have no rate; any is then allowed by the bound."""
 
@@ -97,7 +95,6 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
         requests=len(load),
         span_s=span_s,
         horizon_s=None if closed or after_s is None else span_s + after_s,
-        output_tokens=int(outputs.sum()),
     )
 
 

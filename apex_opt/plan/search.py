@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import product
@@ -233,6 +233,3 @@ def search(
     """
     deadline = time.monotonic() + time_limit_s
     return Search(problem, play, top_k, deadline, threads, listen).run()
-
-
-__all__: Sequence[str] = ["EXTRA", "Found", "Tried", "search"]

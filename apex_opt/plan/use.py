@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from apex_opt.cost.rates import half_precision
 from apex_opt.cost.work import model_work
 from apex_opt.plan.candidate import Candidate
+from apex_opt.plan.levels import NS_PER_S
 from apex_opt.sim.totals import Totals
-
-NS_PER_S = 1e9
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from apex_opt.plan.search import Tried, as_good, better, search
 from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
 
 DEVICES = 4
-TRAFFIC = Traffic(Features(None, (10, 100, 50, 0, 0, 0, 0)), 10, 100.0, 160.0, 60)
+TRAFFIC = Traffic(Features(None, (10, 100, 50, 0, 0, 0, 0)), 10, 100.0, 160.0)
 
 
 def kind(fixed, devices):
