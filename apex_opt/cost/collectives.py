@@ -3,8 +3,7 @@
 A ring all-reduce of B bytes over g devices moves 2 (g - 1) / g B bytes through each link, an
 all-gather (g - 1) / g B (Thakur et al. 2005, "Optimization of Collective Communication Operations
 in MPICH", section 4). A group that spans m nodes reduces inside the node first; each device then
-exchanges its part with its
-peers over its own network port: 2 (m - 1) / m B / g_node bytes.
+exchanges its part with its peers over its own network port: 2 (m - 1) / m B / g_node bytes.
 """
 
 from __future__ import annotations
@@ -70,13 +69,11 @@ def stage_hop(shape: Shape, stage: int, size_bytes: Array) -> Array:
     """Return seconds of sending activations from `stage` to the next one.
 
     Each device of the group sends its share to its peer, which gathers them inside the node (vLLM's
-    send/recv of tensor-parallel slices). Stages stand one after the other in the nodes of the pool.
+    send/recv of tensor-parallel slices). Stages stand one after the other, from a node on.
     """
-    devices_per_node = shape.pool.node_devices
-    first, last = stage * shape.tensor, (stage + 2) * shape.tensor - 1
-    same_node = first // devices_per_node == last // devices_per_node
+    groups = shape.pool.node_devices // shape.tensor
     wire = link(shape)
-    if same_node:
+    if groups and stage // groups == (stage + 1) // groups:
         rate, latency = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency, wire.latency_us * 1e-6
     else:
         rate, latency = _network_bytes_per_s(shape), shape.network.latency_us * 1e-6

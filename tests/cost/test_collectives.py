@@ -42,3 +42,9 @@ def test_a_hop_inside_a_node_is_faster_than_between_nodes():
     inside = stage_hop(shape(tensor=4, pipeline=2), 0, SIZES)
     between = stage_hop(shape(tensor=8, pipeline=2), 0, SIZES)
     assert inside[1] < between[1]
+
+
+def test_groups_that_do_not_fill_a_node_hop_inside_it_all_the_same():
+    # Two groups of 3 stand in a node of 8: stages 0 and 1, 2 and 3.
+    hops = [stage_hop(shape(tensor=3, pipeline=4), stage, SIZES)[1] for stage in range(3)]
+    assert hops[0] == hops[2] < hops[1]
