@@ -90,6 +90,13 @@ def elementwise(rates: Rates, bytes_per_token: float, tokens: Array) -> Cost:
     return rates.cost(seconds, np.zeros_like(moved), moved, half_precision(rates.device))
 
 
+def recurrence(rates: Rates, flops_per_token: float, tokens: Array) -> Cost:
+    """Return the cost of passing tokens through a recurrent state; its bytes count by sequence."""
+    precision, flops = half_precision(rates.device), flops_per_token * tokens
+    seconds = flops / (rates.peak(precision) * rates.device.efficiency.attention)
+    return rates.cost(seconds, flops, np.zeros_like(flops), precision)
+
+
 def layer_cost(rates: Rates, one: Layer, tokens: Array) -> Cost:
     """Return the cost of a layer without what attention reads from the cache."""
     total = elementwise(rates, one.elementwise_bytes, tokens)
@@ -97,6 +104,7 @@ def layer_cost(rates: Rates, one: Layer, tokens: Array) -> Cost:
         total = total + gemm(rates, product, tokens)
     if one.experts is not None:
         total = total + experts(rates, one.experts, tokens)
+    total = total + recurrence(rates, one.attention.token_flops, tokens)
     floor = np.where(tokens > 0, rates.device.efficiency.attention_floor_us * 1e-6, 0.0)
     total = total + Cost(floor, np.zeros_like(floor))
     if one.all_reduces:

@@ -79,6 +79,7 @@ class Attention:
             memory.
         decode_flops: operations of a decoding query, per cached token.
         pair_flops: operations of prefill, per query-key pair.
+        token_flops: operations on a recurrent state, per token.
         io_bytes: bytes of queries and outputs, per token.
         index_bytes, index_flops: of a sparse-attention indexer, per cached token, without window.
         state_bytes: bytes of recurrent state, per sequence.
@@ -88,6 +89,7 @@ class Attention:
     kv_bytes: float = 0.0
     decode_flops: float = 0.0
     pair_flops: float = 0.0
+    token_flops: float = 0.0
     io_bytes: float = 0.0
     index_bytes: float = 0.0
     index_flops: float = 0.0
@@ -177,7 +179,10 @@ def _linear(a: LinearAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
     state = value_heads * a.key_dim * a.value_dim * a.state_bytes
     conv = (2 * keys + values) * (a.conv_kernel - 1) * ACTIVATION_BYTES
     attention = Attention(
-        io_bytes=float(ACTIVATION_BYTES * (2 * keys + 3 * values)), state_bytes=state + conv
+        # The state is read by key, corrected, and read by query (gated delta rule, arXiv 2412.06464).
+        token_flops=6.0 * value_heads * a.key_dim * a.value_dim,
+        io_bytes=float(ACTIVATION_BYTES * (2 * keys + 3 * values)),
+        state_bytes=state + conv,
     )
     return gemms, attention, (2 * keys + values) * a.conv_kernel + 3 * value_heads + a.value_dim
 

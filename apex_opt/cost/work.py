@@ -60,7 +60,7 @@ def model_work(shape: Shape) -> ModelWork:
     experts: list[tuple[float, float]] = []
     for name, count in model.counts().items():
         one = layer(model.layers[name], whole)
-        token += count * 2.0 * sum(g.weights for g in one.gemms)
+        token += count * (2.0 * sum(g.weights for g in one.gemms) + one.attention.token_flops)
         weights += count * sum(g.weights * storage(rates, g.quantized)[1] / 8 for g in one.gemms)
         pair += count * one.attention.pair_flops
         context += count * one.attention.kv_bytes

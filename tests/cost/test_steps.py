@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from apex_opt.cost.layers import storage
 from apex_opt.cost.operators import layer
-from apex_opt.cost.rates import Rates
+from apex_opt.cost.rates import Rates, half_precision
 from apex_opt.cost.steps import padded, step_table
 from apex_opt.plan.legality import why_not
 from apex_opt.spec import catalog
@@ -46,6 +46,8 @@ def floor_ns(s, stage, tokens):
             precision, bits = storage(rates, quantized)
             compute = 2.0 * tokens * visits * weights / rates.peak(precision)
             seconds += count * np.maximum(compute, read * bits / 8 / rates.bandwidth)
+        state = tokens * one.attention.token_flops
+        seconds += count * state / rates.peak(half_precision(s.pool.device))
     return seconds * 1e9
 
 
