@@ -70,8 +70,7 @@ def _stretched(at: Int64, factor: float) -> Int64:
         raise CallError(f"the time scale must be above 0, got {factor:g}")
     if factor == 1:
         return at
-    stretched = at * factor
+    stretched = np.rint(at * float(factor))
     if not stretched[-1] <= LATEST_NS:
         raise CallError(f"stretched {factor:g} times, the trace goes on for more than ten years")
-    whole: Int64 = np.rint(stretched, out=stretched).astype(np.int64)
-    return whole
+    return stretched.astype(np.int64)

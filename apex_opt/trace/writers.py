@@ -46,7 +46,7 @@ def writer(format_name: str) -> Writer:
     Raises:
         ValueError: there is none.
     """
-    names = [writer.layout.name for writer in WRITERS]
+    names = [form.layout.name for form in WRITERS]
     if format_name in names:
         return WRITERS[names.index(format_name)]
     near = nearest(format_name, names)

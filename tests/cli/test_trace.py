@@ -1,0 +1,136 @@
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from apex_opt.cli.app import main
+from apex_opt.trace.description import Description
+from apex_opt.trace.read import read
+
+LINES = [
+    '{"timestamp": 0, "input_length": 100, "output_length": 10, "hash_ids": [1]}',
+    '{"timestamp": 1500, "input_length": 200, "output_length": 1, "hash_ids": [1, 2]}',
+    '{"timestamp": 4000, "input_length": 300, "output_length": 30, "hash_ids": []}',
+]
+NOT_USED = "note: `hash_ids` are not used: prefix sharing is not modelled yet\n"
+ROUNDED = "note: times are rounded to milliseconds\n"
+EMPTY = "note: `hash_ids` are empty: which prompts share a prefix is not known\n"
+VIDUR = "the columns `arrived_at`, `num_prefill_tokens`, `num_decode_tokens`"
+
+
+@pytest.fixture
+def run(monkeypatch, capfd, tmp_path):
+    """Run `apexopt trace` beside a trace and return (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    Path("t.jsonl").write_text("\n".join(LINES), encoding="utf-8")
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["apexopt", "trace", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        shown = capfd.readouterr()
+        return left.value.code or 0, shown.out, shown.err
+
+    return call
+
+
+def test_a_trace_is_described_on_stdout(run):
+    status, out, err = run("t.jsonl")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[:2] == ["t.jsonl", "3 requests over 4.00 s (0.50/s), format mooncake"]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_json_on_stdout_is_the_description_and_nothing_else(run):
+    status, out, err = run("t.jsonl", "--json", "-")
+    assert (status, err) == (0, "")
+    found = Description.model_validate_json(out)
+    assert (found.schema_version, found.requests, found.rate_rps) == (1, 3, 0.5)
+    assert json.loads(out)["as_trace"] == {
+        "arrival": "trace",
+        "file": "t.jsonl",
+        "format": "mooncake",
+    }
+
+
+def test_json_in_a_file_leaves_stdout_to_people(run):
+    status, out, _ = run("t.jsonl", "--json", "d.json", "--requests", 2)
+    assert status == 0
+    assert out.startswith("t.jsonl\n2 requests over 1.50 s")
+    assert Description.model_validate_json(Path("d.json").read_text()).requests == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "notes"),
+    [
+        ("azure", "note: the first request is dated 1970-01-01: a trace knows no date\n"),
+        ("vidur", ""),
+        ("mooncake", ROUNDED + EMPTY),
+        ("plain", ""),
+    ],
+)
+@pytest.mark.parametrize("name", ["new", "new.gz"])
+def test_a_part_is_written_in_another_format(form, notes, name, run):
+    options = ("--from", 1, "--until", 4.5, "--time-scale", 2, "--to", form, "-o", name)
+    status, out, err = run("t.jsonl", *options)
+    assert (status, out) == (0, "")
+    assert err == f"2 requests written as {form}\n" + NOT_USED + notes
+    again = read(name, form)
+    assert again.arrival_ns.tolist() == [0, 5_000_000_000]
+    assert again.prompt_tokens.tolist() == [200, 300]
+    assert again.output_tokens.tolist() == [1, 30]
+    assert (Path(name).read_bytes()[:2] == b"\x1f\x8b") == name.endswith(".gz")
+
+
+def test_a_trace_is_written_to_stdout_and_described_in_a_file(run):
+    status, out, _ = run("t.jsonl", "--to", "vidur", "-o", "-", "--json", "d.json")
+    assert status == 0
+    assert out == (
+        "arrived_at,num_prefill_tokens,num_decode_tokens\n"
+        "0.000000000,100,10\n1.500000000,200,1\n4.000000000,300,30\n"
+    )
+    assert Description.model_validate_json(Path("d.json").read_text()).requests == 3
+
+
+def test_a_packed_trace_is_packed_again_with_the_same_bytes(run):
+    for name in ("a.gz", "b.gz"):
+        assert run("t.jsonl", "--to", "plain", "-o", name)[0] == 0
+    assert Path("a.gz").read_bytes() == Path("b.gz").read_bytes()
+    assert gzip.decompress(Path("a.gz").read_bytes()).count(b"\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["no.csv"], "no.csv: no such file"),
+        (
+            ["t.jsonl", "--format", "vidur"],
+            f"t.jsonl:1: not of the format vidur, which has {VIDUR}",
+        ),
+        (["t.jsonl", "--to", "plain"], "--to plain needs -o FILE, or -o - for stdout"),
+        (["t.jsonl", "-o", "x"], "-o x needs --to FORMAT, for example --to plain"),
+        (
+            ["t.jsonl", "--to", "csv", "-o", "x"],
+            "--to: unknown format `csv`; can be written: azure, vidur, mooncake, plain",
+        ),
+        (
+            ["t.jsonl", "--to", "plain", "-o", "-", "--json", "-"],
+            "the trace and its description cannot both go to -",
+        ),
+        (["t.jsonl", "--requests", "4"], "4 requests are asked for, there are 3"),
+        (
+            ["t.jsonl", "--from", "9"],
+            "from 9 s on there is no request; the trace goes on for 4 s",
+        ),
+        (
+            ["t.jsonl", "--to", "plain", "-o", "no/x"],
+            "no/x: cannot be written: No such file or directory",
+        ),
+    ],
+)
+def test_a_wrong_call_is_told_in_one_line_with_status_2(options, why, run):
+    status, out, err = run(*options)
+    assert (status, out, err) == (2, "", f"error: {why}\n")
+    assert not Path("x").exists()
