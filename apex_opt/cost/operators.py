@@ -179,7 +179,7 @@ def _linear(a: LinearAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
     state = value_heads * a.key_dim * a.value_dim * a.state_bytes
     conv = (2 * keys + values) * (a.conv_kernel - 1) * ACTIVATION_BYTES
     attention = Attention(
-        # The state is read by key, corrected, and read by query (gated delta rule, arXiv 2412.06464).
+        # The state is read by key, corrected, read by query (delta rule, arXiv 2412.06464).
         token_flops=6.0 * value_heads * a.key_dim * a.value_dim,
         io_bytes=float(ACTIVATION_BYTES * (2 * keys + 3 * values)),
         state_bytes=state + conv,
