@@ -112,7 +112,8 @@ def _lengths(shown: Description) -> Section:
         grid.add_row(name, *_row(tokens))
     rows = [("one token", f"{percent(shown.one_token_outputs)} of the outputs")]
     if shown.correlation is not None:
-        rows.append(("correlation", f"{shown.correlation:.2f}, of prompt and output"))
+        rounded = round(shown.correlation, 2) + 0.0  # no -0.00
+        rows.append(("correlation", f"{rounded:.2f}, of prompt and output"))
     return section("Lengths", grid, Text(""), pairs(rows))
 
 

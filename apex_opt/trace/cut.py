@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from apex_opt.errors import CallError
-from apex_opt.sim.steps import Int64
+from apex_opt.sim.steps import Float64, Int64
 from apex_opt.trace.arrivals import LATEST_NS, NS
 from apex_opt.trace.trace import Trace
 
@@ -70,7 +70,7 @@ def _stretched(at: Int64, factor: float) -> Int64:
         raise CallError(f"the time scale must be above 0, got {factor:g}")
     if factor == 1:
         return at
-    stretched = np.rint(at * float(factor))
+    stretched: Float64 = np.rint(at * float(factor))
     if not stretched[-1] <= LATEST_NS:
         raise CallError(f"stretched {factor:g} times, the trace goes on for more than ten years")
     return stretched.astype(np.int64)

@@ -107,6 +107,14 @@ def test_even_gaps_are_printed_as_such() -> None:
     assert "  burstiness     none: all gaps are equal" in printed(describe(columns([0, 1, 2])))
 
 
+def test_a_correlation_of_almost_nothing_has_no_sign() -> None:
+    trace = columns([0, 1, 2, 3], [1000, 1000, 2000, 2001], [5, 7, 7, 5])
+    correlation = describe(trace).correlation
+    assert correlation is not None
+    assert -0.005 < correlation < 0
+    assert "  correlation  0.00, of prompt and output" in printed(describe(trace))
+
+
 def test_a_part_that_no_spec_can_name_is_to_be_written_first() -> None:
     lines = printed(describe(columns([0, 1, 3]), Part(from_s=1)), width=100)
     at = lines.index("To play it from a spec")
