@@ -28,7 +28,7 @@ def write(text: str, target: str) -> None:
 def write_bytes(parts: Iterable[bytes], target: str) -> None:
     """Write `parts`, one after the other, to stdout (`-`) or to a file, whole or not at all.
 
-    A device or a pipe cannot be replaced, and is written as it stands.
+    A device or a pipe cannot be replaced, and is written as it stands; a link stays a link.
 
     Raises:
         CallError: the file cannot be written.
@@ -43,7 +43,7 @@ def write_bytes(parts: Iterable[bytes], target: str) -> None:
             with path.open("wb") as file:
                 file.writelines(parts)
         else:
-            _replace(path, parts)
+            _replace(path.resolve(), parts)
     except OSError as why:
         raise CallError(f"{target}: cannot be written: {why.strerror}") from None
 

@@ -68,6 +68,14 @@ def test_a_pipe_is_written_and_stays_a_pipe(tmp_path):
     assert path.is_fifo()
 
 
+def test_a_link_stays_a_link_and_its_file_is_written(tmp_path):
+    (tmp_path / "file").write_text("before")
+    (tmp_path / "link").symlink_to("file")
+    write("x", str(tmp_path / "link"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "x\n"
+
+
 def test_a_new_file_has_the_rights_that_others_have(tmp_path):
     write("x", str(tmp_path / "ours"))
     (tmp_path / "theirs").write_text("x")
