@@ -7,6 +7,8 @@ imports what it needs when it runs, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import errno
+import signal
 import sys
 from typing import Annotated
 
@@ -19,6 +21,10 @@ from apex_opt.cli.solve import solve
 from apex_opt.cli.trace import trace
 from apex_opt.errors import ApexError
 from apex_opt.version import VERSION
+
+BUG = "This is a bug of apexopt; please report it with what follows."
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""Faults of where stdout leads, not ours."""
 
 app = typer.Typer(
     name="apexopt",
@@ -59,19 +65,27 @@ app.command()(schema)
 
 
 def main() -> None:
-    """Run the command line and leave with its exit status."""
+    """Run the command line and leave with its exit status.
+
+    Where the reader of a pipe leaves, as `head` does, the command ends silently by SIGPIPE, as
+    other tools do: Python, Rich and Typer would each end it in another way.
+    """
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         app()
     except ApexError as fault:
         typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
         typer.echo(str(fault), err=True)
         sys.exit(fault.exit_status)
-    except BrokenPipeError:
-        # Whoever read the output has gone; nothing is wrong and nothing more can be said.
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as why:
+        if why.errno not in FULL:
+            typer.secho(BUG, err=True)
+            raise
+        typer.echo(f"error: the output cannot be written: {why.strerror}", err=True)
+        sys.exit(2)
     except Exception:
-        typer.secho("This is a bug of apexopt; please report it with what follows.", err=True)
+        typer.secho(BUG, err=True)
         raise
 
 
