@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 GIB = 2**30
+THINGS = {"devices": "device", "replicas": "replica"}
+"""Units that are counted, with the name of one."""
 
 
 def figure(value: float) -> str:
@@ -17,6 +19,8 @@ def figure(value: float) -> str:
 
 def count(value: float, unit: str) -> str:
     """Return an amount with its unit; whole numbers, as of devices, stay whole."""
+    if unit in THINGS:
+        return plural(round(value), THINGS[unit])
     return f"{value:,.0f} {unit}" if value == int(value) else f"{figure(value)} {unit}"
 
 

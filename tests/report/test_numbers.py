@@ -30,6 +30,11 @@ def test_a_count_of_whole_things_stays_whole() -> None:
     assert [count(8.0, "devices"), count(23.45, "ms")] == ["8 devices", "23.4 ms"]
 
 
+def test_a_count_of_one_is_singular_and_a_unit_never_changes() -> None:
+    told = [count(1.0, "devices"), count(1.0, "replicas"), count(1.0, "ms"), count(1, "tokens/s")]
+    assert told == ["1 device", "1 replica", "1 ms", "1 tokens/s"]
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0.0, "$0.00"), (0.0042, "$0.0042"), (2.5, "$2.50"), (1e4, "$10,000.00")]
 )
