@@ -5,12 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.table import Column
+from rich.text import Text
 
 from apex_opt.plan.events import Event, Listen
+
+
+class Elapsed(ProgressColumn):
+    """Time since the start; Rich's own column stands still once a phase has been complete."""
+
+    def render(self, task: Task) -> Text:
+        """Return the time in hours, minutes and seconds."""
+        return Text(str(timedelta(seconds=int(task.elapsed or 0))))
 
 
 class Bar:
@@ -43,7 +53,7 @@ def progress(*, quiet: bool = False, console: Console | None = None) -> Iterator
         SpinnerColumn("line"),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        TimeElapsedColumn(),
+        Elapsed(),
         TextColumn("{task.fields[best]}", markup=False, table_column=one_line),
     )
     hidden = quiet or not console.is_terminal
