@@ -3,12 +3,16 @@
 Time of an operator = floor + max(flops / (peak x efficiency), bytes / (bandwidth x efficiency)), so
 it is never under the physical floor. Power of an operator, above idle, follows its utilisation:
 
-    (cap - idle) min(1, max(1.4 x compute utilisation, 0.7 x bandwidth utilisation))
+    (TDP - idle) min(1, max(1.4 x compute utilisation, 0.7 x bandwidth utilisation))
 
 Source of 1.4 and 0.7: least absolute error on 45 measured powers of bf16 matrix products on H200
 (vLLM 0.22 kernels, aiconfigurator-core power columns, Apache-2.0), mean error 12 % of the range
 from idle to cap. The compute part follows the clock as clock x voltage^2, with voltage = 0.6 + 0.4
 x clock of its maximum: a prior for voltage-frequency scaling, not fitted.
+
+Under a pool's own cap, an operator that would draw more is throttled to the cap: its clock falls
+until the compute part fits, or its reads are spread until the memory part does, whichever takes
+longer.
 """
 
 from __future__ import annotations
@@ -29,6 +33,9 @@ COMPUTE_POWER = 1.4
 MEMORY_POWER = 0.7
 ELEMENTWISE_MEMORY = 0.7
 """Share of memory bandwidth that element-wise kernels reach (prototype fit over vLLM 0.15 runs)."""
+
+CLOCKS = np.linspace(0.0, 1.0, 1025)
+"""Grid of clocks on which a throttled one is looked up."""
 
 COMMUNICATION_POWER = 0.2
 """Dynamic power of an all-reduce: 286 W mean of a 1,000 W B200 that idles near 120 W (same source).
@@ -71,6 +78,27 @@ def power_limit_w(pool: Pool) -> float:
     return min(known)
 
 
+def idle_w(pool: Pool) -> float:
+    """Return the power of an idle device of a pool, watts; a cap does not lower it.
+
+    Raises:
+        ValueError: as `power_limit_w`.
+    """
+    device = pool.device
+    return device.idle_w if device.idle_w is not None else IDLE_SHARE * rated_w(pool)
+
+
+def rated_w(pool: Pool) -> float:
+    """Return what a device of a pool draws at most without a cap; the cap where that is unknown."""
+    tdp = pool.device.tdp_w
+    return power_limit_w(pool) if tdp is None else tdp
+
+
+def clock_power(clock: Array) -> Array:
+    """Return the power of computing at a clock, as a share of that at the boost clock."""
+    return clock * (0.6 + 0.4 * clock) ** 2
+
+
 def half_precision(device: Device) -> Precision:
     """Return the 16-bit precision of a device: bf16, or fp16 where it has none, else fp32."""
     for precision in ("bf16", "fp16", "fp32"):
@@ -102,8 +130,12 @@ class Rates:
     @cached_property
     def idle_w(self) -> float:
         """Power of an idle device."""
-        idle = self.device.idle_w
-        return idle if idle is not None else IDLE_SHARE * power_limit_w(self.shape.pool)
+        return idle_w(self.shape.pool)
+
+    @cached_property
+    def rated_w(self) -> float:
+        """Power between idle and TDP, in which the measured utilisations are shares."""
+        return max(rated_w(self.shape.pool) - self.idle_w, 0.0)
 
     @cached_property
     def dynamic_w(self) -> float:
@@ -127,13 +159,27 @@ class Rates:
     def cost(self, seconds: Array, flops: Array, moved: Array, precision: Precision) -> Cost:
         """Return an operator's cost given its time, operations and bytes."""
         busy = np.maximum(seconds, 1e-15)
-        clock = self.shape.clock
-        compute = COMPUTE_POWER * flops / (busy * self.peak(precision))
+        clocked = clock_power(np.array(self.shape.clock))
+        compute = COMPUTE_POWER * flops / (busy * self.peak(precision)) * clocked
         memory = MEMORY_POWER * moved / (busy * self.bandwidth)
-        utilisation = np.minimum(
-            1.0, np.maximum(compute * clock * (0.6 + 0.4 * clock) ** 2, memory)
-        )
-        return Cost(seconds, seconds * self.dynamic_w * utilisation)
+        compute, memory = np.minimum(compute, 1.0), np.minimum(memory, 1.0)
+        drawn = self.rated_w * np.maximum(compute, memory)
+        if self.dynamic_w < self.rated_w:
+            seconds = seconds * self._slowdown(compute, memory)
+        return Cost(seconds, seconds * np.minimum(drawn, self.dynamic_w))
+
+    def _slowdown(self, compute: Array, memory: Array) -> Array:
+        """Return how many times longer an operator takes under the pool's power cap.
+
+        Args:
+            compute: its power for computing, as a share of `rated_w`.
+            memory: its power for reading and writing, likewise.
+        """
+        allowed = self.dynamic_w / self.rated_w
+        share = np.minimum(allowed / np.maximum(compute, allowed), 1.0)
+        clock = np.array(self.shape.clock)
+        throttled = np.interp(share * clock_power(clock), clock_power(CLOCKS), CLOCKS)
+        return np.maximum(clock / throttled, memory / allowed)
 
     def roofline(
         self, flops: Array, moved: Array, precision: Precision, memory: float, floor_us: float
@@ -146,4 +192,5 @@ class Rates:
 
     def communication(self, seconds: Array) -> Cost:
         """Return the cost of waiting for a collective."""
-        return Cost(seconds, seconds * self.dynamic_w * COMMUNICATION_POWER)
+        drawn = min(self.rated_w * COMMUNICATION_POWER, self.dynamic_w)
+        return Cost(seconds, seconds * drawn)

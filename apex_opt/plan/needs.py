@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from apex_opt.cost.rates import idle_w
 from apex_opt.errors import CallError
 from apex_opt.spec.spec import Spec
 
@@ -20,12 +21,17 @@ def _prices(spec: Spec) -> Iterator[str]:
 
 
 def _power(spec: Spec) -> Iterator[str]:
-    """A power limit of every device: energy, power and peak follow from it."""
+    """A power limit of every device, above what it draws idle: energy and peak follow from it."""
     for pool in spec.pools:
         if pool.device.tdp_w is None and pool.power_cap_w is None:
             yield (
                 f"pools: no power limit of `{pool.device.name}` is published; "
                 f"write `power_cap_w` in pool `{pool.name}`"
+            )
+        elif pool.power_cap_w is not None and pool.power_cap_w <= (idle := idle_w(pool)):
+            yield (
+                f"pools: `power_cap_w` = {pool.power_cap_w:g} of pool `{pool.name}` leaves no "
+                f"power to work: an idle `{pool.device.name}` draws {idle:.3g} W"
             )
 
 

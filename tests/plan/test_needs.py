@@ -34,3 +34,14 @@ def test_a_price_is_not_asked_for_where_nothing_follows_from_it():
 
 def test_a_spec_with_all_figures_passes():
     require_figures(spec())
+
+
+def test_a_cap_that_an_idle_device_exceeds_is_refused():
+    pools = 'name = "p"\ndevice = "h100-sxm-80gb"\nnodes = 1\npower_cap_w = 85'
+    with pytest.raises(CallError) as caught:
+        require_figures(spec(pools=pools))
+    assert str(caught.value) == (
+        "pools: `power_cap_w` = 85 of pool `p` leaves no power to work: "
+        "an idle `h100-sxm-80gb` draws 85 W"
+    )
+    require_figures(spec(pools=pools.replace("85", "86")))
