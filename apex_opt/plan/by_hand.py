@@ -12,7 +12,7 @@ from apex_opt.cost.memory import fit
 from apex_opt.cost.shape import Settings, Shape, even_split, graph_tokens
 from apex_opt.errors import CallError
 from apex_opt.plan.candidate import Candidate
-from apex_opt.plan.enumerate import expert_degrees, formats, settings
+from apex_opt.plan.enumerate import as_served, clocks, expert_degrees, formats, settings
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.needs import require_figures
@@ -68,6 +68,16 @@ def _kv_format(spec: Spec, name: str) -> KvFormat:
         raise CallError(str(why)) from None
 
 
+def _formats(spec: Spec, pool: Pool, wish: Wish) -> tuple[WeightFormat, KvFormat]:
+    """Return the formats of a wish, as an engine runs them on the pool."""
+    weights, kv_cache = next(formats(spec, pool))
+    if wish.weights:
+        weights = _weight_format(spec, wish.weights)
+    if wish.kv_cache:
+        kv_cache = _kv_format(spec, wish.kv_cache)
+    return as_served(pool.device, weights, kv_cache)
+
+
 def _candidate(shape: Shape, number: int) -> Candidate:
     """Return the candidate of a shape that an engine can start.
 
@@ -94,24 +104,24 @@ def from_wish(spec: Spec, wish: Wish, longest_tokens: int) -> tuple[Part, ...]:
     expert = wish.expert or expert_degrees(spec, tensor)[0]
     if expert not in {1, tensor}:
         raise CallError(f"--expert {expert}: write 1, or the tensor degree {tensor}")
-    first_weights, first_cache = next(formats(spec, pool))
     release = catalog.release(spec.engine.name, spec.engine.version)
     layers = len(spec.model.sequence())
     pipeline = wish.pipeline or 1
     if pipeline > layers:
         raise CallError(f"--pipeline {pipeline}: the model has {layers} layers")
+    weights, kv_cache = _formats(spec, pool, wish)
     shape = Shape(
         model=spec.model,
         pool=pool,
         network=spec.network,
         release=release,
         settings=next(settings(spec, pool, release, longest_tokens)),
-        weights=_weight_format(spec, wish.weights) if wish.weights else first_weights,
-        kv_cache=_kv_format(spec, wish.kv_cache) if wish.kv_cache else first_cache,
+        weights=weights,
+        kv_cache=kv_cache,
         tensor=tensor,
         expert=expert,
         stage_layers=even_split(layers, pipeline),
-        clock=1.0,
+        clock=clocks(pool)[0],
         reserve_fraction=spec.limits.memory_reserve_fraction,
     )
     candidate = _candidate(shape, number)

@@ -12,11 +12,12 @@ from apex_opt.cost.shape import Settings, Shape, even_split, graph_tokens
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.spec import catalog
 from apex_opt.spec.engine import EngineRelease
-from apex_opt.spec.pools import Pool
+from apex_opt.spec.pools import Device, Pool
 from apex_opt.spec.quantization import KvFormat, WeightFormat
 from apex_opt.spec.spec import Spec
 
 GIB = 2**30
+HALVES = ("bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,29 @@ def expert_degrees(spec: Spec, tensor: int) -> tuple[int, ...]:
 
 def formats(spec: Spec, pool: Pool) -> Iterator[tuple[WeightFormat, KvFormat]]:
     """Yield the formats to try; by default the checkpoint's weights and a 16-bit cache."""
-    half = half_precision(pool.device)
     weights = spec.quantization.weights or (catalog.weight_format(spec.model.native_weights),)
-    caches = spec.quantization.kv_cache or (
-        catalog.kv_format("fp16" if half == "fp16" else "bf16"),
-    )
-    yield from product(weights, caches)
+    caches = spec.quantization.kv_cache or (catalog.kv_format("bf16"),)
+    pairs = (as_served(pool.device, *pair) for pair in product(weights, caches))
+    yield from {(w.name, k.name): (w, k) for w, k in pairs}.values()
+
+
+def as_served(
+    device: Device, weights: WeightFormat, kv_cache: KvFormat
+) -> tuple[WeightFormat, KvFormat]:
+    """Return formats as an engine runs them: whatever has 16 bits is of one type.
+
+    It is fp16 on a device without bf16, else that of the weights, else that of the cache.
+
+    Source: vLLM refuses `--dtype bfloat16` on such a device (platforms/cuda.py, check_if_supports_
+    dtype), and its attention kernels take queries and a 16-bit cache of one type.
+    """
+    half = "fp16" if half_precision(device) == "fp16" else None
+    if weights.name in HALVES:
+        half = half or weights.name
+        weights = catalog.weight_format(half)
+    if half is not None and kv_cache.name in HALVES:
+        kv_cache = catalog.kv_format(half)
+    return weights, kv_cache
 
 
 def clocks(pool: Pool) -> tuple[float, ...]:

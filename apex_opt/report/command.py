@@ -73,7 +73,8 @@ def _degrees(replica: Replica) -> list[str]:
 
 
 def _formats(replica: Replica) -> list[str]:
-    flags = [f"--dtype {DTYPES[replica.weights]}"] if replica.weights in DTYPES else []
+    dtype = DTYPES.get(replica.weights) or DTYPES.get(replica.kv_cache)
+    flags = [f"--dtype {dtype}"] if dtype else []
     if replica.weights in ONLINE:
         flags.append(f"--quantization {replica.weights}")
     return [*flags, f"--kv-cache-dtype {KV_DTYPES.get(replica.kv_cache, replica.kv_cache)}"]

@@ -72,8 +72,24 @@ def test_formats_are_the_checkpoints_own_unless_named():
         ("bf16", "fp8"),
         ("fp8", "fp8"),
     ]
-    old = pool().model_copy(update={"device": catalog.device("t4")})
-    assert [k.name for _, k in formats(spec(), old)] == ["fp16"]
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "found"),
+    [
+        ("t4", "", ["fp16/fp16"]),
+        ("t4", 'weights = ["bf16", "fp16"]\nkv_cache = "bf16"', ["fp16/fp16"]),
+        ("t4", 'weights = "awq-int4"', ["awq-int4/fp16"]),
+        ("t4", 'weights = "bf16"\nkv_cache = "int8"', ["fp16/int8"]),
+        ("a10", 'weights = "fp16"', ["fp16/fp16"]),
+        ("a10", 'weights = ["fp16", "fp8"]\nkv_cache = "bf16"', ["fp16/fp16", "fp8/bf16"]),
+        ("a10", 'weights = "bf16"\nkv_cache = ["bf16", "fp16"]', ["bf16/bf16"]),
+    ],
+)
+def test_all_that_has_16_bits_is_of_one_type_that_the_device_computes_in(device, asked, found):
+    on = pool().model_copy(update={"device": catalog.device(device)})
+    names = [f"{w.name}/{k.name}" for w, k in formats(spec(quantization=asked), on)]
+    assert names == found
 
 
 def test_settings_that_an_engine_refuses_are_told_and_not_bent():

@@ -50,6 +50,7 @@ def test_a_pipeline_across_nodes_names_its_layers_and_its_nodes() -> None:
     ("weights", "kv_cache", "said", "unsaid"),
     [
         ("fp16", "fp16", ["--dtype float16", "--kv-cache-dtype float16"], "--quantization"),
+        ("fp8", "fp16", ["--dtype float16", "--kv-cache-dtype float16"], "--quantize"),
         ("fp8", "fp8", ["--quantization fp8", "--kv-cache-dtype fp8"], "--dtype"),
         ("awq-int4", "int8", ["--kv-cache-dtype int8_per_token_head"], "--quantization"),
     ],
