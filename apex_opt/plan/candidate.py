@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from apex_opt.cost.memory import Fit
+from apex_opt.cost.rates import Rates
 from apex_opt.cost.shape import Shape
 from apex_opt.cost.steps import step_table
 from apex_opt.plan.result import EngineSettings, Memory, Replica
@@ -15,7 +16,11 @@ from apex_opt.sim.steps import StepTable
 NS_PER_MS = 1_000_000
 
 
-@dataclass(frozen=True)
+KEPT = 64
+"""Step tables that are kept: one takes up to megabytes, and there may be thousands of replicas."""
+
+
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """A legal replica: its shape, what fits in its memory, the pool by number."""
 
@@ -23,10 +28,15 @@ class Candidate:
     fit: Fit
     pool: int
 
-    @cached_property
+    @property
     def steps(self) -> StepTable:
-        """What its steps cost."""
-        return step_table(self.shape)
+        """What its steps cost; made anew where many others were asked for in between."""
+        return _steps(self)
+
+    @cached_property
+    def idle_w(self) -> float:
+        """Power while no step runs, watts."""
+        return Rates(self.shape).idle_w * self.shape.devices
 
     @cached_property
     def rules(self) -> EngineRules:
@@ -83,3 +93,8 @@ class Candidate:
             kv_tokens=self.fit.blocks * chosen.block_size,
             memory=Memory(**asdict(memory), free=memory.room - memory.kv_cache),
         )
+
+
+@lru_cache(maxsize=KEPT)
+def _steps(candidate: Candidate) -> StepTable:
+    return step_table(candidate.shape)

@@ -70,13 +70,13 @@ def _devices(c: Candidate, _: Optimistic, __: Traffic) -> Coefficients:
 
 def _energy(c: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:
     per = 1 / max(traffic.requests, 1)
-    return Coefficients(c.steps.idle_w * traffic.span_s * per, _scaled(bounds.energy_j, per))
+    return Coefficients(c.idle_w * traffic.span_s * per, _scaled(bounds.energy_j, per))
 
 
 def _power(c: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:
     if traffic.horizon_s is None:
-        return Coefficients(c.steps.idle_w, NO_FLOW)
-    return Coefficients(c.steps.idle_w, _scaled(bounds.energy_j, 1 / traffic.horizon_s))
+        return Coefficients(c.idle_w, NO_FLOW)
+    return Coefficients(c.idle_w, _scaled(bounds.energy_j, 1 / traffic.horizon_s))
 
 
 def _latency(_: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:

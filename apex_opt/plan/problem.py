@@ -78,7 +78,7 @@ class Problem:
 def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traffic:
     """Return the traffic as the bounds see it; all candidates share one longest request."""
     longest = max(c.rules.max_model_tokens for c in candidates)
-    window = max(c.steps.window_tokens for c in candidates)
+    window = candidates[0].steps.window_tokens  # of the model, which all share
     found = features(load, longest, window)
     served = load.prompt_tokens + load.output_tokens <= longest
     outputs = load.output_tokens[served]
@@ -128,7 +128,7 @@ def _kind(
         groups=shape.pipeline,
         max_count=min(most, spec.limits.replicas or most),
         price_u=math.floor(candidate.price_per_hour * MICRO),
-        power_mw=math.floor(candidate.steps.idle_w * MILLI),
+        power_mw=math.floor(candidate.idle_w * MILLI),
         work=_work(bounds, traffic),
         fixed=math.floor(coefficients.fixed * MICRO),
         flow=tuple(math.floor(c * total * MICRO) for c, total in flow),

@@ -28,7 +28,7 @@ class Part:
     @property
     def idle_w(self) -> float:
         """Power of all its replicas while no step runs."""
-        return self.count * self.candidate.steps.idle_w
+        return self.count * self.candidate.idle_w
 
 
 @dataclass(frozen=True)
