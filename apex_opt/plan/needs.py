@@ -8,6 +8,13 @@ from apex_opt.cost.rates import idle_w
 from apex_opt.errors import CallError
 from apex_opt.spec.spec import Spec
 
+MOST_BYTES = 8_000_000_000
+REQUEST_BYTES = 700
+"""Of one request: features, and the logs of four simulations (measured on a million of them)."""
+
+BOUND_BYTES = 16
+"""Of one request and replica: floors of two times."""
+
 
 def _prices(spec: Spec) -> Iterator[str]:
     """A price of every pool, where cost is minimised or limited."""
@@ -54,8 +61,25 @@ def _open_loop(spec: Spec) -> Iterator[str]:
         )
 
 
+def require_memory(requests: int, replicas: int) -> None:
+    """Raise CallError where bounds and simulations would take more than `MOST_BYTES`.
+
+    Args:
+        requests: requests of the traffic.
+        replicas: replicas among which the search may choose.
+    """
+    each = REQUEST_BYTES + replicas * BOUND_BYTES
+    if requests * each > MOST_BYTES:
+        choice = f"{replicas:,} replica{'' if replicas == 1 else 's'} to choose from"
+        raise CallError(
+            f"workload.requests: {requests:,} requests with {choice} take about "
+            f"{requests * each / 1e9:,.0f} GB of memory; ask for {MOST_BYTES // each:,} or less"
+        )
+
+
 def require_figures(spec: Spec) -> None:
-    """Raise CallError with every figure that is missing, one a line."""
+    """Raise CallError with every figure that is missing, one a line, or too much traffic to draw."""
+    require_memory(spec.workload.requests or 1, 1)
     missing = [line for rule in (_prices, _power, _clocks, _open_loop) for line in rule(spec)]
     if missing:
         raise CallError("\n".join(missing))

@@ -18,6 +18,7 @@ from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
 from apex_opt.plan.features import FEATURES, Features, features
 from apex_opt.plan.levels import NS_PER_S, counts_goodput, drain_limit_s, longest_s
+from apex_opt.plan.needs import require_memory
 from apex_opt.plan.objective import Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
 from apex_opt.sim.load import Load
@@ -182,7 +183,12 @@ def signatures(candidates: Sequence[Candidate]) -> tuple[int, ...]:
 
 
 def problem(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Problem:
-    """Return the fleet problem of `spec` for `load` over `candidates`."""
+    """Return the fleet problem of `spec` for `load` over `candidates`.
+
+    Raises:
+        CallError: requests times candidates take more memory than a machine should give.
+    """
+    require_memory(len(load), len(candidates))
     traffic = traffic_of(spec, load, candidates)
     bounds = tuple(optimistic(c, traffic.features) for c in candidates)
     needs, misses = companions(spec, traffic.features, bounds, traffic.requests)

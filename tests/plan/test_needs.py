@@ -1,7 +1,7 @@
 import pytest
 
 from apex_opt.errors import CallError
-from apex_opt.plan.needs import require_figures
+from apex_opt.plan.needs import require_figures, require_memory
 from tests.specs import spec
 
 DEVICE = """
@@ -45,3 +45,17 @@ def test_a_cap_that_an_idle_device_exceeds_is_refused():
         "an idle `h100-sxm-80gb` draws 85 W"
     )
     require_figures(spec(pools=pools.replace("85", "86")))
+
+
+def test_traffic_that_takes_too_much_memory_is_refused_with_what_does_not():
+    # 700 bytes of a request and 16 for each of its replicas: 716 and 16,700 of 8 GB.
+    with pytest.raises(CallError) as caught:
+        require_memory(100_000_000, 1)
+    assert str(caught.value) == (
+        "workload.requests: 100,000,000 requests with 1 replica to choose from take about "
+        "72 GB of memory; ask for 11,173,184 or less"
+    )
+    require_memory(11_173_184, 1)
+    with pytest.raises(CallError, match=r"^workload\.requests: 1,000,000 requests with 1,000 rep"):
+        require_memory(1_000_000, 1000)
+    require_memory(479_041, 1000)
