@@ -78,7 +78,7 @@ def require_memory(requests: int, replicas: int) -> None:
 
 
 def require_figures(spec: Spec) -> None:
-    """Raise CallError with every figure that is missing, one a line, or too much traffic to draw."""
+    """Raise CallError with every figure that is missing, one a line, or for too many requests."""
     require_memory(spec.workload.requests or 1, 1)
     missing = [line for rule in (_prices, _power, _clocks, _open_loop) for line in rule(spec)]
     if missing:
