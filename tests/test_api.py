@@ -2,7 +2,7 @@ import pytest
 
 import apex_opt
 from apex_opt.errors import CallError
-from tests.specs import TABLES, spec
+from tests.small_specs import TABLES, spec
 
 SEEDED = (
     'arrival = "poisson"\nrate_rps = 20.0\nrequests = 50\nseed = 1\n'

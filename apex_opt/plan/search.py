@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.objective import Goal
 from apex_opt.plan.problem import Problem
+from apex_opt.plan.seeds import seeds
 from apex_opt.solvers.fleet import Answer, FleetModel
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 Counts = tuple[int, ...]
 EXTRA = 48
+FEW = 16
+"""Most replicas of a plan whose smaller numbers are simulated along with it."""
+
 TOLERANCE = 1e-5
 """Relative difference under which objectives count as equal. The model counts shares in millionths,
 rounded down for each kind of a plan, so its bounds of flow fall short by up to eight of them.
@@ -66,6 +70,7 @@ class Found:
         rejected: simulated plans that do not meet the spec, in order of trial.
         bound: no plan of the space is better than this.
         proved: the first plan is as good as the bound.
+        near: its gap to the bound is one with which the search is content.
         exhausted: every plan of the space was simulated or excluded by a bound.
         simulated: plans simulated.
     """
@@ -74,6 +79,7 @@ class Found:
     rejected: list[Tried] = field(default_factory=list)
     bound: float = 0.0
     proved: bool = False
+    near: bool = False
     exhausted: bool = False
     simulated: int = 0
 
@@ -99,18 +105,24 @@ class Search:
         top_k: int,
         deadline: float,
         threads: int,
+        gap: float,
         listen: Listen,
     ) -> None:
         self.problem, self.play, self.top_k = problem, play, top_k
-        self.deadline, self.threads, self.listen = deadline, threads, listen
+        self.deadline, self.threads, self.gap, self.listen = deadline, threads, gap, listen
         self.model = FleetModel(problem.data)
         self.found = Found(bound=-math.inf if not problem.goal.maximize else math.inf)
         self.extra = EXTRA
+        self.known: set[Counts] = set()
 
     def run(self) -> Found:
         """Search until the answer is proved and the runners-up are known, or time is out."""
         found = self.found
         with ThreadPoolExecutor(self.threads) as pool:
+            for counts in seeds(self.problem):
+                self._exclude(counts)
+                self._keep(self.play(counts))
+                found.simulated += 1
             while time.monotonic() < self.deadline:
                 proposals = self._propose()
                 if self._settled() or not proposals:
@@ -118,7 +130,7 @@ class Search:
                 for tried in pool.map(self.play, proposals):
                     self._keep(tried)
                 found.simulated += len(proposals)
-                if found.proved:
+                if found.near:
                     self.extra -= len(proposals)
                 self._tell()
         return found
@@ -133,9 +145,29 @@ class Search:
                 self._note(answer)
             if answer.counts is None:
                 break
-            proposals.append(answer.counts)
-            self.model.cut(answer.counts)
+            for counts in (answer.counts, *self._fewer(answer.counts)):
+                proposals.append(counts)
+                self._exclude(counts)
         return proposals
+
+    def _exclude(self, counts: Counts) -> None:
+        self.known.add(counts)
+        self.model.cut(counts)
+
+    def _fewer(self, counts: Counts) -> list[Counts]:
+        """Return the same replica in smaller numbers, where numbers do not enter the objective.
+
+        Their bound is the same then, so they would be proposed next, one by one.
+        """
+        used = [r for r, n in enumerate(counts) if n]
+        flat = not any(kind.fixed for kind in self.problem.data.kinds)
+        if not flat or len(used) > 1 or counts[used[0]] > FEW:
+            return []
+        fewer = [
+            tuple(n if r == used[0] else 0 for r in range(len(counts)))
+            for n in range(1, counts[used[0]])
+        ]
+        return [c for c in fewer if c not in self.known]
 
     def _note(self, answer: Answer) -> None:
         found, goal = self.found, self.problem.goal
@@ -146,13 +178,22 @@ class Search:
             found.bound = self.problem.in_units(answer.bound)
         if found.best and as_good(goal, found.best[0].objective, found.bound):
             found.proved = True
+        if found.best and self._gap() <= self.gap:
+            found.near = True
+
+    def _gap(self) -> float:
+        """Return how far the first plan is from the bound, over its own objective."""
+        if self.found.proved:
+            return 0.0
+        best = self.found.best[0].objective
+        return abs(best - self.found.bound) / abs(best) if best else math.inf
 
     def _settled(self) -> bool:
-        """Whether the first plan is proved and no uncut plan can join the first `top_k`."""
+        """Whether the first plan is near its bound and no uncut plan can join the first `top_k`."""
         found, goal = self.found, self.problem.goal
         if found.exhausted:
             return True
-        if not found.proved:
+        if not found.near:
             return False
         if self.extra <= 0:
             return True
@@ -220,6 +261,7 @@ def search(
     time_limit_s: float,
     threads: int,
     listen: Listen,
+    gap: float = 0.0,
 ) -> Found:
     """Return the best plans of `problem`; `play` simulates a count vector.
 
@@ -230,6 +272,7 @@ def search(
         time_limit_s: time after which the best so far is returned.
         threads: simulations at once.
         listen: told of progress.
+        gap: relative difference to the bound with which the search is content.
     """
     deadline = time.monotonic() + time_limit_s
-    return Search(problem, play, top_k, deadline, threads, listen).run()
+    return Search(problem, play, top_k, deadline, threads, gap, listen).run()

@@ -64,10 +64,21 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
         time_limit_s=spec.search.time_limit_s - (time.monotonic() - start),
         threads=AT_ONCE,
         listen=listen,
+        gap=content_with(spec),
     )
     if not found.best:
         raise no_plan(spec, asked, found)
     return tell(spec, offered, asked, found, time.monotonic() - start)
+
+
+def content_with(spec: Spec) -> float:
+    """Return the gap with which the search ends: `search.gap`, or a default by objective.
+
+    A maximised rate is counted in whole requests, and plans that all but reach the bound abound.
+    """
+    if spec.search.gap is not None:
+        return spec.search.gap
+    return 0.005 if goal(spec.objective).maximize else 0.0
 
 
 def longest_request(spec: Spec, offered: Traffic) -> int:

@@ -177,7 +177,7 @@ def proof_of(asked: Problem, found: Found) -> Proof:
         )
     else:
         text = (
-            f"not proved: gap {gap:.1%} to the bound of {bound:,.4g} {chosen.unit}; "
+            f"not proved: gap {gap:.2%} to the bound of {bound:,.4g} {chosen.unit}; "
             f"{found.simulated:,} plans simulated, {size} in the space"
         )
     return Proof(

@@ -127,6 +127,11 @@ class Search(Table):
     time_limit_s: Positive = Field(
         300.0, description="Time after which the best so far is returned."
     )
+    gap: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="The search ends when the best plan is this near the bound, relative; default: "
+        "0 (proved), or 0.005 where a rate is maximised.",
+    )
     executor: Literal["local", "ray"] = Field("local", description="Where simulations run.")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from apex_opt.cli.app import main
 from apex_opt.plan.result import Result
-from tests.specs import text
+from tests.small_specs import text
 
 
 @pytest.fixture

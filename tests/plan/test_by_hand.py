@@ -1,5 +1,5 @@
 from apex_opt.plan.by_hand import Wish, from_wish
-from tests.specs import spec
+from tests.small_specs import spec
 
 CLOCKED = 'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1\nclocks_mhz = [915, 1830]'
 OLD = 'name = "old"\ndevice = "t4"\nnodes = 1'

@@ -10,7 +10,7 @@ from apex_opt.plan.enumerate import (
     tensor_degrees,
 )
 from apex_opt.spec import catalog
-from tests.specs import spec
+from tests.small_specs import spec
 
 CLOCKED = (
     'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1\ndevices_per_node = 4\n'

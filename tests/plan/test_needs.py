@@ -2,7 +2,7 @@ import pytest
 
 from apex_opt.errors import CallError
 from apex_opt.plan.needs import require_figures, require_memory
-from tests.specs import spec
+from tests.small_specs import spec
 
 DEVICE = """
 name = "p"

@@ -11,7 +11,7 @@ from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
 from apex_opt.plan.tell import limits_of, proof_of
 from apex_opt.solvers.fleet_verify import faults, value
 from apex_opt.trace.traffic import traffic
-from tests.specs import TABLES, spec
+from tests.small_specs import TABLES, spec
 
 TWO_POOLS = (
     'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1\ndevices_per_node = 2\n'
@@ -346,7 +346,7 @@ def test_a_plan_that_is_not_proved_says_how_far_it_may_be_from_the_best():
     proof = proof_of(about, found)
     assert (proof.status, proof.gap) == ("feasible", 0.5)
     assert proof.text == (
-        f"not proved: gap 50.0% to the bound of {one.objective / 2:,.4g} ms; "
+        f"not proved: gap 50.00% to the bound of {one.objective / 2:,.4g} ms; "
         f"1 plans simulated, {proof.space} in the space"
     )
 

@@ -5,7 +5,7 @@ import pytest
 from apex_opt.report.workload import toml
 from apex_opt.spec.loader import loads
 from apex_opt.spec.workload import Empirical, Fixed, Lognormal, Workload
-from tests.specs import text
+from tests.small_specs import text
 
 NAMES = ["a b.csv", 'quote".csv', "back\\slash.csv", "käse.csv"]
 

@@ -18,7 +18,7 @@ from apex_opt.trace.read import read
 from apex_opt.trace.trace import Trace
 from apex_opt.trace.traffic import traffic
 from apex_opt.trace.writers import encode, writer
-from tests.specs import TABLES, text
+from tests.small_specs import TABLES, text
 from tests.trace.traces import columns
 
 
