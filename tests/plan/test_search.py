@@ -182,3 +182,26 @@ def test_goodput_is_bounded_by_what_arrives():
     )
     # 10 requests in 100 s: 0.1 a second is all that there is.
     assert found.proved
+
+
+def test_a_search_that_is_content_with_a_gap_ends_near_the_bound_and_claims_no_proof(monkeypatch):
+    monkeypatch.setattr("apex_opt.plan.search.EXTRA", 0)
+    fixed = [(10 * MICRO, 1), (10 * MICRO + 1000, 1)]
+    played = []
+
+    def play(counts):
+        played.append(counts)
+        price = sum(n * f for n, (f, _) in zip(counts, fixed, strict=True)) / MICRO
+        return Tried(counts, price * 1.001, 1.0, None, None)
+
+    found = search(
+        problem(fixed, max_kinds=1),
+        play,
+        top_k=1,
+        time_limit_s=60.0,
+        threads=1,
+        listen=lambda _: None,
+        gap=0.01,
+    )
+    assert (found.near, found.proved) == (True, False)
+    assert len(played) == 1
