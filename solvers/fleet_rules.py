@@ -75,9 +75,7 @@ def make_vars(m: CpModel, a: FleetData) -> Vars:
     return Vars(
         n=[m.new_int_var(0, kind.max_count, f"n[{r}]") for r, kind in enumerate(a.kinds)],
         used=used,
-        y=[
-            [_share(m, a, r, j, used[r]) for j in range(a.features)] for r in range(len(a.kinds))
-        ],
+        y=[[_share(m, a, r, j, used[r]) for j in range(a.features)] for r in range(len(a.kinds))],
         u=m.new_int_var(0, SHARE if a.sense == "max" else 0, "u"),
         x=[
             [m.new_int_var(0, a.pools[p].nodes, f"x[{p},{k}]") for k in range(len(fill))]

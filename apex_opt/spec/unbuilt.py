@@ -87,6 +87,11 @@ def encoders(spec: Spec) -> Iterator[Fault]:
     """Encoder-decoder models."""
     if spec.model.encoder is not None:
         yield _not_yet(("model", "encoder"), "choose a decoder-only model")
+        return
+    for name, kind in spec.model.layers.items():
+        if kind.attention.kind == "softmax" and kind.attention.cross:
+            loc = ("model", "layers", name, "attention", "cross")
+            yield _not_yet(loc, "leave out `cross`")
 
 
 def ray(spec: Spec) -> Iterator[Fault]:
