@@ -6,6 +6,10 @@ proved optimal once its simulated value is as good as the bound over everything 
 differ in kind (devices, formats and degrees of the replicas that a plan uses), so a kind that has a
 plan is capped: other counts and settings of it are looked at only if their bound is better.
 
+Where plans need far more than the bounds say, thousands that miss may come before the first that
+meets the spec. While there is none, larger fleets of what missed are simulated too. They are plans
+like any other, cut from the model; the proof does not lean on them.
+
 Among plans of equal objective the one with the lowest mean end-to-end time is first. Ties and
 runners-up are looked for with at most `EXTRA` more simulations once the first plan is proved.
 """
@@ -25,12 +29,19 @@ from apex_opt.plan.objective import Goal
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.seeds import seeds
 from apex_opt.solvers.fleet import Answer, FleetModel
+from apex_opt.solvers.fleet_verify import faults
 
 if TYPE_CHECKING:
     from apex_opt.plan.predict import Played
 
 Counts = tuple[int, ...]
 EXTRA = 48
+CLIMB_AT = 4
+"""Plans that miss before larger fleets are tried; twice as many each time that none is found."""
+
+CLIMBS = 4
+"""Mixtures from which larger fleets are tried at one time."""
+
 FEW = 16
 """Most replicas of a plan whose smaller numbers are simulated along with it."""
 
@@ -95,6 +106,39 @@ def as_good(goal: Goal, value: float, bound: float) -> bool:
     return not better(goal, bound, value)
 
 
+def scaled(counts: Counts, total: int) -> Counts:
+    """Return the mixture of `counts` with `total` replicas or little more, all kinds in proportion.
+
+    Args:
+        counts: replicas of each kind, not all zero.
+        total: replicas, at least as many as `counts` has.
+    """
+    return tuple(-(-n * total // sum(counts)) for n in counts)
+
+
+def climb(
+    start: Counts, allowed: Callable[[Counts], bool], meets: Callable[[Counts], bool]
+) -> bool:
+    """Return whether larger fleets of a mixture meet the spec: doubled until one does, then halved.
+
+    Args:
+        start: a plan that misses.
+        allowed: whether limits and stock allow a plan; where they do not, none larger is tried.
+        meets: simulates a plan and says whether it meets the spec.
+    """
+    low, high, found = sum(start), None, False
+    while high is None or high - low > 1:
+        size = 2 * low if high is None else (low + high) // 2
+        plan = scaled(start, size)
+        if not allowed(plan):
+            high = size
+        elif meets(plan):
+            high, found = size, True
+        else:
+            low = size
+    return found
+
+
 class Search:
     """The loop: propose, simulate, keep, cut."""
 
@@ -114,6 +158,8 @@ class Search:
         self.found = Found(bound=-math.inf if not problem.goal.maximize else math.inf)
         self.extra = EXTRA
         self.known: set[Counts] = set()
+        self.climbed: set[frozenset[int]] = set()
+        self.climb_at = CLIMB_AT
 
     def run(self) -> Found:
         """Search until the answer is proved and the runners-up are known, or time is out."""
@@ -132,6 +178,8 @@ class Search:
                 found.simulated += len(proposals)
                 if found.near:
                     self.extra -= len(proposals)
+                if not found.best and len(found.rejected) >= self.climb_at:
+                    self._climb()
                 self._tell()
         return found
 
@@ -149,6 +197,28 @@ class Search:
                 proposals.append(counts)
                 self._exclude(counts)
         return proposals
+
+    def _climb(self) -> None:
+        """Look for a first plan among larger fleets of the first mixtures that missed."""
+        rejected = self.found.rejected
+        starts = {t.kinds: t.counts for t in rejected if t.kinds not in self.climbed}
+        for kinds, counts in list(starts.items())[:CLIMBS]:
+            self.climbed.add(kinds)
+            if climb(counts, self._allowed, self._meets):
+                break
+        self.climb_at = 2 * len(rejected)
+
+    def _allowed(self, counts: Counts) -> bool:
+        return time.monotonic() < self.deadline and not faults(self.problem.data, counts)
+
+    def _meets(self, counts: Counts) -> bool:
+        """Simulate a plan that the model did not propose, unless it has been."""
+        if counts not in self.known:
+            self._exclude(counts)
+            self._keep(self.play(counts))
+            self.found.simulated += 1
+            self._tell()
+        return all(t.counts != counts for t in self.found.rejected)
 
     def _exclude(self, counts: Counts) -> None:
         self.known.add(counts)
