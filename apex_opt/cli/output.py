@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -23,6 +24,29 @@ def write(text: str, target: str) -> None:
         sys.stdout.flush()
     else:
         write_bytes([text.encode()], target)
+
+
+def check(target: str) -> None:
+    """Tell before a long search what would keep `write` from writing `target` after it.
+
+    Raises:
+        CallError: it is no name of a file, or its folder is not there or may not be written.
+    """
+    path = Path(target)
+    if target == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
+        return
+    parent = path.resolve().parent
+    if path.is_dir():
+        why = errno.EISDIR
+    elif not parent.exists():
+        why = errno.ENOENT
+    elif not parent.is_dir():
+        why = errno.ENOTDIR
+    elif not os.access(parent, os.W_OK):
+        why = errno.EACCES
+    else:
+        return
+    raise CallError(f"{target or '.'}: cannot be written: {os.strerror(why)}")
 
 
 def write_bytes(parts: Iterable[bytes], target: str) -> None:

@@ -46,6 +46,8 @@ def simulate(
     wish = Wish(tensor, pipeline, expert, replicas, pool, weights, kv_cache)
     if plan is not None and wish != Wish():
         raise CallError("--plan names the whole plan; leave out --tensor and the like")
+    if json is not None:
+        output.check(json)
     with progress(quiet=quiet) as listen:
         loaded = api.load(spec)
         played = api.simulate(

@@ -50,9 +50,13 @@ def solve(
     from apex_opt.report.console import as_text, render
     from apex_opt.report.progress import progress
 
+    loaded = api.load(spec)
+    target = None if out is None else output.folder(out)
+    if json is not None:
+        output.check(json)
     with progress(quiet=quiet) as listen:
         result = api.solve(
-            api.load(spec),
+            loaded,
             top_k=top,
             seed=seed,
             time_limit_s=time_limit,
@@ -60,8 +64,7 @@ def solve(
             listen=listen,
         )
     text = result.model_dump_json(indent=2)
-    if out is not None:
-        target = output.folder(out)
+    if target is not None:
         output.write(text, str(target / "PLAN.json"))
         output.write(as_text(result), str(target / "report.txt"))
     if json is not None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from apex_opt.cli.output import write, write_bytes
+from apex_opt.cli.output import check, write, write_bytes
 from apex_opt.errors import CallError
 
 
@@ -80,3 +80,33 @@ def test_a_new_file_has_the_rights_that_others_have(tmp_path):
     write("x", str(tmp_path / "ours"))
     (tmp_path / "theirs").write_text("x")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "theirs").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (".", "Is a directory"),
+        ("", "Is a directory"),
+        ("missing/t", "No such file or directory"),
+        ("file/t", "Not a directory"),
+    ],
+)
+def test_what_cannot_be_written_is_told_beforehand(tmp_path, monkeypatch, name, why):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(CallError) as fault:
+        check(name)
+    assert str(fault.value) == f"{name or '.'}: cannot be written: {why}"
+
+
+def test_a_folder_that_may_not_be_written_is_told_beforehand(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(CallError) as fault:
+        check(str(tmp_path / "t"))
+    assert str(fault.value) == f"{tmp_path / 't'}: cannot be written: Permission denied"
+
+
+def test_checking_leaves_no_trace(tmp_path):
+    for target in ("-", os.devnull, str(tmp_path / "t")):
+        check(target)
+    assert os.listdir(tmp_path) == []

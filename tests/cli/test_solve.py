@@ -205,3 +205,14 @@ def test_a_plan_for_another_model_is_a_wrong_call(run):
     spec = write(model='name = "llama-3.1-70b"')
     status, _, err = run("simulate", spec, "--plan", "PLAN.json", "-q")
     assert (status, err) == (2, "error: the plan is for a model with another number of layers\n")
+
+
+@pytest.mark.parametrize("command", ["solve", "simulate"])
+def test_a_target_that_cannot_be_written_is_told_before_the_search(run, monkeypatch, command):
+    def late(*_, **__):
+        raise AssertionError("too late")
+
+    monkeypatch.setattr(f"apex_opt.api.{command}", late)
+    status, _, err = run(command, write(), "-q", "--json", "missing/result.json")
+    assert err == "error: missing/result.json: cannot be written: No such file or directory\n"
+    assert status == 2
