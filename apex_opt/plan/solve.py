@@ -6,6 +6,7 @@ Each step is told to `listen`; the answer is a `Result`, or an error that says w
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Sequence
 
@@ -107,8 +108,16 @@ def legal_candidates(spec: Spec, offered: Traffic) -> list[Candidate]:
 
 
 def _no_replica(found: Enumeration) -> str:
-    reasons = sorted(found.refused.items(), key=lambda item: -item[1])
-    told = [f"  {reason}" + (f" ({n} shapes)" if n > 1 else "") for reason, n in reasons[:8]]
+    """Return why no replica is legal; of reasons that differ in numbers, the last stands for all.
+
+    Degrees are tried in ascending order, so it is that of the replica cut into the most parts.
+    """
+    alike: dict[str, tuple[str, int]] = {}
+    for reason, n in found.refused.items():
+        words = re.sub(r"\d[\d,.]*", "#", reason)
+        alike[words] = (reason, n + alike.get(words, ("", 0))[1])
+    reasons = sorted(alike.values(), key=lambda item: -item[1])
+    told = [f"  {reason}" + (f" (and {n - 1} alike)" if n > 1 else "") for reason, n in reasons[:8]]
     more = [f"  and {len(reasons) - 8} more reasons"] if len(reasons) > 8 else []
     return "\n".join(["no replica of the model can be started:", *told, *more])
 

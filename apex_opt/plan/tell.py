@@ -169,16 +169,14 @@ def proof_of(asked: Problem, found: Found) -> Proof:
     bound = first.objective if found.proved else worst(found.bound, first.objective)
     gap = abs(first.objective - bound) / abs(first.objective) if first.objective else 0.0
     total = space(asked.data)
+    simulated = f"{found.simulated:,} plan{'' if found.simulated == 1 else 's'} simulated"
     size = f"{total:,}" if total < 10**12 else f"{total:.2e}"
     if found.proved:
-        text = (
-            f"proved optimal for this traffic and seed: {found.simulated:,} plans simulated, "
-            f"{size} in the space"
-        )
+        text = f"proved optimal for this traffic and seed: {simulated}, {size} in the space"
     else:
         text = (
             f"not proved: gap {gap:.2%} to the bound of {bound:,.4g} {chosen.unit}; "
-            f"{found.simulated:,} plans simulated, {size} in the space"
+            f"{simulated}, {size} in the space"
         )
     return Proof(
         status="optimal" if found.proved else "feasible",
