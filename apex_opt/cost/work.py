@@ -43,13 +43,26 @@ class ModelWork:
         return self.token_flops * tokens + self.row_flops * totals.rows + self.pair_flops * attended
 
     def bytes(self, totals: Totals) -> float:
-        """Return the bytes of weights and cache that a run reads, each step at its mean batch."""
+        """Return the bytes of weights and cache that a run reads.
+
+        Experts that a step visits are counted at the mean batch of two kinds of step: those that
+        end a prompt, as if they held all prompt tokens, one prompt each, and the others. At the
+        mean of both, few large steps would seem to touch the experts of many small ones.
+        """
         if totals.steps == 0:
             return 0.0
-        batch = (totals.prompt_tokens + totals.decode_tokens) / totals.steps
-        touched = sum(size * (1.0 - (1.0 - share) ** batch) for size, share in self.experts)
-        step: float = self.weight_bytes + touched
-        return step * totals.steps + self.context_bytes * totals.context
+        decoding = totals.decode_tokens / totals.steps
+        filling = min(max(totals.rows - totals.decode_tokens, 0), totals.steps)
+        if totals.prompt_tokens and not filling:  # prompts that were cut off by the end
+            filling = totals.steps
+        touched = (totals.steps - filling) * self._visited(decoding)
+        if filling:
+            touched += filling * self._visited(decoding + totals.prompt_tokens / filling)
+        return self.weight_bytes * totals.steps + touched + self.context_bytes * totals.context
+
+    def _visited(self, batch: float) -> float:
+        """Return the bytes of the experts that a step of `batch` tokens visits."""
+        return float(sum(size * (1.0 - (1.0 - share) ** batch) for size, share in self.experts))
 
 
 def model_work(shape: Shape) -> ModelWork:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apex_opt.cost.rates import half_precision
+from apex_opt.cost.rates import compute_precision
 from apex_opt.cost.work import model_work
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.levels import NS_PER_S
@@ -36,7 +36,7 @@ class Use:
     """Use of the devices of a plan, over the whole run.
 
     Attributes:
-        mfu: operations of the model over those of the 16-bit peak.
+        mfu: operations of the model over those of the peak in which the weights' products run.
         mbu: bytes of weights and cache read over those of the memory's bandwidth.
         kv_use_mean: blocks in use over all blocks, averaged over time.
         kv_use_peak: the same at the fullest moment of any replica.
@@ -68,7 +68,9 @@ def use(parts: Sequence[Part], totals: Sequence[Totals], duration_s: float) -> U
     for part, total in zip(parts, totals, strict=True):
         work, device = model_work(part.candidate.shape), part.candidate.shape.pool.device
         flops, moved = flops + work.flops(total), moved + work.bytes(total)
-        peak += part.devices * device.peak_tflops[half_precision(device)] * 1e12
+        precision = compute_precision(device, part.candidate.shape.weights)
+        assert precision is not None, "a legal replica computes in its format"
+        peak += part.devices * device.peak_tflops[precision] * 1e12
         bandwidth += part.devices * device.bandwidth_gbytes_per_s * 1e9
         blocks += part.count * part.candidate.rules.blocks
         fullest = max(fullest, total.peak_blocks / part.candidate.rules.blocks)

@@ -43,6 +43,16 @@ def test_a_step_of_one_token_reads_its_experts_a_large_one_reads_all():
     assert full == pytest.approx(2 * (found.total - embedding), rel=1e-3)
 
 
+def test_a_few_long_prompts_do_not_make_small_steps_read_all_experts():
+    # 1 of 100 steps ends a prompt of 1,000 tokens, which visit all; all decode one sequence.
+    work = model_work(shape("mixtral-8x7b"))
+    alone, full = (
+        work.bytes(dataclasses.replace(ZERO, steps=1, decode_tokens=n)) for n in (1, 1001)
+    )
+    run = dataclasses.replace(ZERO, steps=100, prompt_tokens=1000, decode_tokens=100, rows=101)
+    assert work.bytes(run) == pytest.approx(99 * alone + full)
+
+
 def test_a_run_without_steps_moves_nothing():
     assert model_work(shape()).bytes(ZERO) == 0.0
 
