@@ -35,6 +35,10 @@ PATIENCE = 100
 """Preemptions for each of `max_seqs`, no token between them, after which a run is given up."""
 
 
+class EndlessRunError(ValueError):
+    """Sequences preempt each other for ever, so that the run would not end."""
+
+
 def play(load: Load, rules: EngineRules, steps: StepTable) -> Log:
     """Play `load` on one replica from an empty start until every request has ended.
 
@@ -50,7 +54,7 @@ def play(load: Load, rules: EngineRules, steps: StepTable) -> Log:
     state = lay_out(load, rules, steps, refused)
     run(given(load, rules, steps), table(steps), state)
     if cast("Any", state.machine)["stale"] >= PATIENCE * rules.max_seqs:
-        raise ValueError(
+        raise EndlessRunError(
             f"rules: {PATIENCE * rules.max_seqs} preemptions in a row without a token, the run "
             "would not end; set full_sequence_gate or give more blocks"
         )

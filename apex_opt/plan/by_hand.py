@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from apex_opt.cost.memory import fit
-from apex_opt.cost.shape import Settings, Shape, even_split, graph_tokens
+from apex_opt.cost.shape import Settings, Shape, graph_tokens
 from apex_opt.errors import CallError
 from apex_opt.plan.candidate import Candidate
-from apex_opt.plan.enumerate import as_served, clocks, expert_degrees, formats, settings
+from apex_opt.plan.enumerate import shapes
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.needs import require_figures
@@ -21,6 +21,7 @@ from apex_opt.plan.result import Plan, Replica, Result
 from apex_opt.plan.solve import longest_request
 from apex_opt.plan.tell import plan_of_parts
 from apex_opt.plan.use import Part
+from apex_opt.sim.replica import EndlessRunError
 from apex_opt.spec import catalog
 from apex_opt.spec.files import UnreadableError, read_text
 from apex_opt.spec.pools import Pool
@@ -68,14 +69,26 @@ def _kv_format(spec: Spec, name: str) -> KvFormat:
         raise CallError(str(why)) from None
 
 
-def _formats(spec: Spec, pool: Pool, wish: Wish) -> tuple[WeightFormat, KvFormat]:
-    """Return the formats of a wish, as an engine runs them on the pool."""
-    weights, kv_cache = next(formats(spec, pool))
+def _narrowed(spec: Spec, pool: Pool, wish: Wish) -> Spec:
+    """Return the spec with the choices of a wish in place of its own."""
+    degrees: dict[str, tuple[int, ...]] = {
+        key: (degree,)
+        for key in ("tensor", "pipeline", "expert")
+        if (degree := getattr(wish, key)) is not None
+    }
+    if spec.parallelism.tensor == "auto":
+        degrees.setdefault("tensor", (pool.node_devices,))
+    chosen: dict[str, object] = {}
     if wish.weights:
-        weights = _weight_format(spec, wish.weights)
+        chosen["weights"] = (_weight_format(spec, wish.weights),)
     if wish.kv_cache:
-        kv_cache = _kv_format(spec, wish.kv_cache)
-    return as_served(pool.device, weights, kv_cache)
+        chosen["kv_cache"] = (_kv_format(spec, wish.kv_cache),)
+    return spec.model_copy(
+        update={
+            "parallelism": spec.parallelism.model_copy(update=degrees),
+            "quantization": spec.quantization.model_copy(update=chosen),
+        }
+    )
 
 
 def _candidate(shape: Shape, number: int) -> Candidate:
@@ -100,30 +113,7 @@ def from_wish(spec: Spec, wish: Wish, longest_tokens: int) -> tuple[Part, ...]:
         CallError: the spec has no such pool or format, or the engine cannot start such a replica.
     """
     number, pool = _pool(spec, wish.pool)
-    tensor = wish.tensor or pool.node_devices
-    expert = wish.expert or expert_degrees(spec, tensor)[0]
-    if expert not in {1, tensor}:
-        raise CallError(f"--expert {expert}: write 1, or the tensor degree {tensor}")
-    release = catalog.release(spec.engine.name, spec.engine.version)
-    layers = len(spec.model.sequence())
-    pipeline = wish.pipeline or 1
-    if pipeline > layers:
-        raise CallError(f"--pipeline {pipeline}: the model has {layers} layers")
-    weights, kv_cache = _formats(spec, pool, wish)
-    shape = Shape(
-        model=spec.model,
-        pool=pool,
-        network=spec.network,
-        release=release,
-        settings=next(settings(spec, pool, release, longest_tokens)),
-        weights=weights,
-        kv_cache=kv_cache,
-        tensor=tensor,
-        expert=expert,
-        stage_layers=even_split(layers, pipeline),
-        clock=clocks(pool)[0],
-        reserve_fraction=spec.limits.memory_reserve_fraction,
-    )
+    shape = next(shapes(_narrowed(spec, pool, wish), pool, longest_tokens))
     candidate = _candidate(shape, number)
     copies = wish.replicas or pool.devices // candidate.shape.devices
     if copies * candidate.shape.devices > pool.devices:
@@ -233,5 +223,8 @@ def simulate(spec: Spec, plan: Plan | None, wish: Wish, listen: Listen) -> Plan:
     else:
         parts = from_wish(spec, wish, longest_request(spec, offered))
     listen(Event("simulating", 0, None, None))
-    played = play(spec, offered.load, parts, threads=os.cpu_count() or 1)
+    try:
+        played = play(spec, offered.load, parts, threads=os.cpu_count() or 1)
+    except EndlessRunError as why:
+        raise CallError(f"this plan cannot be simulated: {why}") from None
     return plan_of_parts(spec, played)

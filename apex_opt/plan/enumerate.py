@@ -43,21 +43,22 @@ def tensor_degrees(spec: Spec, pool: Pool) -> tuple[int, ...]:
 
 
 def pipeline_degrees(spec: Spec, pool: Pool, tensor: int) -> Iterator[int]:
-    """Yield the PP degrees to try, never more than layers or devices allow."""
+    """Yield the PP degrees to try: the spec's, else all that layers and devices allow."""
     asked = spec.parallelism.pipeline
-    layers = len(spec.model.sequence())
-    most = min(layers, pool.devices // tensor)
-    degrees = range(1, spec.parallelism.max_stages + 1) if asked == "auto" else asked
-    yield from (p for p in degrees if p <= most)
+    if asked != "auto":
+        yield from asked
+        return
+    most = min(len(spec.model.sequence()), pool.devices // tensor, spec.parallelism.max_stages)
+    yield from range(1, most + 1)
 
 
 def expert_degrees(spec: Spec, tensor: int) -> tuple[int, ...]:
-    """Return the EP degrees to try: 1 and, for a mixture of experts, the whole tensor group."""
+    """Return the EP degrees to try: the spec's, else 1 and, for experts, the tensor group."""
     asked = spec.parallelism.expert
-    if asked == "auto":
-        moe = any(kind.ffn.kind == "moe" for kind in spec.model.layers.values())
-        return (1, tensor) if moe and tensor > 1 else (1,)
-    return tuple(e for e in asked if e in {1, tensor})
+    if asked != "auto":
+        return asked
+    moe = any(kind.ffn.kind == "moe" for kind in spec.model.layers.values())
+    return (1, tensor) if moe and tensor > 1 else (1,)
 
 
 def formats(spec: Spec, pool: Pool) -> Iterator[tuple[WeightFormat, KvFormat]]:

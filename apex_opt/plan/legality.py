@@ -76,12 +76,14 @@ def _split_widths(kind: LayerKind, shape: Shape) -> Iterator[int]:
 
 
 def experts_spread(shape: Shape) -> Iterator[str]:
-    """Expert parallelism needs experts, and at least one for each device.
+    """Expert parallelism takes the whole tensor group, and needs an expert for each device.
 
     Source: vLLM `--enable-expert-parallel`: EP = TP x DP; experts need not divide.
     """
     if shape.expert == 1:
         return
+    if shape.expert != shape.tensor:
+        yield f"expert = {shape.expert} is neither 1 nor tensor = {shape.tensor}"
     counts = [k.ffn.experts for k in _kinds(shape) if k.ffn.kind == "moe"]
     if not counts:
         yield "expert parallelism needs a mixture of experts"
@@ -139,6 +141,13 @@ def groups_stand(shape: Shape) -> Iterator[str]:
         yield f"{shape.devices} devices a replica are more than pool `{shape.pool.name}` has"
 
 
+def stages_hold(shape: Shape) -> Iterator[str]:
+    """Every pipeline stage holds a layer."""
+    layers = len(shape.model.sequence())
+    if shape.pipeline > layers:
+        yield f"pipeline = {shape.pipeline} is more than the model's {layers} layers"
+
+
 def steps_hold(shape: Shape) -> Iterator[str]:
     """A step has a token for each sequence and, without chunked prefill, room for any prompt.
 
@@ -154,6 +163,7 @@ def steps_hold(shape: Shape) -> Iterator[str]:
 
 RULES: tuple[Rule, ...] = (
     steps_hold,
+    stages_hold,
     groups_stand,
     formats_run,
     heads_divide,

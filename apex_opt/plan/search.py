@@ -21,9 +21,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
+from apex_opt.plan.climb import climb
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.objective import Goal
 from apex_opt.plan.problem import Problem
@@ -44,6 +45,9 @@ CLIMBS = 4
 
 FEW = 16
 """Most replicas of a plan whose smaller numbers are simulated along with it."""
+
+SIBLINGS = 64
+"""Most plans of the same degrees and other settings that a plan caps; the rest are simulated."""
 
 TOLERANCE = 1e-5
 """Relative difference under which objectives count as equal. The model counts shares in millionths,
@@ -106,39 +110,6 @@ def as_good(goal: Goal, value: float, bound: float) -> bool:
     return not better(goal, bound, value)
 
 
-def scaled(counts: Counts, total: int) -> Counts:
-    """Return the mixture of `counts` with `total` replicas or little more, all kinds in proportion.
-
-    Args:
-        counts: replicas of each kind, not all zero.
-        total: replicas, at least as many as `counts` has.
-    """
-    return tuple(-(-n * total // sum(counts)) for n in counts)
-
-
-def climb(
-    start: Counts, allowed: Callable[[Counts], bool], meets: Callable[[Counts], bool]
-) -> bool:
-    """Return whether larger fleets of a mixture meet the spec: doubled until one does, then halved.
-
-    Args:
-        start: a plan that misses.
-        allowed: whether limits and stock allow a plan; where they do not, none larger is tried.
-        meets: simulates a plan and says whether it meets the spec.
-    """
-    low, high, found = sum(start), None, False
-    while high is None or high - low > 1:
-        size = 2 * low if high is None else (low + high) // 2
-        plan = scaled(start, size)
-        if not allowed(plan):
-            high = size
-        elif meets(plan):
-            high, found = size, True
-        else:
-            low = size
-    return found
-
-
 class Search:
     """The loop: propose, simulate, keep, cut."""
 
@@ -166,9 +137,8 @@ class Search:
         found = self.found
         with ThreadPoolExecutor(self.threads) as pool:
             for counts in seeds(self.problem):
-                self._exclude(counts)
-                self._keep(self.play(counts))
-                found.simulated += 1
+                if time.monotonic() < self.deadline:
+                    self._meets(counts)
             while time.monotonic() < self.deadline:
                 proposals = self._propose()
                 if self._settled() or not proposals:
@@ -212,7 +182,7 @@ class Search:
         return time.monotonic() < self.deadline and not faults(self.problem.data, counts)
 
     def _meets(self, counts: Counts) -> bool:
-        """Simulate a plan that the model did not propose, unless it has been."""
+        """Return whether a plan meets the spec; simulate it unless it has been."""
         if counts not in self.known:
             self._exclude(counts)
             self._keep(self.play(counts))
@@ -299,9 +269,10 @@ class Search:
             [r for r, number in enumerate(self.problem.signatures) if number == wanted]
             for wanted in sorted(signature)
         ]
-        for choice in product(*members):
-            kinds = frozenset(choice)
-            self.model.cap(kinds, value if kinds == tried.kinds else loose)
+        self.model.cap(tried.kinds, value)
+        for choice in islice(product(*members), SIBLINGS):
+            if frozenset(choice) != tried.kinds:
+                self.model.cap(frozenset(choice), loose)
 
     def _rank(self, tried: Tried) -> tuple[float, float]:
         """Order by objective, equal ones by mean end-to-end time."""

@@ -23,6 +23,7 @@ from apex_opt.plan.search import Counts, Found, Tried, search
 from apex_opt.plan.tell import label, limits_missed, tell, why_missed
 from apex_opt.plan.use import Part
 from apex_opt.plan.weights import routing_weights
+from apex_opt.sim.replica import EndlessRunError
 from apex_opt.spec.spec import Spec
 from apex_opt.trace.traffic import Traffic, traffic
 
@@ -54,7 +55,7 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
     def try_plan(counts: Counts) -> Tried:
         try:
             played = play(spec, offered.load, parts_of(asked, counts))
-        except ValueError as why:  # its sequences preempt each other for ever
+        except EndlessRunError as why:
             return Tried(counts, math.nan, math.nan, f"cannot be simulated: {why}", None)
         return tried(spec, counts, played)
 
@@ -156,13 +157,12 @@ def no_plan(spec: Spec, asked: Problem, found: Found) -> InfeasibleError | Undec
             f"{found.simulated} plans simulated; raise `search.time_limit_s`"
         )
         return UndecidedError("\n".join([text, *lines]))
-    alone = sorted({m for m in asked.alone_misses if m})
     if found.simulated:
         text = f"no plan meets the spec: all {found.simulated} that the bounds allow were simulated"
-    elif alone:
+    elif all(asked.alone_misses):
         text = (
             "no plan meets the spec, even with every request alone on idle devices: "
-            + ", ".join(alone)
+            + ", ".join(sorted({m for m in asked.alone_misses if m}))
         )
     else:
         text = "no plan meets the spec: no fleet within the limits carries this traffic at all"

@@ -20,7 +20,7 @@ from apex_opt.spec.engine import EngineEntry, EngineRelease
 from apex_opt.spec.model import Model
 from apex_opt.spec.pools import Device
 from apex_opt.spec.quantization import KvFormat, WeightFormat
-from apex_opt.spec.table import Table
+from apex_opt.spec.table import Table, frozen
 
 Kind = Literal["models", "devices", "weights", "kv-cache", "engines"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -187,14 +187,5 @@ def _toml(folder: str, stem: str) -> dict[str, Any]:
 
 @cache
 def _read(shelf: Shelf[T], stem: str) -> T:
-    data: dict[str, Any] = _tuples(_toml(shelf.folder, stem))
+    data: dict[str, Any] = frozen(_toml(shelf.folder, stem))
     return shelf.table.model_validate(data)
-
-
-def _tuples(value: Any) -> Any:
-    """Return a TOML value with tuples for its arrays: the tables are strict, and frozen."""
-    if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return value

@@ -7,9 +7,7 @@ at once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from apex_opt.spec import hf_classic as classic
@@ -17,9 +15,6 @@ from apex_opt.spec import hf_families as families
 from apex_opt.spec.hf_families import Family, Stack
 from apex_opt.spec.hf_keys import LONGEST, Keys, shown
 from apex_opt.spec.hf_quantization import native_weights
-
-MAX_BYTES = 1 << 20
-"""Largest config.json that is read; published ones have some kB."""
 
 LONGEST_PERIOD = 64
 """Layers of the longest run that is looked for in the order of the layers."""
@@ -79,28 +74,6 @@ class ConfigError(ValueError):
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(faults))
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Return the config in the file `path`.
-
-    Raises:
-        ConfigError: the file cannot be read, is larger than 1 MiB, or holds no JSON object.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as e:
-        raise ConfigError([f"{path}: {e.strerror or e}"]) from None
-    if len(data) > MAX_BYTES:
-        raise ConfigError([f"{path}: larger than 1 MiB: this is no config.json of a model"])
-    try:
-        config = json.loads(data)
-    except (ValueError, RecursionError) as e:
-        raise ConfigError([f"{path}: not JSON: {e}"]) from None
-    if not isinstance(config, dict):
-        raise ConfigError([f"{path}: must hold an object, got {shown(config)}"])
-    return config
 
 
 def from_config(config: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -171,8 +171,11 @@ def test_a_plan_by_hand_is_simulated_whether_or_not_it_meets_the_spec(run):
         (["--pool", "x"], "pool `x` is not in the spec; its pools: `h100`"),
         (["--tensor", "3"], "this plan cannot be started: 32 query heads do not divide by"),
         (["--tensor", "4", "--replicas", "2"], "--replicas 2: 8 devices are more than pool"),
-        (["--pipeline", "99"], "--pipeline 99: the model has 32 layers"),
-        (["--tensor", "4", "--expert", "2"], "--expert 2: write 1, or the tensor degree 4"),
+        (
+            ["--pipeline", "99"],
+            "this plan cannot be started: pipeline = 99 is more than the model's 32 layers",
+        ),
+        (["--tensor", "4", "--expert", "2"], "this plan cannot be started: expert = 2 is neither"),
         (["--weights", "fp9"], "unknown"),
         (["--kv-cache", "fp9"], "unknown"),
         (["--plan", "none.json"], "none.json: no such file"),

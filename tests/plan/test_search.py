@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from apex_opt.plan.features import Features
 from apex_opt.plan.objective import GOALS, Traffic
 from apex_opt.plan.problem import MICRO, Problem
-from apex_opt.plan.search import Tried, as_good, better, climb, scaled, search
+from apex_opt.plan.search import Tried, as_good, better, search
 from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
 
 DEVICES = 4
@@ -205,47 +205,6 @@ def test_a_search_that_is_content_with_a_gap_ends_near_the_bound_and_claims_no_p
     )
     assert (found.near, found.proved) == (True, False)
     assert len(played) == 1
-
-
-def climbed(start, need, most):
-    """Climb where any `need` replicas meet the spec; return the sizes that were simulated."""
-    played = []
-
-    def meets(counts):
-        played.append(sum(counts))
-        return sum(counts) >= need
-
-    found = climb(start, lambda counts: sum(counts) <= most, meets)
-    assert found == any(size >= need for size in played)
-    return played
-
-
-@pytest.mark.parametrize(
-    ("counts", "total", "grown"),
-    [((65, 0), 130, (130, 0)), ((3, 1), 8, (6, 2)), ((3, 1), 5, (4, 2)), ((3, 1), 4, (3, 1))],
-)
-def test_a_mixture_grows_in_all_its_kinds(counts, total, grown):
-    assert scaled(counts, total) == grown
-
-
-@pytest.mark.parametrize(
-    ("need", "most", "played"),
-    [
-        (17, 100, [10, 20, 15, 17, 16]),
-        (50, 13, [10, 12, 13]),
-        (50, 5, []),
-    ],
-)
-def test_a_climb_doubles_until_the_spec_is_met_or_limits_end_it_and_halves(need, most, played):
-    assert climbed((5,), need, most) == played
-
-
-@settings(deadline=None)
-@given(start=st.integers(1, 50), need=st.integers(1, 5000), most=st.integers(1, 5000))
-def test_a_climb_finds_the_least_fleet_that_meets_in_few_simulations(start, need, most):
-    played = climbed((start,), need, most)
-    assert len(set(played)) == len(played) <= 2 * most.bit_length()
-    assert not start < need <= most or need in played
 
 
 def test_a_plan_is_found_soon_where_the_bound_is_far_below_it():

@@ -9,6 +9,7 @@ from apex_opt.plan.problem import problem
 from apex_opt.plan.search import Found, better
 from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
 from apex_opt.plan.tell import limits_of, proof_of
+from apex_opt.sim.replica import EndlessRunError
 from apex_opt.solvers.fleet_verify import faults, value
 from apex_opt.trace.traffic import traffic
 from tests.small_specs import TABLES, spec
@@ -230,7 +231,7 @@ def test_no_plan_that_meets_the_spec_beats_its_bound(objective, rate, slo, promp
 
 def test_a_plan_whose_run_has_no_end_is_turned_down(monkeypatch):
     def no_end(*_):
-        raise ValueError("sequences preempt each other")
+        raise EndlessRunError("sequences preempt each other")
 
     monkeypatch.setattr("apex_opt.plan.solve.play", no_end)
     with pytest.raises(InfeasibleError) as caught:
@@ -426,3 +427,35 @@ def test_a_rate_cannot_be_maximised_in_a_closed_loop():
         'objective: `maximize = "throughput"` needs traffic with a rate; '
         'a closed loop sends what is served: minimize "cost" or "latency" instead'
     )
+
+
+def test_levels_are_blamed_only_where_they_bar_every_replica():
+    # One device alone is too slow for the level, four carry too little: the traffic is to blame.
+    with pytest.raises(InfeasibleError) as caught:
+        solve(
+            spec(
+                workload=(
+                    'arrival = "poisson"\nrate_rps = 5000.0\nrequests = 200000\n'
+                    "prompt_tokens = 5000\noutput_tokens = 2"
+                ),
+                slo="ttft_ms = { p99 = 200 }",
+            )
+        )
+    assert str(caught.value) == (
+        "no plan meets the spec: no fleet within the limits carries this traffic at all"
+    )
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "reason"),
+    [
+        ("expert = 3", "expert = 3 is neither 1 nor tensor = 4"),
+        ("pipeline = 8", "32 devices a replica are more than pool `h100` has"),
+    ],
+)
+def test_degrees_that_the_spec_names_are_refused_with_a_reason(parallelism, reason):
+    with pytest.raises(InfeasibleError) as caught:
+        solve(spec(parallelism=parallelism))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "no replica of the model can be started:"
+    assert any(line.startswith(f"  {reason}") for line in lines[1:])

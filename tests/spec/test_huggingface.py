@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 from apex_opt.spec import catalog
 from apex_opt.spec.huggingface import (
     FAMILIES,
-    MAX_BYTES,
     ConfigError,
     flatten,
     from_config,
-    read,
     runs,
 )
 from apex_opt.spec.model import Model
@@ -298,43 +296,3 @@ def test_a_spoilt_config_gives_a_model_or_its_faults(name, data):
         config[key] = data.draw(JUNK)
     with suppress(ConfigError):
         assert Model.model_validate(from_config(config, name)).name == name
-
-
-def test_a_config_is_read_from_its_file(tmp_path):
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(LLAMA), encoding="utf-8")
-    assert read(path) == LLAMA
-
-
-def test_a_file_over_a_mebibyte_is_refused_before_it_is_parsed(tmp_path):
-    path = tmp_path / "config.json"
-    path.write_bytes(b" " * (MAX_BYTES - 2) + b"{}")
-    assert read(path) == {}
-    path.write_bytes(b" " * (MAX_BYTES - 1) + b"{}")
-    with pytest.raises(ConfigError) as fault:
-        read(path)
-    message = f"{path}: larger than 1 MiB: this is no config.json of a model"
-    assert str(fault.value) == message
-
-
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (b"{", "not JSON: "),
-        (b"\xff\xfe\x00", "not JSON: "),
-        (b"[" * 100_000, "not JSON: "),
-        (b"[1]", "must hold an object, got `[1]`"),
-    ],
-)
-def test_a_file_without_an_object_is_refused(tmp_path, content, why):
-    path = tmp_path / "config.json"
-    path.write_bytes(content)
-    with pytest.raises(ConfigError) as fault:
-        read(path)
-    assert str(fault.value).startswith(f"{path}: {why}")
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ConfigError) as fault:
-        read(tmp_path / "config.json")
-    assert str(fault.value) == f"{tmp_path / 'config.json'}: No such file or directory"

@@ -1,0 +1,40 @@
+"""A first plan where plans need far more than bounds say: larger fleets of what missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Counts = tuple[int, ...]
+
+
+def scaled(counts: Counts, total: int) -> Counts:
+    """Return the mixture of `counts` with `total` replicas or little more, all kinds in proportion.
+
+    Args:
+        counts: replicas of each kind, not all zero.
+        total: replicas, at least as many as `counts` has.
+    """
+    return tuple(-(-n * total // sum(counts)) for n in counts)
+
+
+def climb(
+    start: Counts, allowed: Callable[[Counts], bool], meets: Callable[[Counts], bool]
+) -> bool:
+    """Return whether larger fleets of a mixture meet the spec: doubled until one does, then halved.
+
+    Args:
+        start: a plan that misses.
+        allowed: whether limits and stock allow a plan; where they do not, none larger is tried.
+        meets: simulates a plan and says whether it meets the spec.
+    """
+    low, high, found = sum(start), None, False
+    while high is None or high - low > 1:
+        size = 2 * low if high is None else (low + high) // 2
+        plan = scaled(start, size)
+        if not allowed(plan):
+            high = size
+        elif meets(plan):
+            high, found = size, True
+        else:
+            low = size
+    return found
