@@ -46,10 +46,16 @@ def cut(trace: Trace, part: Part) -> Trace:
     n = last - first if part.requests is None else part.requests
     if n > last - first:
         raise CallError(f"{n:,} requests are asked for, there are {last - first:,}")
+    if not part.time_scale > 0:
+        raise CallError(f"the time scale must be above 0, got {part.time_scale:g}")
     kept = slice(first, first + n)
+    try:
+        times = stretched(at[kept] - at[first], part.time_scale)
+    except OverflowError as why:
+        raise CallError(str(why)) from None
     return replace(
         trace,
-        arrival_ns=_stretched(at[kept] - at[first], part.time_scale),
+        arrival_ns=times,
         prompt_tokens=trace.prompt_tokens[kept],
         output_tokens=trace.output_tokens[kept],
     )
@@ -65,12 +71,16 @@ def _when(part: Part) -> str:
     return f"from {part.from_s:,g} s {until}"
 
 
-def _stretched(at: Int64, factor: float) -> Int64:
-    if not factor > 0:
-        raise CallError(f"the time scale must be above 0, got {factor:g}")
+def stretched(at: Int64, factor: float) -> Int64:
+    """Return times multiplied by a factor above 0, to the nanosecond.
+
+    Raises:
+        OverflowError: the last one would be more than ten years on.
+    """
     if factor == 1:
         return at
-    stretched: Float64 = np.rint(at * float(factor))
-    if not stretched[-1] <= LATEST_NS:
-        raise CallError(f"stretched {factor:g} times, the trace goes on for more than ten years")
-    return stretched.astype(np.int64)
+    times: Float64 = np.rint(at * float(factor))
+    if not times[-1] <= LATEST_NS:
+        why = f"stretched {factor:g} times, the trace goes on for more than ten years"
+        raise OverflowError(why)
+    return times.astype(np.int64)

@@ -11,7 +11,8 @@ from apex_opt.errors import SpecError
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import Int64
 from apex_opt.spec.workload import Workload
-from apex_opt.trace.arrivals import LATEST_NS, NS, arrivals
+from apex_opt.trace.arrivals import NS, arrivals
+from apex_opt.trace.cut import stretched
 from apex_opt.trace.lengths import lengths
 from apex_opt.trace.read import read
 from apex_opt.trace.trace import Trace
@@ -66,12 +67,10 @@ def _cut(trace: Trace, workload: Workload) -> Load:
         raise SpecError(
             f"workload.requests: {trace.path.name} has {len(trace):,} requests, {n:,} are asked for"
         )
-    at = trace.arrival_ns[:n]
-    if workload.time_scale != 1.0:
-        stretched = at * workload.time_scale
-        if stretched[-1] > LATEST_NS:
-            raise SpecError("workload.time_scale: the trace then goes on for over ten years")
-        at = np.rint(stretched).astype(np.int64)
+    try:
+        at = stretched(trace.arrival_ns[:n], workload.time_scale)
+    except OverflowError as why:
+        raise SpecError(f"workload.time_scale: {why}") from None
     return Load(at, trace.prompt_tokens[:n], trace.output_tokens[:n])
 
 

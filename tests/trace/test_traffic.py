@@ -134,7 +134,7 @@ def test_a_trace_that_is_shorter_than_asked_is_refused(folder: Path) -> None:
 
 
 def test_a_trace_stretched_over_ten_years_is_refused(folder: Path) -> None:
-    why = "workload.time_scale: the trace then goes on for over ten years"
+    why = "workload.time_scale: stretched 1e+18 times, the trace goes on for more than ten years"
     with pytest.raises(SpecError, match=f"^{re.escape(why)}$"):
         of_trace(folder, time_scale=1e18)
 
