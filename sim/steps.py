@@ -6,11 +6,12 @@ A step runs `n` tokens, of which some decode (one token of each running sequence
     decode_ns[s, n]  (or mixed_ns[s, n] if any prompt token is in the batch)
     + rows_ns[s, r]                       r sequences sample a token at the end of this step
     + (context_fs[s] C + window_fs[s] min(C, b W)
-       + pair_fs[s] Q + window_pair_fs[s] min(Q, p W)) / 10^6, rounded down
+       + pair_fs[s] Q + window_pair_fs[s] min(Q, p W) + history_fs[s] H) / 10^6, rounded down
+    + draft_ns[b]                         on the first stage: guesses for b decoding sequences
 
 with  b  decoding sequences, C the sum of their contexts (tokens in the cache, this one included),
       p  prompt tokens in the batch, Q = sum over chunks of c (2 h + c + 1) / 2 (query-key pairs: a
-         chunk of c tokens after h earlier ones),
+         chunk of c tokens after h earlier ones),  H = sum over chunks of h,
       W  the window of sliding-window layers; min(C, b W) bounds the sum of min(context, W) from
          above.
 
@@ -21,7 +22,7 @@ devices of the replica.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,16 @@ from numpy.typing import NDArray
 Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
+
+
+def no_times() -> Int64:
+    """Return a column that is left out: zeros."""
+    return np.empty(0, np.int64)
+
+
+def no_joules() -> Float64:
+    """Return a column that is left out: zeros."""
+    return np.empty(0, np.float64)
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,11 @@ class StepTable:
         rows_j: (max_seqs + 1,) float64.
         context_j, window_j, pair_j, window_pair_j: joules a token or pair.
         idle_w: watts of the replica while no step runs.
+        history_fs: (stages,) int64, per token that a chunk of a prompt finds in the cache: reading
+            it, and with MLA projecting it up. Length 0: none.
+        history_j: joules a token of them.
+        draft_ns: (max_seqs + 1,) int64, guessing ahead for b decoding sequences. Length 0: none.
+        draft_j: (max_seqs + 1,) float64, its energy. Length 0: none.
     """
 
     decode_ns: Int64
@@ -68,6 +84,10 @@ class StepTable:
     pair_j: float
     window_pair_j: float
     idle_w: float
+    history_fs: Int64 = field(default_factory=no_times)
+    history_j: float = 0.0
+    draft_ns: Int64 = field(default_factory=no_times)
+    draft_j: Float64 = field(default_factory=no_joules)
 
     @property
     def stages(self) -> int:
