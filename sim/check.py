@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
-from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.engine import EngineRules, Order
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import StepTable
 
@@ -17,6 +19,8 @@ LATEST = 1 << 61
 LARGEST = 1 << 53
 """Entries of the step table: 104 days in ns, and exact as float64."""
 
+PPM = 1_000_000
+
 LONGEST = (1 << 31) - 1
 """Tokens and request numbers are kept in 32 bits."""
 
@@ -28,6 +32,7 @@ def check(load: Load, rules: EngineRules, steps: StepTable) -> None:
         ValueError: the first fault that was found.
     """
     check_load(load)
+    check_shared(load)
     check_rules(rules)
     check_table(steps)
     check_overflow(load, rules, steps)
@@ -36,10 +41,10 @@ def check(load: Load, rules: EngineRules, steps: StepTable) -> None:
             f"steps: the table ends at {steps.max_tokens} tokens, "
             f"max_batch_tokens is {rules.max_batch_tokens}"
         )
-    if rules.max_seqs > steps.max_seqs:
-        raise ValueError(
-            f"steps: the table ends at {steps.max_seqs} rows, max_seqs is {rules.max_seqs}"
-        )
+    rows = rules.max_seqs * (1 + rules.drafts)
+    if rows > steps.max_seqs:
+        words = "max_seqs" if not rules.drafts else "max_seqs x (1 + drafts)"
+        raise ValueError(f"steps: the table ends at {steps.max_seqs} rows, {words} is {rows}")
 
 
 def check_load(load: Load) -> None:
@@ -57,7 +62,7 @@ def check_load(load: Load) -> None:
         raise ValueError(f"load: at most {LONGEST} requests, is {n}")
     if load.concurrency < 0:
         raise ValueError(f"load.concurrency: must not be negative, is {load.concurrency}")
-    opening = load.arrival_ns[: load.concurrency or n]
+    opening = load.arrival_ns[load.opens][: load.concurrency or n]
     if n and (opening[0] < 0 or opening[-1] >= LATEST or (np.diff(opening) < 0).any()):
         raise ValueError("load.arrival_ns: must not be negative, not decrease, not reach 2^61")
     for name in ("prompt_tokens", "output_tokens"):
@@ -66,19 +71,113 @@ def check_load(load: Load) -> None:
             raise ValueError(f"load.{name}: must be from 1 to {LONGEST // 2}")
 
 
+def check_shared(load: Load) -> None:
+    """Check what requests have in common: sessions, prefixes, priorities."""
+    n, m = len(load), len(load.prefixes)
+    columns = {
+        "prefix": (load.prefix, n, -1, m),
+        "after": (load.after, n, -1, n),
+        "think_ns": (load.think_ns, n, 0, LATEST),
+        "priority": (load.priority, n, -MOST, MOST),
+        "prefixes.parent": (load.prefixes.parent, m, -1, m),
+        "prefixes.tokens": (load.prefixes.tokens, m, 1, LONGEST),
+    }
+    for name, (column, length, least, bound) in columns.items():
+        if not len(column) and "." not in name:
+            continue
+        if column.dtype != np.int64 or column.shape != (length,):
+            raise ValueError(
+                f"load.{name}: must be ({length},) int64, is {column.shape} {column.dtype}"
+            )
+        if length and (column.min() < least or column.max() >= bound):
+            raise ValueError(f"load.{name}: must be from {least} to {bound - 1}")
+    check_sessions(load)
+    check_prefixes(load)
+
+
+def check_sessions(load: Load) -> None:
+    """Check that each request follows an earlier one, one that nobody else follows."""
+    if not len(load.after):
+        return
+    if len(load.think_ns) != len(load):
+        raise ValueError("load.think_ns: must be there, since load.after is")
+    later = np.flatnonzero(load.after >= 0)
+    before = load.after[later]
+    if (before >= later).any() or len(np.unique(before)) < len(before):
+        raise ValueError("load.after: must name an earlier request, each at most once")
+    begun = load.prompt_tokens[before] + load.output_tokens[before]
+    if (begun > load.prompt_tokens[later]).any():
+        raise ValueError("load.after: a prompt must hold the prompt and the output before it")
+    if len(load.prefix) and (load.prefix[later] >= 0).any():
+        raise ValueError("load.prefix: must be -1 where load.after names a request")
+
+
+def check_prefixes(load: Load) -> None:
+    """Check that nodes stand under earlier and shorter ones, and prompts are long enough."""
+    parent, tokens = load.prefixes.parent, load.prefixes.tokens
+    if (parent >= np.arange(len(parent))).any():
+        raise ValueError("load.prefixes.parent: must be less than the node's own number")
+    below = parent >= 0
+    if (tokens[below] <= tokens[parent[below]]).any():
+        raise ValueError("load.prefixes.tokens: must be more than those of the parent")
+    if len(load.prefix):
+        has = load.prefix >= 0
+        if (tokens[load.prefix[has]] > load.prompt_tokens[has]).any():
+            raise ValueError("load.prefix: a prompt must be as long as what it begins with")
+
+
+AT_LEAST = {
+    "max_seqs": 1,
+    "max_batch_tokens": 1,
+    "max_model_tokens": 1,
+    "block_tokens": 1,
+    "blocks": 0,
+    "sequence_blocks": 0,
+    "token_blocks": 0,
+    "window_limit": 0,
+    "window_ppm": 0,
+    "request_overhead_ns": 0,
+    "watermark_blocks": 0,
+    "owed_ppm": 0,
+    "owed_least_ppm": 0,
+    "owed_decay_ppm": 0,
+    "host_blocks": 0,
+    "host_block_ns": 0,
+    "drafts": 0,
+    "acceptance_ppm": 0,
+    "seed": 0,
+}
+
+
 def check_rules(rules: EngineRules) -> None:
     """Check signs of the limits, and that a step has a token for each sequence."""
-    for name in ("max_seqs", "max_batch_tokens", "max_model_tokens", "block_tokens"):
-        if getattr(rules, name) < 1:
-            raise ValueError(f"rules.{name}: must be at least 1, is {getattr(rules, name)}")
-    for name in ("blocks", "sequence_blocks", "request_overhead_ns"):
-        if getattr(rules, name) < 0:
-            raise ValueError(f"rules.{name}: must not be negative, is {getattr(rules, name)}")
-    if rules.max_batch_tokens < rules.max_seqs:
+    for name, least in AT_LEAST.items():
+        value = getattr(rules, name)
+        if value < least or value >= MOST:
+            words = "be at least 1" if least else "not be negative"
+            raise ValueError(f"rules.{name}: must {words}, is {value}")
+    for name in ("owed_ppm", "owed_least_ppm", "owed_decay_ppm", "acceptance_ppm"):
+        if getattr(rules, name) > PPM:
+            raise ValueError(f"rules.{name}: must be at most {PPM}, is {getattr(rules, name)}")
+    if rules.token_blocks > 1:
+        raise ValueError(f"rules.token_blocks: must be 0 or 1, is {rules.token_blocks}")
+    if rules.prefix_caching and not rules.token_blocks:
+        raise ValueError("rules.prefix_caching: no layer keeps all tokens, token_blocks is 0")
+    if rules.host_blocks and not rules.prefix_caching:
+        raise ValueError("rules.host_blocks: only what prefix_caching keeps can move to the host")
+    if rules.order not in get_args(Order):
+        raise ValueError(f"rules.order: must be one of {get_args(Order)}, is {rules.order!r}")
+    least = rules.max_seqs * (1 + rules.drafts)
+    if rules.max_batch_tokens < least:
+        words = "max_seqs" if not rules.drafts else "max_seqs x (1 + drafts)"
         raise ValueError(
-            f"rules.max_batch_tokens: must be at least max_seqs ({rules.max_seqs}), "
+            f"rules.max_batch_tokens: must be at least {words} ({least}), "
             f"is {rules.max_batch_tokens}"
         )
+
+
+LEFT_OUT = ("history_fs", "draft_ns", "draft_j")
+"""Columns that may have length 0."""
 
 
 def check_table(steps: StepTable) -> None:
@@ -97,9 +196,14 @@ def check_table(steps: StepTable) -> None:
         "decode_j": (by_tokens[1:], np.float64),
         "mixed_j": (by_tokens[1:], np.float64),
         "rows_j": (by_rows[1:], np.float64),
+        "history_fs": (by_tokens[:1], np.int64),
+        "draft_ns": (by_rows[1:], np.int64),
+        "draft_j": (by_rows[1:], np.float64),
     }
     for name, (shape, kind) in shapes.items():
         array = getattr(steps, name)
+        if name in LEFT_OUT and array.shape == (0,):
+            continue
         if array.shape != shape or array.dtype != kind or not array.flags.c_contiguous:
             raise ValueError(
                 f"steps.{name}: must be {shape} {np.dtype(kind)} in C order, "
@@ -107,7 +211,7 @@ def check_table(steps: StepTable) -> None:
             )
         if not ((array >= 0) & (array < LARGEST)).all():
             raise ValueError(f"steps.{name}: must not be negative nor reach 2^53")
-    for name in ("context_j", "window_j", "pair_j", "window_pair_j", "idle_w"):
+    for name in ("context_j", "window_j", "pair_j", "window_pair_j", "history_j", "idle_w"):
         if not getattr(steps, name) >= 0:
             raise ValueError(f"steps.{name}: must not be negative, is {getattr(steps, name)}")
     if steps.window_tokens < 1:
@@ -131,7 +235,8 @@ def check_overflow(load: Load, rules: EngineRules, steps: StepTable) -> None:
     pairs = min(rules.max_batch_tokens, rules.max_seqs * longest) * longest
     context_fs = int(steps.context_fs.max()) + int(steps.window_fs.max())
     pair_fs = int(steps.pair_fs.max()) + int(steps.window_pair_fs.max())
-    largest = cached * context_fs + pairs * pair_fs
+    history_fs = int(steps.history_fs.max(initial=0))
+    largest = cached * (context_fs + history_fs) + pairs * pair_fs
     if largest >= MOST:
         raise ValueError(
             f"steps: attention over {cached} cached tokens and {pairs} pairs may take "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from apex_opt.sim.line import Line, no_line
 from apex_opt.sim.steps import Int32, Int64
 from apex_opt.sim.totals import Totals
 
@@ -29,6 +30,7 @@ class Log:
         preempted: (n,) how often it lost its cache.
         gaps: (BINS,) times between tokens that follow each other, counted; see `metrics.bounds`.
         totals: of the replica.
+        line: its time line, if one was asked for.
     """
 
     arrival_ns: Int64
@@ -40,3 +42,4 @@ class Log:
     preempted: Int32
     gaps: Int64
     totals: Totals
+    line: Line = field(default_factory=no_line)

@@ -1,22 +1,28 @@
-"""Play one replica: the scheduler of the vLLM V1 family, batch by batch, in integer nanoseconds.
+"""Play one replica: iteration-level batching, batch by batch, in integer nanoseconds.
 
 The rules
 ---------
-*Queue.* A request joins the queue at its arrival + overhead, first come first served; a preempted
-one goes to its front. In a closed loop a client sends the next request of the list when a batch in
-which a request ends has landed, or at the arrival of a request that is rejected.
+*Queue.* A request joins the queue at its arrival + overhead, first come first served, or by
+priority, or the shortest prompt first. A preempted one goes to its front, or where the order wants
+it. In a closed loop a client sends the next request of the list when a batch in which a request
+ends has landed, or at the arrival of a request that is rejected; a session goes on in the same way,
+after the time to think.
 
 *Batch.* First the running sequences that are ready, in order of admission: one token each, or for
 the one whose prompt is not complete as much of it as the budget allows. A sequence that gets no
-block preempts the last admitted of them: it loses its cache and will compute prompt and output
-again. If it has to preempt itself, or if anything was preempted, nobody is admitted. Else the head
-of the queue is admitted until a sequence, token or block limit stops it. Where chunked prefill is
-off a sequence waits for a budget that takes its whole prompt (or all of an empty budget, if what it
-made before it was preempted has outgrown that).
+block preempts the last admitted of them (or the one with the fewest tokens, or of the last rank):
+it loses its cache and will compute prompt and output again. If anything was preempted, nobody is
+admitted. Else the head of the queue is admitted until a sequence, token or block limit stops it.
+Where chunked prefill is off a sequence waits for a budget that takes its whole prompt (or all of
+an empty budget, if what it made before it was preempted has outgrown that).
 
-*Blocks.* ceil(cached tokens / block size) + the fixed ones of a sequence, taken when tokens are
-scheduled. The last token of a request is never cached: P + O - 1 is the most. What a sequence
-holds, and its place among `max_seqs`, are free when the batch in which it ends has landed.
+*Prompts first* (vLLM V0, SGLang). First the rest of a prompt, with the whole budget, then the
+queue; only if that makes no batch the decoding sequences run.
+
+*Blocks.* token_blocks x ceil(cached tokens / block size) + the fixed ones of a sequence, taken when
+tokens are scheduled, or all at admission. The last token of a request is never cached: P + O - 1 is
+the most. What a sequence holds, and its place among `max_seqs`, are free when the batch in which it
+ends has landed. With prefix caching blocks outlive it: `apex_opt.sim.prefix`.
 
 *Flight.* Up to `depth` batches are in flight, first in first out; stage s takes a batch when the
 batch has arrived there and the one before has left. A batch is scheduled at once whenever there is
@@ -26,25 +32,71 @@ each batch has a cohort of its own. Depth 2 on one stage, async scheduling: all 
 cohort that is always ready, so step k + 1 is scheduled at the start of step k, with the arrivals up
 to then, and sees what ended in step k - 1; after an idle period everything has landed.
 
-Why it is fast
---------------
-Every decoding sequence of a cohort decodes in every batch of the cohort. So a cohort keeps totals:
-contexts grow by one each, the sequences that need a block are those of one residue class, those
-that end stand in a ring by step. A batch without prompts costs the same for any number of
-sequences; only admission, preemption and endings touch single ones.
+Why it is fast: a batch without prompts costs the same for any number of sequences
+(`apex_opt.sim.cohort`); only admission, preemption and endings touch single ones. Guessing ahead
+is the exception (`apex_opt.sim.draft`).
 
-The file is long because all compiled code that the loop calls must stand in it: numba runs the
-machine code that it has kept until the file of `run` changes, whatever changes elsewhere.
+Sources: vLLM 0.19, vllm/v1/core/sched/scheduler.py; vLLM 0.6, vllm/core/scheduler.py; SGLang 0.5,
+sglang/srt/managers/schedule_policy.py (PrefillAdder) and schedule_batch.py (retract_decode);
+TensorRT-LLM documentation, capacity scheduler GUARANTEED_NO_EVICT.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
-from apex_opt.sim.jit import njit, njit_helper
-from apex_opt.sim.state import NOBODY, Batch, Given, State, Table
+from apex_opt.sim.cohort import (
+    append,
+    await_ending,
+    bin_of,
+    forget_ending,
+    note_gap,
+    peak_since,
+    unlink,
+)
+from apex_opt.sim.draft import guessed_tokens, guesses, right_guesses
+from apex_opt.sim.jit import njit, njit_helper, njit_rare
+from apex_opt.sim.prefix import (
+    cached_blocks,
+    enter,
+    host_use,
+    kept_blocks,
+    leave,
+    make_room,
+    unused_blocks,
+    use,
+)
+from apex_opt.sim.queue import (
+    arrive,
+    first_in_queue,
+    join_queue,
+    joins,
+    leave_queue,
+    opening,
+    over,
+    queue_length,
+    return_to_queue,
+)
+from apex_opt.sim.state import (
+    BLOCKS,
+    BUSY,
+    JOULES,
+    NOBODY,
+    PROMPTS,
+    RUNNING,
+    SAMPLED,
+    STEPS,
+    WAITING,
+    Batch,
+    Given,
+    State,
+    Table,
+)
 
 FS_PER_NS = 1_000_000
+PPM = 1_000_000
+CLIPPED = 4096
+"""Most tokens of one sequence for which room is kept (SGLang, CLIP_MAX_NEW_TOKENS)."""
+AHEAD = 20
+"""Steps for which room is kept after a preemption (SGLang, retract_decode_steps)."""
 
 
 @njit
@@ -63,95 +115,216 @@ def run(g: Given, t: Table, s: State) -> None:
 @njit_helper
 def launch(g: Given, t: Table, s: State) -> bool:
     """Schedule a batch now and put it in flight; return whether there was anything to run."""
-    m = s.machine
-    which = s.idle[g.depth - 1 - m.flying]
-    place = m.oldest + m.flying
-    batch = s.batches[place - g.depth if place >= g.depth else place]
-    while m.visible < m.tail and joins_queue(g, s, m.visible) <= m.now:
-        m.visible += 1
-    m.max_queue = max(m.max_queue, m.fronts + m.visible - m.head)
-    batch.cohort, batch.ended, batch.blocks = which, 0, 0
-    batch.prompt_tokens, batch.pairs, batch.fresh = 0, 0, NOBODY
-    preemptions = m.preemptions
-    decode(g, s, which)
-    batch.decodes = batch.rows = s.cohorts[which].decoding
-    resume(g, s, batch)
-    if m.preemptions == preemptions:
-        while admit(g, s, batch):
-            pass
-    if batch.decodes + batch.prompt_tokens == 0:
+    batch = next_batch(g, s)
+    if not schedule(g, s, batch):
         return False
-    m.flying += 1
     execute(g, t, s, batch)
-    count(g, s, batch)
     settle(g, s, batch)
+    count(g, s, batch)
     return True
 
 
 @njit_helper
-def joins_queue(g: Given, s: State, k: int) -> int:
-    """Return when the k-th request of the queue joins it."""
-    return s.requests[s.requests[k].queued].arrival + g.overhead_ns
+def next_batch(g: Given, s: State) -> Batch:
+    """Return an empty batch for the cohort whose turn it is."""
+    m = s.machine
+    place = m.oldest + m.flying
+    place = place - g.depth if place >= g.depth else place
+    batch = s.batches[place]
+    batch.place, batch.cohort = place, s.idle[g.depth - 1 - m.flying]
+    batch.decodes = batch.decode_tokens = batch.prompt_tokens = batch.rows = batch.sampled = 0
+    batch.pairs, batch.history, batch.fresh = 0, 0, NOBODY
+    batch.promised, batch.loaded, batch.ended, batch.blocks = 0, 0, 0, 0
+    return batch
 
 
 @njit_helper
-def held(g: Given, tokens: int) -> int:
-    """Return the blocks of a sequence with so many tokens in the cache."""
-    return (tokens + g.block_tokens - 1) // g.block_tokens + g.sequence_blocks
+def schedule(g: Given, s: State, batch: Batch) -> bool:
+    """Choose what the batch runs; return whether it is anything."""
+    m = s.machine
+    join_queue(g, s)
+    m.max_queue = max(m.max_queue, queue_length(g, s))
+    preemptions = m.preemptions
+    if not g.prefill_first:
+        decode(g, s, batch)
+        resume(g, s, batch)
+    elif s.cohorts[batch.cohort].partial != NOBODY:
+        resume(g, s, batch)
+    if m.preemptions == preemptions:
+        while admit(g, s, batch):
+            pass
+    if g.prefill_first and batch.prompt_tokens == 0:
+        decode(g, s, batch)
+    if batch.decodes + batch.prompt_tokens == 0:
+        return False
+    m.flying += 1
+    return True
+
+
+# ---- blocks
+
+
+@njit_helper
+def fixed(g: Given, s: State, index: int) -> int:
+    """Return the blocks that a request holds beside those of its tokens."""
+    return s.fixed[index] if g.window_ppm else g.sequence_blocks
+
+
+@njit_helper
+def blocks_of(g: Given, tokens: int) -> int:
+    """Return the blocks of so many tokens."""
+    return g.token_blocks * ((tokens + g.block_tokens - 1) // g.block_tokens)
+
+
+@njit_helper
+def held(g: Given, s: State, index: int, tokens: int) -> int:
+    """Return the blocks that a request has taken with so many tokens in the cache."""
+    request = s.requests[index]
+    if g.reserve_output:
+        tokens = request.prompt + request.output - 1
+    return blocks_of(g, tokens) + fixed(g, s, index)
+
+
+@njit_helper
+def take(g: Given, s: State, blocks: int) -> None:
+    """Take free blocks."""
+    m = s.machine
+    m.free -= blocks
+    if g.prefix_caching:
+        make_room(g, m, s.nodes)
+
+
+@njit_helper
+def give_back(g: Given, s: State, index: int, blocks: int) -> None:
+    """Free blocks of a request, and what it used of the tree."""
+    s.machine.free += blocks
+    if g.prefix_caching:
+        leave(s.machine, s.nodes, g.leaf + index)
 
 
 # ---- the running sequences
 
 
 @njit_helper
-def decode(g: Given, s: State, which: int) -> None:
-    """Give a block to each decoding sequence at the end of one; if there is none, preempt."""
-    m, cohort = s.machine, s.cohorts[which]
-    need = s.residues[which, cohort.phase]
-    if need <= m.free:
-        m.free -= need
+def decode(g: Given, s: State, batch: Batch) -> None:
+    """Schedule the decoding sequences; those at the end of a block get one, or are preempted."""
+    m, which = s.machine, batch.cohort
+    cohort = s.cohorts[which]
+    preemptions = m.preemptions
+    if g.drafts:
+        decode_with_guesses(g, s, which)
+        batch.decode_tokens = guessed_tokens(g, s, which)
     else:
-        scarce_decode(g, s, which)
+        need = s.residues[which, cohort.phase]
+        if need <= m.free:
+            take(g, s, need)
+        else:
+            decode_one_by_one(g, s, which)
+        batch.decode_tokens = cohort.decoding
+    batch.decodes, batch.rows = cohort.decoding, batch.decode_tokens
+    if g.owed_ppm > 0 and m.preemptions > preemptions:
+        sampled = m.outputs - m.owed
+        m.share_ppm = min(PPM, (sampled + AHEAD * m.decoding) * PPM // (m.outputs + 1))
 
 
-@njit_helper
-def scarce_decode(g: Given, s: State, which: int) -> None:
-    """The same, one by one in order of admission: the last admitted give way."""
-    m, cohort = s.machine, s.cohorts[which]
+@njit_rare
+def decode_one_by_one(g: Given, s: State, which: int) -> None:
+    """Give a block to each sequence that needs one, in order of admission."""
+    cohort = s.cohorts[which]
     slot = cohort.head
     while slot != NOBODY:
         sequence = s.sequences[slot]
+        later = sequence.after
         if slot != cohort.partial and sequence.residue == cohort.phase:
-            while m.free == 0:
-                victim = cohort.tail
-                preempt(g, s, which, victim)
-                if victim == slot:
-                    return
-            m.free -= 1
+            if find_room(g, s, which, slot, 1):
+                sequence.granted = cohort.step
+                take(g, s, 1)
+            later = sequence.after
+        slot = later
+
+
+@njit_rare
+def decode_with_guesses(g: Given, s: State, which: int) -> None:
+    """Give each sequence the blocks of its next token and its guesses, in order of admission."""
+    cohort = s.cohorts[which]
+    slot = cohort.head
+    while slot != NOBODY:
+        sequence = s.sequences[slot]
+        if slot != cohort.partial and not g.reserve_output:
+            blocks = blocks_of(g, sequence.cached + 1 + guesses(g, s, slot))
+            need = blocks - sequence.blocks
+            if need > 0 and find_room(g, s, which, slot, need):
+                sequence.blocks = blocks
+                take(g, s, need)
         slot = sequence.after
 
 
+@njit_rare
+def find_room(g: Given, s: State, which: int, slot: int, blocks: int) -> bool:
+    """Preempt sequences until so many blocks are free; return whether `slot` still runs."""
+    while s.machine.free < blocks:
+        victim = next_victim(g, s, which)
+        preempt(g, s, which, victim)
+        if victim == slot:
+            return False
+    return True
+
+
+@njit_rare
+def next_victim(g: Given, s: State, which: int) -> int:
+    """Return the sequence of a cohort that gives way: as a rule the last admitted."""
+    cohort = s.cohorts[which]
+    if not g.by_priority and (not g.retract_fewest or cohort.partial != NOBODY):
+        return cohort.tail
+    worst = slot = cohort.head
+    while slot != NOBODY:
+        if gives_way(g, s, which, slot, worst):
+            worst = slot
+        slot = s.sequences[slot].after
+    return worst
+
+
 @njit_helper
+def gives_way(g: Given, s: State, which: int, slot: int, other: int) -> bool:
+    """Return whether a sequence gives way before one that was admitted before it."""
+    one, two = s.sequences[slot].request, s.sequences[other].request
+    if g.by_priority:
+        k, j = s.number[one], s.number[two]
+        return bool(s.rank[k] > s.rank[j] or (s.rank[k] == s.rank[j] and k > j))
+    sampled = computed(g, s, which, slot) - s.requests[one].prompt
+    fewest = computed(g, s, which, other) - s.requests[two].prompt
+    longer = s.requests[one].prompt >= s.requests[two].prompt
+    return sampled < fewest or (sampled == fewest and longer)
+
+
+@njit_helper
+def computed(g: Given, s: State, which: int, slot: int) -> int:
+    """Return the tokens that a sequence has in the cache."""
+    cohort, sequence = s.cohorts[which], s.sequences[slot]
+    if slot == cohort.partial or g.drafts:
+        return sequence.cached
+    return sequence.length + cohort.step - sequence.joined - 1
+
+
+@njit_rare
 def preempt(g: Given, s: State, which: int, slot: int) -> None:
-    """Put a sequence at the front of the queue, without its cache."""
+    """Put a sequence back in the queue, without its cache."""
     m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
-    request = s.requests[sequence.request]
-    cached = sequence.cached
+    index = sequence.request
+    request = s.requests[index]
+    cached = computed(g, s, which, slot)
+    blocks = held(g, s, index, cached)
     if slot == cohort.partial:
         cohort.partial = NOBODY
     else:
-        cached = sequence.length + cohort.step - sequence.joined - 1
-        request.made = cached - request.prompt + 1
-        request.last = cohort.finish
-        request.gap = max(request.gap, peak_since(s, which, sequence.joined + 1))
-        cohort.decoding -= 1
-        cohort.context -= cached
-        s.residues[which, sequence.residue] -= 1
-        forget_ending(s, which, slot)
+        blocks = leave_decoding(g, s, which, slot, cached)
+    if g.prefix_caching:
+        low = sequence.length // g.block_tokens
+        sequence.shared += enter(s.nodes, g.leaf + index, low, cached // g.block_tokens)
+        blocks -= sequence.shared
     request.preempted += 1
-    s.front[m.fronts] = sequence.request
-    m.fronts += 1
-    m.free += held(g, cached)
+    return_to_queue(g, s, index)
+    give_back(g, s, index, blocks)
     m.running -= 1
     m.preemptions += 1
     m.stale += 1
@@ -159,28 +332,80 @@ def preempt(g: Given, s: State, which: int, slot: int) -> None:
 
 
 @njit_helper
-def resume(g: Given, s: State, batch: Batch) -> None:
-    """Schedule more of the prompt that is not complete, or preempt its sequence."""
-    cohort = s.cohorts[batch.cohort]
-    if cohort.partial == NOBODY:
-        return
-    m, sequence = s.machine, s.sequences[cohort.partial]
-    chunk = min(sequence.length - sequence.cached, g.max_batch_tokens - cohort.decoding)
-    need = held(g, sequence.cached + chunk) - held(g, sequence.cached)
-    if need > m.free:
-        preempt(g, s, batch.cohort, cohort.partial)
-        return
-    m.free -= need
-    prefill(s, batch, cohort.partial, chunk)
+def leave_decoding(g: Given, s: State, which: int, slot: int, cached: int) -> int:
+    """Take a sequence from the decoding ones of its cohort; return the blocks that it holds."""
+    m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
+    index = sequence.request
+    request = s.requests[index]
+    request.made = cached - request.prompt + 1
+    if sequence.since >= 0:
+        request.last = sequence.since
+        forget_newcomer(s, which, slot)
+    else:
+        request.last = cohort.finish
+        request.gap = max(request.gap, peak_since(s, which, sequence.watched))
+    cohort.decoding -= 1
+    cohort.context -= cached
+    m.decoding -= 1
+    m.owed -= request.output - request.made
+    m.outputs -= request.output
+    if g.drafts:
+        if g.reserve_output:
+            return held(g, s, index, cached)
+        return sequence.blocks + fixed(g, s, index)
+    forget_ending(s, which, slot)
+    if g.token_blocks and not g.reserve_output:
+        s.residues[which, sequence.residue] -= 1
+    return held(g, s, index, cached) + (1 if sequence.granted == cohort.step else 0)
 
 
 @njit_helper
-def prefill(s: State, batch: Batch, slot: int, chunk: int) -> None:
+def forget_newcomer(s: State, which: int, slot: int) -> None:
+    """Take a sequence from those that have not decoded yet."""
+    cohort, k = s.cohorts[which], 0
+    while s.newcomers[which, k] != slot:
+        k += 1
+    cohort.newcomers -= 1
+    while k < cohort.newcomers:
+        s.newcomers[which, k] = s.newcomers[which, k + 1]
+        k += 1
+    s.sequences[slot].since = -1
+
+
+@njit_helper
+def resume(g: Given, s: State, batch: Batch) -> None:
+    """Schedule more of the prompt that is not complete, or preempt its sequence.
+
+    Where prompts run first it waits instead, as long as others decode and may give blocks back.
+    """
+    cohort = s.cohorts[batch.cohort]
+    slot = cohort.partial
+    if slot == NOBODY:
+        return
+    m, sequence = s.machine, s.sequences[slot]
+    chunk = min(sequence.length - sequence.cached, g.max_batch_tokens - batch.decode_tokens)
+    need = held(g, s, sequence.request, sequence.cached + chunk)
+    need -= held(g, s, sequence.request, sequence.cached)
+    if need > m.free:
+        if not g.prefill_first or cohort.decoding == 0:
+            preempt(g, s, batch.cohort, slot)
+        return
+    take(g, s, need)
+    prefill(g, s, batch, slot, chunk)
+
+
+@njit_helper
+def prefill(g: Given, s: State, batch: Batch, slot: int, chunk: int) -> None:
     """Put the next tokens of a prompt into the batch."""
     cohort, sequence = s.cohorts[batch.cohort], s.sequences[slot]
-    batch.pairs += chunk * (2 * sequence.cached + chunk + 1) // 2
+    before = sequence.cached
+    batch.pairs += chunk * (2 * before + chunk + 1) // 2
+    batch.history += before
     batch.prompt_tokens += chunk
     sequence.cached += chunk
+    if g.prefix_caching:
+        low, high = before // g.block_tokens, sequence.cached // g.block_tokens
+        sequence.shared += enter(s.nodes, g.leaf + sequence.request, low, high)
     if batch.fresh == NOBODY:
         batch.fresh = slot
     if sequence.cached == sequence.length:
@@ -197,59 +422,74 @@ def prefill(s: State, batch: Batch, slot: int, chunk: int) -> None:
 def admit(g: Given, s: State, batch: Batch) -> bool:
     """Admit the head of the queue; return whether it could be."""
     m = s.machine
-    left = g.max_batch_tokens - batch.decodes - batch.prompt_tokens
-    waiting = m.fronts + m.visible - m.head
-    if waiting == 0 or left == 0 or m.running == g.max_seqs:
+    left = g.max_batch_tokens - batch.decode_tokens - batch.prompt_tokens
+    if left == 0 or m.running == g.max_seqs or queue_length(g, s) == 0:
         return False
-    index = s.front[m.fronts - 1] if m.fronts > 0 else s.requests[m.head].queued
+    if s.cohorts[batch.cohort].partial != NOBODY:
+        return False
+    index = first_in_queue(g, s)
     request = s.requests[index]
     length = request.prompt + request.made
-    chunk = min(length, left)
-    whole = g.chunked_prefill == 0 and chunk < min(length, g.max_batch_tokens)
-    need = held(g, chunk)
-    if whole or (held(g, length) if g.full_sequence_gate else need) > m.free:
+    found = kept = unused = 0  # blocks of the prompt: in the cache; there or in host memory
+    if g.prefix_caching:
+        leaf, most = g.leaf + index, (length - 1) // g.block_tokens
+        found = min(cached_blocks(s.nodes, leaf), most)
+        kept = min(kept_blocks(s.nodes, leaf), most) if g.host_blocks else found
+        unused = unused_blocks(s.nodes, leaf)
+    hit = kept * g.block_tokens
+    chunk = min(length - hit, left)
+    if g.chunked_prefill == 0 and chunk < min(length - hit, g.max_batch_tokens):
         return False
-    if m.fronts > 0:
-        m.fronts -= 1
-    else:
-        m.head += 1
-    m.free -= need
-    m.running += 1
-    m.spares -= 1
-    slot = s.spare[m.spares]
-    sequence = s.sequences[slot]
-    sequence.request, sequence.length, sequence.cached = index, length, 0
-    append(s, batch.cohort, slot)
-    prefill(s, batch, slot, chunk)
+    need = held(g, s, index, hit + chunk) - found
+    if max(need, room(g, s, batch, index, found)) + unused + watermark(g, s) > m.free:
+        return False
+    leave_queue(g, s)
+    start(g, s, batch, index, found, kept, need)
+    prefill(g, s, batch, s.cohorts[batch.cohort].tail, chunk)
     return True
 
 
 @njit_helper
-def arrive(g: Given, s: State, until: int) -> None:
-    """Let requests arrive by themselves."""
-    m = s.machine
-    while m.next < g.opening and s.requests[m.next].arrival <= until:
-        request = s.requests[m.next]
-        if request.rejected:
-            send(s, request.arrival)
-        else:
-            s.requests[m.tail].queued = m.next
-            m.tail += 1
-        m.next += 1
+def watermark(g: Given, s: State) -> int:
+    """Return the blocks that an admission leaves free, unless nothing runs."""
+    return g.watermark_blocks if s.machine.running > 0 else 0
 
 
 @njit_helper
-def send(s: State, when: int) -> None:
-    """Let a client send the next request of the list, and more as long as they are rejected."""
-    m = s.machine
-    while m.sent < len(s.requests):
-        request = s.requests[m.sent]
-        request.arrival = when
-        m.sent += 1
-        if not request.rejected:
-            s.requests[m.tail].queued = m.sent - 1
-            m.tail += 1
-            return
+def room(g: Given, s: State, batch: Batch, index: int, found: int) -> int:
+    """Return how many blocks must be free for a request, apart from those it takes at once."""
+    m, request = s.machine, s.requests[index]
+    length = request.prompt + request.made
+    if g.owed_ppm > 0 and m.running > 0:
+        owed = min(m.owed, CLIPPED * m.decoding) * m.share_ppm // PPM
+        tokens = length - found * g.block_tokens + batch.promised + owed
+        tokens += min(request.output - request.made, CLIPPED)
+        return blocks_of(g, tokens) + fixed(g, s, index)
+    return held(g, s, index, length) - found if g.full_sequence_gate else 0
+
+
+@njit_helper
+def start(g: Given, s: State, batch: Batch, index: int, found: int, kept: int, need: int) -> None:
+    """Make the request a running sequence that has found `kept` blocks of its prompt."""
+    m, request = s.machine, s.requests[index]
+    if g.prefix_caching:
+        use(m, s.nodes, g.leaf + index)
+    take(g, s, need)
+    if g.host_blocks:
+        enter(s.nodes, g.leaf + index, found, kept)
+        host_use(m, s.nodes, g.leaf + index)
+        batch.loaded += kept - found
+        m.loaded_blocks += kept - found
+    m.hit_tokens += kept * g.block_tokens
+    batch.promised += min(request.output - request.made, CLIPPED)
+    m.running += 1
+    m.spares -= 1
+    slot = s.spare[m.spares]
+    sequence = s.sequences[slot]
+    sequence.request, sequence.length = index, request.prompt + request.made
+    sequence.cached, sequence.shared = kept * g.block_tokens, kept
+    sequence.since, sequence.granted, sequence.blocks = -1, -1, 0
+    append(s, batch.cohort, slot)
 
 
 # ---- the batch
@@ -258,19 +498,20 @@ def send(s: State, when: int) -> None:
 @njit_helper
 def execute(g: Given, t: Table, s: State, batch: Batch) -> None:
     """Send the batch through the stages: times, energy, power."""
-    m, n = s.machine, batch.decodes + batch.prompt_tokens
-    context = s.cohorts[batch.cohort].context + batch.decodes
+    m, n = s.machine, batch.decode_tokens + batch.prompt_tokens
+    context = s.cohorts[batch.cohort].context + batch.decode_tokens
     window = min(context, batch.decodes * g.window_tokens)
     window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
     at, longest, total = m.now, 0, 0
     for k in range(len(s.stage_free)):
-        work = t.fs[k, 0] * context + t.fs[k, 1] * window
+        work = t.fs[k, 0] * context + t.fs[k, 1] * window + t.fs[k, 4] * batch.history
         work += t.fs[k, 2] * batch.pairs + t.fs[k, 3] * window_pairs
         spent = t.mixed_ns[k, n] if batch.prompt_tokens > 0 else t.decode_ns[k, n]
         spent += t.rows_ns[k, batch.rows] + work // FS_PER_NS
         begin = max(at, s.stage_free[k])
         if k == 0:
             batch.start = begin
+            spent += t.draft_ns[batch.decodes] + batch.loaded * g.host_block_ns
         s.stage_free[k] = begin + spent
         at = begin + spent + t.hop_ns[k, n]
         longest, total = max(longest, spent), total + spent
@@ -280,9 +521,11 @@ def execute(g: Given, t: Table, s: State, batch: Batch) -> None:
     energy = t.mixed_j[n] if batch.prompt_tokens > 0 else t.decode_j[n]
     energy += t.rows_j[batch.rows] + g.context_j * context + g.window_j * window
     energy += g.pair_j * batch.pairs + g.window_pair_j * window_pairs
+    energy += g.history_j * batch.history + t.draft_j[batch.decodes]
     m.energy_j += energy
     m.peak_w = max(m.peak_w, 1e9 * energy / max(longest, total / m.flying))
     m.context += context
+    batch.joules = energy
 
 
 @njit_helper
@@ -291,27 +534,62 @@ def count(g: Given, s: State, batch: Batch) -> None:
     m = s.machine
     m.steps += 1
     m.prompt_tokens += batch.prompt_tokens
-    m.decode_tokens += batch.decodes
-    m.rows += batch.rows
+    m.decode_tokens += batch.decode_tokens
     m.pairs += batch.pairs
+    m.rows += batch.sampled
     m.peak_blocks = max(m.peak_blocks, g.blocks - m.free)
+    if m.tick_ns > 0:
+        note(g, s, batch)
+
+
+@njit_rare
+def note(g: Given, s: State, batch: Batch) -> None:
+    """Add the batch to the row of the time line in which it starts."""
+    m = s.machine
+    rows = len(s.line)
+    while batch.start // m.tick_ns >= rows:  # half as many rows, twice as wide
+        for k in range(rows):
+            for track in range(s.line.shape[1]):
+                both = s.line[2 * k, track] + s.line[2 * k + 1, track] if 2 * k < rows else 0.0
+                s.line[k, track] = both
+        m.tick_ns *= 2
+    row = s.line[batch.start // m.tick_ns]
+    spent = float(batch.finish - batch.start)
+    row[STEPS] += 1
+    row[BUSY] += spent
+    row[PROMPTS] += batch.prompt_tokens
+    row[SAMPLED] += batch.sampled
+    row[JOULES] += batch.joules
+    row[WAITING] += spent * queue_length(g, s)
+    row[RUNNING] += spent * m.running
+    row[BLOCKS] += spent * (g.blocks - m.free)
 
 
 @njit_helper
 def settle(g: Given, s: State, batch: Batch) -> None:
     """Note the tokens that the batch will have sampled when it ends; move the cohort on a step."""
-    which = batch.cohort
-    cohort = s.cohorts[which]
+    m = s.machine
     if batch.decodes > 0:
-        gap = batch.finish - cohort.finish
-        s.gaps[bin_of(gap)] += batch.decodes
-        note_peak(s, batch, gap)
-        cohort.context += batch.decodes
-        end_decodes(g, s, batch)
+        note_gap(s, batch)
+        if g.drafts:
+            end_guesses(g, s, batch)
+        else:
+            batch.sampled = batch.decodes
+            end_decodes(g, s, batch)
+    if batch.decodes > 0 or not g.prefill_first:
+        move_on(g, s, batch)
     if batch.fresh != NOBODY:
         end_prompts(g, s, batch)
-    if batch.rows > 0:
-        s.machine.stale = 0
+    elif g.owed_ppm > 0:
+        m.share_ppm = max(g.owed_least_ppm, m.share_ppm - g.owed_decay_ppm)
+    if batch.sampled > 0:
+        m.stale = 0
+
+
+@njit_helper
+def move_on(g: Given, s: State, batch: Batch) -> None:
+    """Go to the next step of the cohort."""
+    cohort = s.cohorts[batch.cohort]
     cohort.finish = batch.finish
     cohort.step += 1
     cohort.phase = 0 if cohort.phase + 1 == g.block_tokens else cohort.phase + 1
@@ -320,20 +598,53 @@ def settle(g: Given, s: State, batch: Batch) -> None:
 
 @njit_helper
 def end_decodes(g: Given, s: State, batch: Batch) -> None:
-    """End the decoding sequences whose last token this is."""
-    which = batch.cohort
+    """Let every decoding sequence sample a token; end those whose last one this is."""
+    m, which = s.machine, batch.cohort
     cohort = s.cohorts[which]
+    cohort.context += batch.decodes
+    m.owed -= batch.decodes
     slot = s.ending[which, cohort.spot]
     s.ending[which, cohort.spot] = NOBODY
     while slot != NOBODY:
         sequence = s.sequences[slot]
-        request = s.requests[sequence.request]
-        request.gap = max(request.gap, peak_since(s, which, sequence.joined + 1))
-        cohort.decoding -= 1
-        cohort.context -= request.prompt + request.output - 1
-        s.residues[which, sequence.residue] -= 1
-        end(g, s, batch, slot)
+        if g.token_blocks and not g.reserve_output:
+            s.residues[which, sequence.residue] -= 1
+        end_decoding(g, s, batch, slot)
         slot = sequence.later
+
+
+@njit_rare
+def end_guesses(g: Given, s: State, batch: Batch) -> None:
+    """Let every decoding sequence sample a token and its right guesses; end those that can."""
+    m, cohort = s.machine, s.cohorts[batch.cohort]
+    slot = cohort.head
+    while slot != NOBODY and slot != batch.fresh:
+        sequence = s.sequences[slot]
+        later = sequence.after
+        if slot != cohort.partial:
+            tokens = 1 + right_guesses(g, s, slot)
+            batch.sampled += tokens
+            s.gaps[0] += tokens - 1
+            sequence.cached += tokens
+            cohort.context += tokens
+            m.owed -= tokens
+            request = s.requests[sequence.request]
+            if sequence.cached == request.prompt + request.output - 1:
+                end_decoding(g, s, batch, slot)
+        slot = later
+
+
+@njit_helper
+def end_decoding(g: Given, s: State, batch: Batch, slot: int) -> None:
+    """Take a sequence that has sampled its last token from the decoding ones."""
+    m, cohort, sequence = s.machine, s.cohorts[batch.cohort], s.sequences[slot]
+    request = s.requests[sequence.request]
+    request.gap = max(request.gap, peak_since(s, batch.cohort, sequence.watched))
+    cohort.decoding -= 1
+    cohort.context -= request.prompt + request.output - 1
+    m.decoding -= 1
+    m.outputs -= request.output
+    end(g, s, batch, slot)
 
 
 @njit_helper
@@ -343,11 +654,13 @@ def end_prompts(g: Given, s: State, batch: Batch) -> None:
     slot = batch.fresh
     while slot != NOBODY:
         sequence = s.sequences[slot]
+        later = sequence.after
         request = s.requests[sequence.request]
         if request.start < 0:
             request.start = batch.start
         if slot != cohort.partial:
             made = sequence.length - request.prompt
+            batch.sampled += 1
             if made == 0:
                 request.first = batch.finish
             else:
@@ -357,34 +670,51 @@ def end_prompts(g: Given, s: State, batch: Batch) -> None:
             if made + 1 == request.output:
                 end(g, s, batch, slot)
             else:
-                join(g, s, batch.cohort, slot, request.output - made - 1)
-        slot = sequence.after
+                join(g, s, batch, slot, request.output - made - 1)
+        slot = later
 
 
 @njit_helper
 def end(g: Given, s: State, batch: Batch, slot: int) -> None:
-    """Take a sequence that has sampled its last token from its cohort."""
-    request = s.requests[s.sequences[slot].request]
+    """End a sequence: what it holds is free when the batch has landed."""
+    sequence = s.sequences[slot]
+    index = sequence.request
+    request = s.requests[index]
     request.last = batch.finish
+    cached = request.prompt + request.output - 1
+    blocks = held(g, s, index, cached)
+    if g.prefix_caching:
+        low = sequence.length // g.block_tokens
+        sequence.shared += enter(s.nodes, g.leaf + index, low, cached // g.block_tokens)
+        blocks -= sequence.shared
+    s.ended[batch.place, batch.ended] = index
     batch.ended += 1
-    batch.blocks += held(g, request.prompt + request.output - 1)
+    batch.blocks += blocks
     unlink(s, batch.cohort, slot)
 
 
 @njit_helper
-def join(g: Given, s: State, which: int, slot: int, remaining: int) -> None:
-    """Make a sequence one of the decoding ones, from the next step on, for so many steps."""
-    cohort, sequence = s.cohorts[which], s.sequences[slot]
+def join(g: Given, s: State, batch: Batch, slot: int, remaining: int) -> None:
+    """Make a sequence one of the decoding ones, from the next step on, with so many tokens."""
+    m, cohort, sequence = s.machine, s.cohorts[batch.cohort], s.sequences[slot]
     cohort.decoding += 1
     cohort.context += sequence.length
-    cohort.joined = sequence.joined = cohort.step
-    sequence.residue = (cohort.phase + 1 - sequence.length) % g.block_tokens
-    s.residues[which, sequence.residue] += 1
-    sequence.spot = (cohort.spot + remaining) % s.ending.shape[1]
-    sequence.sooner, sequence.later = NOBODY, s.ending[which, sequence.spot]
-    if sequence.later != NOBODY:
-        s.sequences[sequence.later].sooner = slot
-    s.ending[which, sequence.spot] = slot
+    m.decoding += 1
+    m.owed += remaining
+    m.outputs += s.requests[sequence.request].output
+    sequence.joined = cohort.step - 1
+    cohort.watched = sequence.watched = cohort.step
+    if g.prefill_first:
+        sequence.since = batch.finish
+        s.newcomers[batch.cohort, cohort.newcomers] = slot
+        cohort.newcomers += 1
+    if g.drafts:
+        sequence.blocks = blocks_of(g, sequence.length)
+        return
+    await_ending(s, batch.cohort, slot, remaining)
+    if g.token_blocks and not g.reserve_output:
+        sequence.residue = (cohort.phase - sequence.length) % g.block_tokens
+        s.residues[batch.cohort, sequence.residue] += 1
 
 
 # ---- time
@@ -398,23 +728,33 @@ def land(g: Given, s: State) -> None:
     m.oldest = 0 if m.oldest + 1 == g.depth else m.oldest + 1
     m.flying -= 1
     s.idle[g.depth - 1 - m.flying] = batch.cohort
-    m.free += batch.blocks
     m.running -= batch.ended
-    for _ in range(batch.ended):
-        send(s, m.now)
+    m.free += batch.blocks
+    for k in range(batch.ended):
+        index = s.ended[batch.place, k]
+        give_back(g, s, index, 0)
+        over(g, s, index, m.now)
+    if g.sessions:
+        arrive(g, s, m.now)
 
 
 @njit_helper
 def wake(g: Given, s: State) -> bool:
     """Go to the next arrival; return whether there is one."""
     m = s.machine
+    m.share_ppm = g.owed_ppm
     if m.visible < m.tail:
-        advance(g, s, joins_queue(g, s, m.visible))
+        advance(g, s, joins(g, s, m.visible))
         return True
+    at = NOBODY
     if m.next < g.opening:
-        advance(g, s, s.requests[m.next].arrival)
-        return True
-    return False
+        at = s.requests[opening(g, s, m.next)].arrival
+    if m.due > 0 and (at == NOBODY or s.when[s.due[0]] < at):
+        at = s.when[s.due[0]]
+    if at == NOBODY:
+        return False
+    advance(g, s, at)
+    return True
 
 
 @njit_helper
@@ -424,97 +764,3 @@ def advance(g: Given, s: State, until: int) -> None:
     m.block_ns += float(g.blocks - m.free) * float(until - m.now)
     m.now = until
     arrive(g, s, until)
-
-
-# ---- links and gaps
-
-
-@njit_helper
-def append(s: State, which: int, slot: int) -> None:
-    """Make a sequence the last of its cohort."""
-    cohort, sequence = s.cohorts[which], s.sequences[slot]
-    sequence.before, sequence.after = cohort.tail, NOBODY
-    if cohort.tail == NOBODY:
-        cohort.head = slot
-    else:
-        s.sequences[cohort.tail].after = slot
-    cohort.tail = slot
-
-
-@njit_helper
-def unlink(s: State, which: int, slot: int) -> None:
-    """Take a sequence from its cohort; its slot is spare, its fields still stand."""
-    m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
-    if sequence.before == NOBODY:
-        cohort.head = sequence.after
-    else:
-        s.sequences[sequence.before].after = sequence.after
-    if sequence.after == NOBODY:
-        cohort.tail = sequence.before
-    else:
-        s.sequences[sequence.after].before = sequence.before
-    s.spare[m.spares] = slot
-    m.spares += 1
-
-
-@njit_helper
-def forget_ending(s: State, which: int, slot: int) -> None:
-    """Take a sequence from those that end in its last step."""
-    sequence = s.sequences[slot]
-    if sequence.later != NOBODY:
-        s.sequences[sequence.later].sooner = sequence.sooner
-    if sequence.sooner == NOBODY:
-        s.ending[which, sequence.spot] = sequence.later
-    else:
-        s.sequences[sequence.sooner].later = sequence.later
-
-
-@njit_helper
-def bin_of(gap: int) -> int:
-    """Return the bin of a gap: its exponent and the 8 bits after the leading one."""
-    return (int(np.float64(max(gap, 1)).view(np.int64)) >> 44) - (1023 << 8)
-
-
-@njit_helper
-def note_peak(s: State, batch: Batch, gap: int) -> None:
-    """Keep the gap of this step if some sequence has had no larger one since it joined."""
-    cohort = s.cohorts[batch.cohort]
-    step, peak, k = s.peak_step[batch.cohort], s.peak_gap[batch.cohort], cohort.peaks
-    while k > 0 and peak[k - 1] <= gap:
-        k -= 1
-    if k == 0 or cohort.joined >= step[k - 1]:
-        if k == len(peak):
-            k = forget_peaks(s, batch.cohort)
-        step[k], peak[k] = cohort.step, gap
-        k += 1
-    cohort.peaks = k
-
-
-@njit_helper
-def forget_peaks(s: State, which: int) -> int:
-    """Keep only the peaks that a sequence of the cohort can ask for; return how many."""
-    step, peak = s.peak_step[which], s.peak_gap[which]
-    slot, k, kept = s.cohorts[which].head, 0, 0
-    while slot != NOBODY:
-        while k < len(peak) and step[k] <= s.sequences[slot].joined:
-            k += 1
-        if k < len(peak) and (kept == 0 or step[kept - 1] != step[k]):
-            step[kept], peak[kept] = step[k], peak[k]
-            kept += 1
-        slot = s.sequences[slot].after
-    return kept
-
-
-@njit_helper
-def peak_since(s: State, which: int, first: int) -> int:
-    """Return the largest gap in the cohort's steps from `first` on; 0 if there was none."""
-    step = s.peak_step[which]
-    low, high = 0, s.cohorts[which].peaks
-    end = high
-    while low < high:
-        middle = (low + high) // 2
-        if step[middle] < first:
-            low = middle + 1
-        else:
-            high = middle
-    return s.peak_gap[which, low] if low < end else 0

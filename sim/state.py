@@ -26,17 +26,38 @@ class Given:
     block_tokens: int
     blocks: int
     sequence_blocks: int
+    token_blocks: int
+    window_ppm: int
     chunked_prefill: int
     full_sequence_gate: int
+    prefill_first: int
+    watermark_blocks: int
+    reserve_output: int
+    owed_ppm: int
+    owed_least_ppm: int
+    owed_decay_ppm: int
+    retract_fewest: int
+    prefix_caching: int
+    host_blocks: int
+    host_block_ns: int
+    drafts: int
+    acceptance_ppm: int
+    seed: int
     overhead_ns: int
-    opening: int  # requests that arrive by themselves: all, or the first ones of a closed loop
+    queued: int  # whether the queue has an order of its own: a heap
+    by_priority: int  # whether what gives way has the last place in that order
+    sessions: int  # whether requests follow others
+    openings: int  # requests that follow no other
+    opening: int  # of them, those that arrive by themselves: all, or the first of a closed loop
     patience: int  # preemptions in a row, no token between them, after which a run is given up
     depth: int  # batches in flight: 1, the stages of a pipeline, or 2 with async scheduling
+    leaf: int  # node of request 0 alone, the others' follow
     window_tokens: int
     context_j: float
     window_j: float
     pair_j: float
     window_pair_j: float
+    history_j: float
 
 
 class Request:
@@ -60,14 +81,34 @@ class Sequence:
 
     request: int
     length: int  # tokens to be cached before it samples: prompt, and what it made before
-    cached: int  # of them, until they are complete
+    cached: int  # of them, until they are complete; with drafts also afterwards
     joined: int  # cohort step of its first token since it was admitted
+    watched: int  # first cohort step whose gap is its own
+    since: int  # when it sampled its last token, if the cohort has not decoded since; else -1
     spot: int  # place in `ending` of the step of its last token
     residue: int  # it needs a block in cohort steps of this residue modulo the block size
+    granted: int  # last cohort step in which it got a block by itself
+    blocks: int  # with drafts: those of its tokens, once it decodes
+    shared: int  # blocks of its tokens that the tree of prefixes holds
     before: int  # neighbours in order of admission
     after: int
     sooner: int  # neighbours among the sequences that end in the same step
     later: int
+
+
+class Node:
+    """A run of tokens in the tree of prefixes, in blocks counted from the start of the prompt."""
+
+    parent: Short
+    first: Short  # blocks before it
+    last: Short  # blocks up to its end
+    cached: Short  # it has blocks first + 1 .. cached in the cache
+    host: Short  # and first + 1 .. host in host memory
+    users: Short  # nodes below and sequences that use it
+    before: Short  # neighbours among the nodes without users, by when they were last used
+    after: Short
+    host_before: Short  # neighbours among those in host memory
+    host_after: Short
 
 
 class Cohort:
@@ -81,24 +122,32 @@ class Cohort:
     step: int
     phase: int  # step modulo the block size
     spot: int  # step modulo the longest output, the place in `ending`
-    finish: int  # when its last batch ends
-    joined: int  # last step in which a sequence joined the decoding ones
+    finish: int  # when the last batch in which it decoded ends
+    watched: int  # first step whose gap every decoding sequence has
     peaks: int  # entries of `peak_step` and `peak_gap`
+    newcomers: int  # sequences that have sampled since it decoded last
 
 
 class Batch:
     """What one step runs, and what it releases when it lands."""
 
+    place: int
     cohort: int
     decodes: int
+    decode_tokens: int
     prompt_tokens: int
     pairs: int
+    history: int
     rows: int
+    sampled: int
     fresh: int  # first sequence with prompt tokens in it; the others follow in the cohort
+    promised: int  # tokens that those admitted in it may still sample
+    loaded: int  # blocks fetched from host memory
     start: int
     finish: int
     ended: int
     blocks: int
+    joules: float
 
 
 class Machine:
@@ -106,7 +155,17 @@ class Machine:
 
     now: int
     free: int
+    unused: int  # of the free blocks, those that the tree of prefixes still holds
+    oldest_node: int
+    newest_node: int
+    hosted: int
+    oldest_host: int
+    newest_host: int
     running: int
+    decoding: int
+    owed: int  # tokens that the decoding sequences have still to sample
+    outputs: int  # all that they sample
+    share_ppm: int  # of the owed tokens that admission keeps room for
     flying: int
     oldest: int  # place of the oldest batch in flight
     next: int  # next request to arrive by itself
@@ -115,6 +174,8 @@ class Machine:
     visible: int  # of them, those past the overhead
     head: int  # of them, those admitted
     fronts: int  # preempted requests, at the front of the queue
+    waiting: int  # requests in the heap of the queue
+    due: int  # requests in the heap of those that follow others
     spares: int  # free slots
     stale: int  # preemptions since a token was sampled
     end_ns: int
@@ -125,9 +186,12 @@ class Machine:
     rows: int
     context: int
     pairs: int
+    hit_tokens: int
+    loaded_blocks: int
     preemptions: int
     peak_blocks: int
     max_queue: int
+    tick_ns: int  # width of a row of the time line
     block_ns: float
     energy_j: float
     peak_w: float
@@ -142,36 +206,59 @@ def dtype(fields: type) -> np.dtype[np.void]:
 
 
 class Table(NamedTuple):
-    """The arrays of a `StepTable`; `fs` holds its four coefficients, (stages, 4)."""
+    """The arrays of a `StepTable`; `fs` holds its five coefficients, (stages, 5)."""
 
     decode_ns: Int64
     mixed_ns: Int64
     rows_ns: Int64
     hop_ns: Int64
+    draft_ns: Int64
     fs: Int64
     decode_j: Float64
     mixed_j: Float64
     rows_j: Float64
+    draft_j: Float64
 
 
 class State(NamedTuple):
-    """All that changes. Memory is set by limits and requests: nothing grows with steps."""
+    """All that changes. Memory is set by limits and requests: nothing grows with steps.
+
+    What only some rules need has length 1 where they are off.
+    """
 
     machine: Machine
     requests: list[Request]
     sequences: list[Sequence]  # by slot, max_seqs of them
     cohorts: list[Cohort]
     batches: list[Batch]  # ring of `depth`
+    nodes: list[Node]  # of the load, then the private ones
     idle: Int64  # (depth,) stack: which cohort the next batch is for
     spare: Int64  # (max_seqs,) stack of free slots
     front: Int64  # (max_seqs,) stack of preempted requests
+    newcomers: Int64  # (cohorts, max_seqs) slots that have sampled since their cohort decoded last
+    ended: Int64  # (depth, max_seqs) requests that end in a batch
     residues: Int64  # (cohorts, block_tokens) decoding sequences by residue
     ending: Int32  # (cohorts, longest output) first slot that ends at a spot
     peak_step: Int64  # (cohorts, 2 max_seqs + 2) steps whose gap no later step reaches
     peak_gap: Int64
     stage_free: Int64  # (stages,)
     gaps: Int64  # (BINS,) tokens by the time since the one before
+    fixed: Int64  # (n,) blocks that a request holds beside those of its tokens
+    heap: Int64  # (n,) the queue, where it has an order of its own, as numbers of joining
+    rank: Int64  # (n,) by number of joining: its place in that order
+    number: Int64  # (n,) by request: its number of joining
+    key: Int64  # (n,) by request: what is to be its place
+    opens: Int64  # (openings,) requests that follow no other
+    next: Int64  # (n,) the request that follows, or -1
+    think: Int64  # (n,) time until it does
+    due: Int64  # (n,) heap of requests that follow others, by when
+    when: Int64  # (n,) when a request that follows another one arrives
+    line: Float64  # (rows, TRACKS) time line, or no rows
 
 
 BINS = 64 * 256
 """Bins of gaps: 256 to the octave, one for each value of the top 8 bits past the leading one."""
+
+STEPS, BUSY, PROMPTS, SAMPLED, JOULES, WAITING, RUNNING, BLOCKS = range(8)
+TRACKS = 8
+"""Columns of the time line; the last three are summed over the time of the steps."""

@@ -18,6 +18,8 @@ class Totals:
         rows: tokens sampled.
         context: sum over steps of the context C of `steps.StepTable`.
         pairs: sum over steps of the query-key pairs Q.
+        hit_tokens: prompt tokens found in the cache of prefixes.
+        loaded_blocks: of them, blocks fetched from host memory.
         energy_j: energy of the batches, above idle as in the table.
         peak_w: largest power above idle: energy of a batch / time over which it is spent. That time
             is the slowest stage's, as when the pipeline is full; where fewer batches are in flight,
@@ -43,6 +45,8 @@ class Totals:
     preemptions: int
     max_queue: int
     end_ns: int
+    hit_tokens: int = 0
+    loaded_blocks: int = 0
 
 
 def add(parts: Sequence[Totals]) -> Totals:
@@ -66,4 +70,6 @@ def add(parts: Sequence[Totals]) -> Totals:
         preemptions=sum(part.preemptions for part in parts),
         max_queue=max((part.max_queue for part in parts), default=0),
         end_ns=max((part.end_ns for part in parts), default=0),
+        hit_tokens=sum(part.hit_tokens for part in parts),
+        loaded_blocks=sum(part.loaded_blocks for part in parts),
     )

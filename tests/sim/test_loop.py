@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from numba.core.dispatcher import Dispatcher
 
-from apex_opt.sim import loop
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import REJECTED, Log
@@ -178,10 +176,3 @@ def test_they_agree_where_hundreds_of_gaps_shrink_one_by_one(max_seqs: int) -> N
     steps = table(0, 1, 260, max_seqs)
     steps = replace(steps, mixed_ns=1000 * np.arange(261, dtype=np.int64).reshape(1, -1))
     agree(play(load, rules, steps), Twin(load, rules, steps).play())
-
-
-def test_the_loop_calls_no_compiled_code_of_another_file() -> None:
-    # Numba keeps machine code until the file of the entry changes, whatever it calls.
-    compiled = [value.py_func for value in vars(loop).values() if isinstance(value, Dispatcher)]
-    assert loop.run.py_func in compiled
-    assert {function.__module__ for function in compiled} == {"apex_opt.sim.loop"}
