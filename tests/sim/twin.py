@@ -1,62 +1,26 @@
 """The rules of one replica once more, slow and obvious: lists of objects, no totals, no tricks.
 
-Written from the rules, not from `sim/loop.py`; the two must agree exactly.
+Written from the rules, not from `sim/loop.py`; the two must agree exactly. Beside this file, the
+scheduler: `twin_request` requests and batches, `twin_arrivals` who comes when, `twin_cache` the
+prefix cache, `twin_admission` what an admission needs, `twin_cost` what a batch takes,
+`twin_drafts` which guesses are right.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from fractions import Fraction
 
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import StepTable
+from tests.sim.twin_admission import Admission
+from tests.sim.twin_arrivals import Arrivals
+from tests.sim.twin_cache import Cache
+from tests.sim.twin_cost import send
+from tests.sim.twin_drafts import guesses, right
+from tests.sim.twin_request import Batch, Request, requests
 
-
-@dataclass(eq=False)
-class Request:
-    arrival: int
-    prompt: int
-    output: int
-    rejected: bool = False
-    computed: int = 0
-    decoding: bool = False
-    blocks: int = 0
-    flights: int = 0
-    start: int = -1
-    times: list[int] = field(default_factory=list)
-    preempted: int = 0
-
-    @property
-    def tokens(self) -> int:
-        return self.prompt + len(self.times)
-
-    @property
-    def over(self) -> bool:
-        return len(self.times) == self.output
-
-    @property
-    def gaps(self) -> list[int]:
-        return [b - a for a, b in zip(self.times, self.times[1:], strict=False)]
-
-
-@dataclass
-class Flight:
-    """A batch: (sequence, its new tokens), and when each stage has it."""
-
-    parts: list[tuple[Request, int]]
-    begin: list[int]
-    end: list[int]
-    hop: list[int]
-    joules: float
-    context: int
-    pairs: int
-    prompt_tokens: int
-    rows: int
-
-    @property
-    def finish(self) -> int:
-        return self.end[-1] + self.hop[-1]
+MILLION = 10**6
 
 
 class LivelockError(Exception):
@@ -66,35 +30,59 @@ class LivelockError(Exception):
 class Twin:
     def __init__(self, load: Load, rules: EngineRules, steps: StepTable) -> None:
         self.rules, self.steps = rules, steps
-        self.asynchronous = rules.async_scheduling and steps.stages == 1
-        self.depth = 2 if self.asynchronous else steps.stages
-        rows = zip(load.arrival_ns, load.prompt_tokens, load.output_tokens, strict=True)
-        self.requests = [Request(int(a), int(p), int(o)) for a, p, o in rows]
+        self.depth = 2 if rules.async_scheduling and steps.stages == 1 else steps.stages
+        self.requests = requests(load)
         for request in self.requests:
             request.rejected = self.never_fits(request)
-        first = load.concurrency or len(load)
-        self.coming, self.unsent = self.requests[:first], self.requests[first:]
-        self.outside: list[Request] = []  # arrived, not yet in the queue
+        self.arrivals = Arrivals(self.requests, load.concurrency)
+        self.cache = Cache(rules.block_tokens, rules.host_blocks)
         self.waiting: list[Request] = []
         self.running: list[Request] = []
-        self.flying: list[Flight] = []
-        self.flown: list[Flight] = []
-        self.now = self.max_queue = self.peak_blocks = self.stale = 0
-        self.block_ns = 0
+        # Async scheduling: one cohort, in both batches. A pipeline: one for each batch in flight.
+        one: list[Request] = []
+        asynchronous = self.depth > steps.stages
+        self.idle = [one if asynchronous else list[Request]() for _ in range(self.depth)]
+        self.flying: list[Batch] = []
+        self.flown: list[Batch] = []
+        self.now = self.max_queue = self.peak_blocks = self.stale = self.joined = 0
+        self.block_ns = self.hit_tokens = self.loaded_blocks = 0
+        self.owed_ppm = rules.owed_ppm
         self.peak_w = 0.0
 
     # ---- blocks
 
-    def blocks_for(self, tokens: int) -> int:
-        return -(-tokens // self.rules.block_tokens) + self.rules.sequence_blocks
+    def fixed(self, r: Request) -> int:
+        rules = self.rules
+        most = min(-(-(r.prompt + r.output - 1) // rules.block_tokens), rules.window_limit)
+        return rules.sequence_blocks - (-most * rules.window_ppm // MILLION)
+
+    def held(self, r: Request, tokens: int) -> int:
+        rules = self.rules
+        return rules.token_blocks * -(-tokens // rules.block_tokens) + self.fixed(r)
 
     @property
     def free(self) -> int:
-        return self.rules.blocks - sum(r.blocks for r in self.running)
+        return self.rules.blocks - sum(r.own for r in self.running) - self.cache.in_use()
+
+    def take(self, r: Request, blocks: int) -> None:
+        """Let a running sequence hold at least so many blocks; the cache makes room."""
+        r.blocks = max(r.blocks, blocks)
+        self.cache.shrink(self.rules.blocks - sum(r.own for r in self.running))
+
+    def fill(self, r: Request, before: int, after: int) -> None:
+        """Let the cache have the full blocks of the tokens that a sequence computes."""
+        if self.rules.prefix_caching:
+            r.shared += self.cache.enter(r.path, before, after)
+
+    def release(self, r: Request) -> None:
+        self.running.remove(r)
+        r.blocks, r.shared = 0, []
+        if self.rules.prefix_caching:
+            self.cache.leave(r.path)
 
     def never_fits(self, r: Request) -> bool:
         too_long = r.prompt + r.output > self.rules.max_model_tokens
-        too_big = self.blocks_for(r.prompt + r.output - 1) > self.rules.blocks
+        too_big = self.held(r, r.prompt + r.output - 1) > self.rules.blocks
         too_wide = not self.rules.chunked_prefill and r.prompt > self.rules.max_batch_tokens
         return too_long or too_big or too_wide
 
@@ -108,154 +96,235 @@ class Twin:
                 continue
             if self.flying:
                 self.land()
-            elif self.outside:
-                self.go(self.outside[0].arrival + self.rules.request_overhead_ns)
-            elif self.coming:
-                self.go(self.coming[0].arrival)
-            else:
+            elif self.running or self.waiting:
+                # The batch came to nothing because who needed blocks gave way: the next one.
+                self.idle.insert(0, self.idle.pop())
+            elif not self.wake():
                 return self
+
+    def wake(self) -> bool:
+        """Go to the next arrival, if there is one."""
+        until = self.arrivals.next(self.rules.request_overhead_ns)
+        if until is None:
+            return False
+        self.owed_ppm = self.rules.owed_ppm
+        self.go(until)
+        self.arrivals.until(self.now)
+        return True
 
     def go(self, until: int) -> None:
         self.block_ns += (self.rules.blocks - self.free) * (until - self.now)
         self.now = until
-        while self.coming and self.coming[0].arrival <= until:
-            request = self.coming.pop(0)
-            if request.rejected:
-                self.client(request.arrival)
-            else:
-                self.outside.append(request)
-
-    def client(self, when: int) -> None:
-        """Let a client send its next request; if that is rejected, the one after it, and so on."""
-        if self.unsent:
-            request = self.unsent.pop(0)
-            request.arrival = when
-            if request.rejected:
-                self.client(when)
-            else:
-                self.outside.append(request)
 
     def land(self) -> None:
-        flight = self.flying.pop(0)
-        self.go(flight.finish)
-        self.flown.append(flight)
-        for request, _ in flight.parts:
+        batch = self.flying.pop(0)
+        self.go(batch.finish)
+        self.flown.append(batch)
+        ended = []
+        for request, _ in batch.parts:
             request.flights -= 1
             if request.over and request in self.running and not request.flights:
-                self.running.remove(request)
-                self.client(self.now)
+                batch.cohort.remove(request)
+                self.release(request)
+                ended.append(request)
+        self.idle.append(batch.cohort)
+        self.arrivals.until(self.now, ended)
 
     # ---- the scheduler
 
     def schedule(self) -> bool:
-        overhead = self.rules.request_overhead_ns
-        while self.outside and self.outside[0].arrival + overhead <= self.now:
-            self.waiting.append(self.outside.pop(0))
-        self.max_queue = max(self.max_queue, len(self.waiting))
-        parts, calm = self.run_running()
-        if calm:
-            self.admit(parts)
-        if not parts:
+        self.join_queue()
+        batch = Batch(self.idle.pop())
+        if self.rules.prefill_first:
+            self.prompts_or_decodes(batch)
+        else:
+            self.run(self.ready(batch), batch)
+            self.admit(batch)
+        if not batch.calm:
+            self.raise_owed()
+        if not batch.parts:
+            if batch.calm and self.waiting and not self.running:
+                raise LivelockError  # nothing will ever make room
+            self.idle.append(batch.cohort)
             return False
         self.peak_blocks = max(self.peak_blocks, self.rules.blocks - self.free)
-        self.fly(parts)
+        self.fly(batch)
         return True
 
-    def ready(self, r: Request) -> bool:
-        return not r.over and (self.asynchronous or not r.flights)
+    def join_queue(self) -> None:
+        outside = self.arrivals.outside
+        while outside and outside[0].arrival + self.rules.request_overhead_ns <= self.now:
+            self.waiting.append(outside.pop(0))
+            self.waiting[-1].number = self.joined
+            self.joined += 1
+        self.max_queue = max(self.max_queue, len(self.waiting))
 
-    def run_running(self) -> tuple[list[tuple[Request, int]], bool]:
-        parts: list[tuple[Request, int]] = []
-        ready = [r for r in self.running if self.ready(r)]
-        budget, calm = self.rules.max_batch_tokens, True
-        while ready[len(parts) :]:
-            r = ready[len(parts)]
-            n = min(r.tokens - r.computed, budget)
-            while self.blocks_for(r.computed + n) - r.blocks > self.free:
-                calm = False
-                victim = ready.pop()  # at r or behind it: never one that has tokens in this batch
-                self.preempt(victim)
+    def ready(self, batch: Batch) -> list[Request]:
+        return [r for r in batch.cohort if not r.over]
+
+    def budget(self, batch: Batch) -> int:
+        return self.rules.max_batch_tokens - batch.tokens
+
+    def prompts_or_decodes(self, batch: Batch) -> None:
+        """Fill a batch with prompts; if there are none that can run, decode."""
+        decoding = [r for r in self.ready(batch) if r.decoding]
+        partial = [r for r in self.ready(batch) if not r.decoding]
+        for r in partial:
+            chunk = min(r.tokens - r.computed, self.budget(batch))
+            if self.held(r, r.computed + chunk) - r.blocks <= self.free or not decoding:
+                self.run([r], batch)
+        if all(r in [part for part, _ in batch.parts] for r in partial):
+            self.admit(batch)
+        if not batch.parts:
+            self.run(decoding, batch)
+
+    def run(self, sequences: list[Request], batch: Batch) -> None:
+        """Schedule one after the other; one that gets no block preempts, at worst itself."""
+        for r in sequences:
+            if r not in batch.cohort:
+                continue
+            n = 1 + guesses(r, self.rules)
+            if not r.decoding:
+                n = min(r.tokens - r.computed, self.budget(batch))
+            while self.held(r, r.computed + n) - r.blocks > self.free:
+                victim = self.victim(batch)
+                self.preempt(victim, batch)
                 if victim is r:
-                    return parts, calm
-            r.blocks = self.blocks_for(r.computed + n)
-            budget -= n
-            parts.append((r, n))
-        return parts, calm
+                    return
+            self.take(r, self.held(r, r.computed + n))
+            self.put(r, n, batch)
 
-    def preempt(self, r: Request) -> None:
-        self.running.remove(r)
+    def put(self, r: Request, n: int, batch: Batch) -> None:
+        """Put tokens of a sequence into the batch; what is known of them is cached at once."""
+        batch.parts.append((r, n))
+        if not r.decoding:
+            self.fill(r, r.computed, r.computed + n)
+
+    def victim(self, batch: Batch) -> Request:
+        ready = self.ready(batch)
+        if self.rules.retract_fewest:
+            partial = [r for r in ready if not r.decoding]
+            fewest = min(ready, key=lambda r: (len(r.times), -r.prompt, -ready.index(r)))
+            return partial[0] if partial else fewest
+        if self.rules.order == "priority":
+            return max(ready, key=lambda r: (r.priority, r.number))
+        return ready[-1]
+
+    def preempt(self, r: Request, batch: Batch) -> None:
+        batch.calm = False
+        batch.parts = [(other, n) for other, n in batch.parts if other is not r]
+        batch.cohort.remove(r)
+        self.fill(r, 0, r.computed)
+        self.release(r)
         self.waiting.insert(0, r)
-        r.blocks = r.computed = 0
+        r.computed = 0
         r.decoding = False
         r.preempted += 1
         self.stale += 1
 
-    def admit(self, parts: list[tuple[Request, int]]) -> None:
-        rules = self.rules
-        budget = rules.max_batch_tokens - sum(n for _, n in parts)
-        while self.waiting and len(self.running) < rules.max_seqs and budget > 0:
-            r = self.waiting[0]
-            n = min(r.tokens, budget)
-            if not rules.chunked_prefill and n < min(r.tokens, rules.max_batch_tokens):
+    # ---- the queue
+
+    def head(self) -> Request:
+        if self.rules.order == "priority":
+            return min(self.waiting, key=lambda r: (r.priority, r.number))
+        if self.rules.order == "shortest":
+            return min(self.waiting, key=lambda r: (r.prompt, r.number))
+        return self.waiting[0]
+
+    def admit(self, batch: Batch) -> None:
+        """Admit the head of the queue until a limit stops it, if nobody was preempted."""
+        while (
+            batch.calm
+            and self.waiting
+            and len(self.running) < self.rules.max_seqs
+            and self.budget(batch) > 0
+        ):
+            r = self.head()
+            admission = Admission(self, r, batch)
+            if not admission.possible():
                 return
-            if self.blocks_for(r.tokens if rules.full_sequence_gate else n) > self.free:
-                return
-            self.waiting.pop(0)
+            self.waiting.remove(r)
             self.running.append(r)
-            r.blocks = self.blocks_for(n)
-            budget -= n
-            parts.append((r, n))
+            batch.cohort.append(r)
+            self.start(r, admission, batch)
+
+    def start(self, r: Request, admission: Admission, batch: Batch) -> None:
+        """Let an admitted request use what it has found, take its blocks, and run its chunk."""
+        r.blocks, r.shared = len(admission.hits), list(admission.hits)
+        r.computed = admission.hit
+        if self.rules.prefix_caching:
+            self.cache.use(r.path)
+        self.take(r, admission.holds)
+        self.fill(r, len(admission.hits) * self.rules.block_tokens, r.computed)  # the loaded
+        self.cache.touch(r.path)
+        self.hit_tokens += admission.hit
+        batch.loaded += admission.loads
+        batch.promised += min(r.left, 4096)
+        self.put(r, admission.chunk, batch)
+
+    # ---- the share that is kept for what running sequences have still to sample
+
+    def decoding(self) -> list[Request]:
+        return [r for r in self.running if r.decoding and not r.over]
+
+    def owed(self) -> int:
+        sequences = self.decoding()
+        most = 4096 * len(sequences)
+        return self.owed_ppm * min(sum(r.left for r in sequences), most) // MILLION
+
+    def raise_owed(self) -> None:
+        sequences = self.decoding()
+        sampled = sum(len(r.times) for r in sequences) + 20 * len(sequences)
+        outputs = sum(r.output for r in sequences)
+        self.owed_ppm = min(MILLION, sampled * MILLION // (outputs + 1))
+
+    def lower_owed(self) -> None:
+        rules = self.rules
+        self.owed_ppm = max(rules.owed_least_ppm, self.owed_ppm - rules.owed_decay_ppm)
 
     # ---- the batch
 
-    def fly(self, parts: list[tuple[Request, int]]) -> None:
-        decodes = [r for r, _ in parts if r.decoding]
-        chunks = [(r, n) for r, n in parts if not r.decoding]
-        sampling = decodes + [r for r, n in chunks if r.computed + n == r.tokens]
-        context = sum(r.tokens for r in decodes)
-        pairs = sum(1 for r, n in chunks for i in range(n) for _ in range(r.computed + i + 1))
-        prompt_tokens = sum(n for _, n in chunks)
-        flight = self.cost(parts, len(decodes), prompt_tokens, len(sampling), context, pairs)
-        for r, n in parts:
-            r.computed += n
+    def fly(self, batch: Batch) -> None:
+        batch.count()
+        free_at = [
+            max((f.end[k] for f in self.flown[-1:] + self.flying), default=0)
+            for k in range(self.steps.stages)
+        ]
+        send(batch, self.steps, self.now, free_at, batch.loaded * self.rules.host_block_ns)
+        self.loaded_blocks += batch.loaded
+        for r, n in batch.parts:
             r.flights += 1
-            r.start = flight.begin[0] if r.start < 0 else r.start
-        for r in sampling:
-            r.times.append(flight.finish)
-            r.decoding = True
-            self.stale = 0
-        self.flying.append(flight)
-        spent = [b - a for a, b in zip(flight.begin, flight.end, strict=True)]
+            r.start = batch.begin[0] if r.start < 0 else r.start
+            self.sample(r, n, batch)
+        if not batch.prompt_tokens:
+            self.lower_owed()
+        self.flying.append(batch)
+        spent = [b - a for a, b in zip(batch.begin, batch.end, strict=True)]
         over = max(Fraction(max(spent)), Fraction(sum(spent), len(self.flying)))
-        self.peak_w = max(self.peak_w, flight.joules / (float(over) * 1e-9))
+        self.peak_w = max(self.peak_w, batch.joules / (float(over) * 1e-9))
 
-    def cost(
-        self, parts: list[tuple[Request, int]], b: int, p: int, r: int, context: int, pairs: int
-    ) -> Flight:
-        t, n = self.steps, b + p
-        window, window_pairs = min(context, b * t.window_tokens), min(pairs, p * t.window_tokens)
-        flight = Flight(parts, [], [], [], 0.0, context, pairs, p, r)
-        at = self.now
-        for k in range(t.stages):
-            attention = int(t.context_fs[k]) * context + int(t.window_fs[k]) * window
-            attention += int(t.pair_fs[k]) * pairs + int(t.window_pair_fs[k]) * window_pairs
-            base = int(t.mixed_ns[k, n] if p else t.decode_ns[k, n])
-            before = [f.end[k] for f in self.flown[-1:] + self.flying]
-            flight.begin.append(max([at, *before]))
-            spent = base + int(t.rows_ns[k, r]) + attention // 10**6
-            flight.end.append(flight.begin[-1] + spent)
-            flight.hop.append(int(t.hop_ns[k, n]))
-            at = flight.end[-1] + flight.hop[-1]
-        flight.joules = float(t.mixed_j[n] if p else t.decode_j[n]) + float(t.rows_j[r])
-        flight.joules += t.context_j * context + t.window_j * window
-        flight.joules += t.pair_j * pairs + t.window_pair_j * window_pairs
-        return flight
+    def sample(self, r: Request, n: int, batch: Batch) -> None:
+        """Compute the tokens of a sequence, and sample if they are its last ones."""
+        sampled = 0
+        if r.decoding:
+            sampled = 1 + right(r, self.rules)
+            r.computed += sampled
+        else:
+            r.computed += n
+            sampled = 1 if r.computed == r.tokens else 0
+        if sampled:
+            r.times += [batch.finish] * sampled
+            r.decoding = True
+            batch.rows += sampled
+            self.stale = 0
+        if r.over:
+            self.fill(r, 0, r.computed)
 
     # ---- what the log says
 
     def busy_ns(self) -> int:
         busy, until = 0, 0
-        for flight in self.flown:
-            busy += flight.finish - max(flight.begin[0], until)
-            until = flight.finish
+        for batch in self.flown:
+            busy += batch.finish - max(batch.begin[0], until)
+            until = batch.finish
         return busy
