@@ -53,6 +53,7 @@ from apex_opt.sim.cohort import (
     unlink,
 )
 from apex_opt.sim.draft import guessed_tokens, guesses, right_guesses
+from apex_opt.sim.heap import before
 from apex_opt.sim.jit import njit, njit_helper, njit_rare
 from apex_opt.sim.prefix import (
     cached_blocks,
@@ -72,14 +73,15 @@ from apex_opt.sim.queue import (
     leave_queue,
     opening,
     over,
-    queue_length,
     return_to_queue,
 )
 from apex_opt.sim.state import (
     BLOCKS,
     BUSY,
+    DECODE,
     JOULES,
     NOBODY,
+    PREFILL,
     PROMPTS,
     RUNNING,
     SAMPLED,
@@ -143,7 +145,7 @@ def schedule(g: Given, s: State, batch: Batch) -> bool:
     """Choose what the batch runs; return whether it is anything."""
     m = s.machine
     join_queue(g, s)
-    m.max_queue = max(m.max_queue, queue_length(g, s))
+    m.max_queue = max(m.max_queue, m.waiting)
     preemptions = m.preemptions
     if not g.prefill_first:
         decode(g, s, batch)
@@ -289,8 +291,7 @@ def gives_way(g: Given, s: State, which: int, slot: int, other: int) -> bool:
     """Return whether a sequence gives way before one that was admitted before it."""
     one, two = s.sequences[slot].request, s.sequences[other].request
     if g.by_priority:
-        k, j = s.number[one], s.number[two]
-        return bool(s.rank[k] > s.rank[j] or (s.rank[k] == s.rank[j] and k > j))
+        return before(s.key, s.number, two, one)
     sampled = computed(g, s, which, slot) - s.requests[one].prompt
     fewest = computed(g, s, which, other) - s.requests[two].prompt
     longer = s.requests[one].prompt >= s.requests[two].prompt
@@ -423,7 +424,7 @@ def admit(g: Given, s: State, batch: Batch) -> bool:
     """Admit the head of the queue; return whether it could be."""
     m = s.machine
     left = g.max_batch_tokens - batch.decode_tokens - batch.prompt_tokens
-    if left == 0 or m.running == g.max_seqs or queue_length(g, s) == 0:
+    if left == 0 or m.running == g.max_seqs or m.waiting == 0:
         return False
     if s.cohorts[batch.cohort].partial != NOBODY:
         return False
@@ -497,35 +498,60 @@ def start(g: Given, s: State, batch: Batch, index: int, found: int, kept: int, n
 
 @njit_helper
 def execute(g: Given, t: Table, s: State, batch: Batch) -> None:
-    """Send the batch through the stages: times, energy, power."""
+    """Send the batch through the stages."""
+    m, n = s.machine, batch.decode_tokens + batch.prompt_tokens
+    at, longest, total = m.now, 0, 0
+    for k in range(len(s.stage_free)):
+        spent = stage_ns(g, t, s, batch, k, n)
+        begin = max(at, s.stage_free[k])
+        if k == 0:
+            batch.start = begin
+        s.stage_free[k] = begin + spent
+        at = begin + spent + t.hop_ns[k, n]
+        longest, total = max(longest, spent), total + spent
+    draw(g, t, s, batch, max(longest, total / m.flying))
+    occupy(s, batch, at)
+
+
+@njit_helper
+def stage_ns(g: Given, t: Table, s: State, batch: Batch, k: int, n: int) -> int:
+    """Return the time of the batch on stage `k`, in a step of `n` tokens."""
+    context = s.cohorts[batch.cohort].context + batch.decode_tokens
+    window = min(context, batch.decodes * g.window_tokens)
+    window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
+    work = t.fs[k, 0] * context + t.fs[k, 1] * window + t.fs[k, 4] * batch.history
+    work += t.fs[k, 2] * batch.pairs + t.fs[k, 3] * window_pairs
+    spent = t.mixed_ns[k, n] if batch.prompt_tokens > 0 else t.decode_ns[k, n]
+    spent += t.rows_ns[k, batch.rows] + work // FS_PER_NS
+    if k == 0:
+        spent += t.draft_ns[batch.decodes] + batch.loaded * g.host_block_ns
+    return int(spent)
+
+
+@njit_helper
+def draw(g: Given, t: Table, s: State, batch: Batch, spent_ns: float) -> None:
+    """Draw the energy of the batch, over so much time."""
     m, n = s.machine, batch.decode_tokens + batch.prompt_tokens
     context = s.cohorts[batch.cohort].context + batch.decode_tokens
     window = min(context, batch.decodes * g.window_tokens)
     window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
-    at, longest, total = m.now, 0, 0
-    for k in range(len(s.stage_free)):
-        work = t.fs[k, 0] * context + t.fs[k, 1] * window + t.fs[k, 4] * batch.history
-        work += t.fs[k, 2] * batch.pairs + t.fs[k, 3] * window_pairs
-        spent = t.mixed_ns[k, n] if batch.prompt_tokens > 0 else t.decode_ns[k, n]
-        spent += t.rows_ns[k, batch.rows] + work // FS_PER_NS
-        begin = max(at, s.stage_free[k])
-        if k == 0:
-            batch.start = begin
-            spent += t.draft_ns[batch.decodes] + batch.loaded * g.host_block_ns
-        s.stage_free[k] = begin + spent
-        at = begin + spent + t.hop_ns[k, n]
-        longest, total = max(longest, spent), total + spent
-    batch.finish = at
-    m.busy_ns += at - max(batch.start, m.end_ns)
-    m.end_ns = at
     energy = t.mixed_j[n] if batch.prompt_tokens > 0 else t.decode_j[n]
     energy += t.rows_j[batch.rows] + g.context_j * context + g.window_j * window
     energy += g.pair_j * batch.pairs + g.window_pair_j * window_pairs
     energy += g.history_j * batch.history + t.draft_j[batch.decodes]
-    m.energy_j += energy
-    m.peak_w = max(m.peak_w, 1e9 * energy / max(longest, total / m.flying))
-    m.context += context
     batch.joules = energy
+    m.energy_j += energy
+    m.peak_w = max(m.peak_w, 1e9 * energy / spent_ns)
+    m.context += context
+
+
+@njit_helper
+def occupy(s: State, batch: Batch, finish: int) -> None:
+    """Let the batch land at `finish`."""
+    m = s.machine
+    batch.finish = finish
+    m.busy_ns += finish - max(batch.start, m.end_ns)
+    m.end_ns = finish
 
 
 @njit_helper
@@ -560,7 +586,7 @@ def note(g: Given, s: State, batch: Batch) -> None:
     row[PROMPTS] += batch.prompt_tokens
     row[SAMPLED] += batch.sampled
     row[JOULES] += batch.joules
-    row[WAITING] += spent * queue_length(g, s)
+    row[WAITING] += spent * m.waiting
     row[RUNNING] += spent * m.running
     row[BLOCKS] += spent * (g.blocks - m.free)
 
@@ -667,36 +693,38 @@ def end_prompts(g: Given, s: State, batch: Batch) -> None:
                 gap = batch.finish - request.last
                 s.gaps[bin_of(gap)] += 1
                 request.gap = max(request.gap, gap)
-            if made + 1 == request.output:
+            if made + 1 == request.output or g.role == PREFILL:
                 end(g, s, batch, slot)
             else:
-                join(g, s, batch, slot, request.output - made - 1)
+                join(g, s, batch.cohort, slot, request.output - made - 1, batch.finish)
         slot = later
 
 
 @njit_helper
 def end(g: Given, s: State, batch: Batch, slot: int) -> None:
-    """End a sequence: what it holds is free when the batch has landed."""
+    """End a sequence: what it holds is free when the batch has landed, or its cache has moved."""
     sequence = s.sequences[slot]
     index = sequence.request
     request = s.requests[index]
     request.last = batch.finish
-    cached = request.prompt + request.output - 1
+    moves = g.role == PREFILL and request.output > 1
+    cached = sequence.length if moves else request.prompt + request.output - 1
     blocks = held(g, s, index, cached)
     if g.prefix_caching:
         low = sequence.length // g.block_tokens
         sequence.shared += enter(s.nodes, g.leaf + index, low, cached // g.block_tokens)
         blocks -= sequence.shared
     s.ended[batch.place, batch.ended] = index
+    s.parting[batch.place, batch.ended] = blocks if moves else 0
     batch.ended += 1
-    batch.blocks += blocks
+    batch.blocks += 0 if moves else blocks
     unlink(s, batch.cohort, slot)
 
 
 @njit_helper
-def join(g: Given, s: State, batch: Batch, slot: int, remaining: int) -> None:
+def join(g: Given, s: State, which: int, slot: int, remaining: int, since: int) -> None:
     """Make a sequence one of the decoding ones, from the next step on, with so many tokens."""
-    m, cohort, sequence = s.machine, s.cohorts[batch.cohort], s.sequences[slot]
+    m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
     cohort.decoding += 1
     cohort.context += sequence.length
     m.decoding += 1
@@ -704,17 +732,17 @@ def join(g: Given, s: State, batch: Batch, slot: int, remaining: int) -> None:
     m.outputs += s.requests[sequence.request].output
     sequence.joined = cohort.step - 1
     cohort.watched = sequence.watched = cohort.step
-    if g.prefill_first:
-        sequence.since = batch.finish
-        s.newcomers[batch.cohort, cohort.newcomers] = slot
+    if g.prefill_first or g.role == DECODE:
+        sequence.since = since
+        s.newcomers[which, cohort.newcomers] = slot
         cohort.newcomers += 1
     if g.drafts:
         sequence.blocks = blocks_of(g, sequence.length)
         return
-    await_ending(s, batch.cohort, slot, remaining)
+    await_ending(s, which, slot, remaining)
     if g.token_blocks and not g.reserve_output:
         sequence.residue = (cohort.phase - sequence.length) % g.block_tokens
-        s.residues[batch.cohort, sequence.residue] += 1
+        s.residues[which, sequence.residue] += 1
 
 
 # ---- time
@@ -725,11 +753,7 @@ def land(g: Given, s: State) -> None:
     """Go to the end of the oldest batch, release what it held, let its clients go on."""
     m, batch = s.machine, s.batches[s.machine.oldest]
     advance(g, s, batch.finish)
-    m.oldest = 0 if m.oldest + 1 == g.depth else m.oldest + 1
-    m.flying -= 1
-    s.idle[g.depth - 1 - m.flying] = batch.cohort
-    m.running -= batch.ended
-    m.free += batch.blocks
+    unload(g, s, batch)
     for k in range(batch.ended):
         index = s.ended[batch.place, k]
         give_back(g, s, index, 0)
@@ -739,12 +763,23 @@ def land(g: Given, s: State) -> None:
 
 
 @njit_helper
+def unload(g: Given, s: State, batch: Batch) -> None:
+    """Take the oldest batch out of the flight; what it held is free."""
+    m = s.machine
+    m.oldest = 0 if m.oldest + 1 == g.depth else m.oldest + 1
+    m.flying -= 1
+    s.idle[g.depth - 1 - m.flying] = batch.cohort
+    m.running -= batch.ended
+    m.free += batch.blocks
+
+
+@njit_helper
 def wake(g: Given, s: State) -> bool:
     """Go to the next arrival; return whether there is one."""
     m = s.machine
     m.share_ppm = g.owed_ppm
-    if m.visible < m.tail:
-        advance(g, s, joins(g, s, m.visible))
+    if m.line != NOBODY:
+        advance(g, s, joins(g, s))
         return True
     at = NOBODY
     if m.next < g.opening:

@@ -7,9 +7,13 @@ list of arrivals, behind a stack of preempted requests; in any other order it is
 
 from __future__ import annotations
 
+import numpy as np
+
 from apex_opt.sim.heap import drop_first, push
 from apex_opt.sim.jit import njit_helper, njit_rare
 from apex_opt.sim.state import NOBODY, Given, State
+
+NO_TIES = np.zeros(1, np.int64)
 
 # ---- arrivals
 
@@ -46,7 +50,7 @@ def arrive_in_sessions(g: Given, s: State, until: int) -> None:
             m.next += 1
         else:
             index = s.due[0]
-            drop_first(s.due, m.due, s.when)
+            drop_first(s.due, m.due, s.when, NO_TIES)
             m.due -= 1
             s.requests[index].arrival = due
         submit(g, s, index)
@@ -55,12 +59,23 @@ def arrive_in_sessions(g: Given, s: State, until: int) -> None:
 @njit_helper
 def submit(g: Given, s: State, index: int) -> None:
     """Let a request arrive: it stands in line for the queue, or is rejected and over."""
-    m, request = s.machine, s.requests[index]
+    request = s.requests[index]
     if request.rejected:
         over(g, s, index, request.arrival)
     else:
-        s.requests[m.tail].queued = index
-        m.tail += 1
+        stand_in_line(s, index)
+
+
+@njit_helper
+def stand_in_line(s: State, index: int) -> None:
+    """Put a request behind those that have arrived."""
+    m = s.machine
+    s.requests[index].behind = NOBODY
+    if m.line == NOBODY:
+        m.line = index
+    if m.last != NOBODY:
+        s.requests[m.last].behind = index
+    m.last = index
 
 
 @njit_helper
@@ -76,8 +91,7 @@ def over(g: Given, s: State, index: int, when: int) -> None:
         request.arrival = when
         m.sent += 1
         if not request.rejected:
-            s.requests[m.tail].queued = sent
-            m.tail += 1
+            stand_in_line(s, sent)
             return
         if g.sessions and s.next[sent] != NOBODY:
             follow(s, sent, when)
@@ -89,7 +103,7 @@ def follow(s: State, index: int, when: int) -> None:
     """Let the next request of a session come after the time to think."""
     m, later = s.machine, s.next[index]
     s.when[later] = when + s.think[later]
-    push(s.due, m.due, s.when, later)
+    push(s.due, m.due, s.when, NO_TIES, later)
     m.due += 1
 
 
@@ -97,29 +111,27 @@ def follow(s: State, index: int, when: int) -> None:
 
 
 @njit_helper
-def joins(g: Given, s: State, k: int) -> int:
-    """Return when the k-th request of the queue joins it."""
-    return s.requests[s.requests[k].queued].arrival + g.overhead_ns
+def joins(g: Given, s: State) -> int:
+    """Return when the first in line joins the queue."""
+    return s.requests[s.machine.line].arrival + g.overhead_ns
 
 
 @njit_helper
 def join_queue(g: Given, s: State) -> None:
     """Let those join the queue whose time has come."""
     m = s.machine
-    while m.visible < m.tail and joins(g, s, m.visible) <= m.now:
+    while m.line != NOBODY and joins(g, s) <= m.now:
+        index = m.line
         if g.queued:
-            index = s.requests[m.visible].queued
-            s.number[index], s.rank[m.visible] = m.visible, s.key[index]
-            push(s.heap, m.waiting, s.rank, m.visible)
-            m.waiting += 1
-        m.visible += 1
-
-
-@njit_helper
-def queue_length(g: Given, s: State) -> int:
-    """Return how many requests wait."""
-    m = s.machine
-    return m.waiting if g.queued else m.fronts + m.visible - m.head
+            s.number[index] = m.joined
+            push(s.heap, m.waiting, s.key, s.number, index)
+            if index == m.last:
+                m.last = NOBODY
+        elif m.waiting == m.fronts:
+            m.head = index
+        m.joined += 1
+        m.waiting += 1
+        m.line = s.requests[index].behind
 
 
 @njit_helper
@@ -127,8 +139,8 @@ def first_in_queue(g: Given, s: State) -> int:
     """Return the request that is to be admitted next; there is one."""
     m = s.machine
     if g.queued:
-        return s.requests[s.heap[0]].queued
-    return int(s.front[m.fronts - 1]) if m.fronts > 0 else s.requests[m.head].queued
+        return int(s.heap[0])
+    return int(s.front[m.fronts - 1]) if m.fronts > 0 else m.head
 
 
 @njit_helper
@@ -136,12 +148,14 @@ def leave_queue(g: Given, s: State) -> None:
     """Take the first request out of the queue."""
     m = s.machine
     if g.queued:
-        drop_first(s.heap, m.waiting, s.rank)
-        m.waiting -= 1
+        drop_first(s.heap, m.waiting, s.key, s.number)
     elif m.fronts > 0:
         m.fronts -= 1
     else:
-        m.head += 1
+        if m.head == m.last:
+            m.last = NOBODY
+        m.head = s.requests[m.head].behind
+    m.waiting -= 1
 
 
 @njit_helper
@@ -149,8 +163,8 @@ def return_to_queue(g: Given, s: State, index: int) -> None:
     """Let a preempted request wait again: first of all, or where the order wants it."""
     m = s.machine
     if g.queued:
-        push(s.heap, m.waiting, s.rank, s.number[index])
-        m.waiting += 1
+        push(s.heap, m.waiting, s.key, s.number, index)
     else:
         s.front[m.fronts] = index
         m.fronts += 1
+    m.waiting += 1

@@ -181,6 +181,7 @@ def lay_out(
         front=np.zeros(slots, np.int64),
         newcomers=np.zeros((cohorts, slots), np.int64),
         ended=np.zeros((batches, slots), np.int64),
+        parting=np.zeros((batches, slots), np.int64),
         residues=np.zeros((cohorts, rules.block_tokens), np.int64),
         ending=np.full((cohorts, longest + 1), NOBODY, np.int32),
         peak_step=np.zeros((cohorts, 2 * slots + 2), np.int64),
@@ -189,9 +190,8 @@ def lay_out(
         gaps=np.zeros(BINS, np.int64),
         fixed=fixed(load, rules) if rules.window_ppm else blank(1),
         heap=blank(len(load) if ordered else 1),
-        rank=blank(len(load) if ordered else 1),
-        number=blank(len(load) if ordered else 1),
         key=keys(load, rules),
+        number=blank(len(load) if ordered else 1),
         opens=load.opens.astype(np.int64) if sessions else blank(1),
         next=followers(load) if sessions else blank(1),
         think=load.think_ns.copy() if sessions else blank(1),
@@ -206,7 +206,7 @@ def lay_out(
     machine["sent"] = min(load.concurrency or len(load), len(load.opens))
     machine["share_ppm"] = rules.owed_ppm
     machine["tick_ns"] = TICK_NS if rows else 0
-    for end in ("oldest_node", "newest_node", "oldest_host", "newest_host"):
+    for end in ("line", "last", "oldest_node", "newest_node", "oldest_host", "newest_host"):
         machine[end] = NOBODY
     return state
 

@@ -14,6 +14,9 @@ from apex_opt.sim.steps import Float64, Int32, Int64
 
 Short = Annotated[int, np.int32]
 
+MIXED, PREFILL, DECODE = range(3)
+"""Roles: all of a request, its prompt and first token, the others."""
+
 NOBODY = -1
 """Where a link leads to no sequence."""
 
@@ -38,6 +41,7 @@ class Given:
     owed_decay_ppm: int
     retract_fewest: int
     prefix_caching: int
+    role: int
     host_blocks: int
     host_block_ns: int
     drafts: int
@@ -73,7 +77,7 @@ class Request:
     made: Short  # tokens that it had sampled when it was last preempted
     preempted: Short
     rejected: Short
-    queued: Short  # of request k: the k-th request to join the queue
+    behind: Short  # the request that came after it
 
 
 class Sequence:
@@ -170,11 +174,12 @@ class Machine:
     oldest: int  # place of the oldest batch in flight
     next: int  # next request to arrive by itself
     sent: int  # next request of a client
-    tail: int  # requests that have arrived
-    visible: int  # of them, those past the overhead
-    head: int  # of them, those admitted
-    fronts: int  # preempted requests, at the front of the queue
-    waiting: int  # requests in the heap of the queue
+    line: int  # first request that has arrived and has not yet joined the queue
+    last: int  # last request to arrive
+    joined: int  # requests that have joined the queue
+    waiting: int  # requests in the queue
+    fronts: int  # of them, preempted ones at its front
+    head: int  # the first of the others
     due: int  # requests in the heap of those that follow others
     spares: int  # free slots
     stale: int  # preemptions since a token was sampled
@@ -237,6 +242,7 @@ class State(NamedTuple):
     front: Int64  # (max_seqs,) stack of preempted requests
     newcomers: Int64  # (cohorts, max_seqs) slots that have sampled since their cohort decoded last
     ended: Int64  # (depth, max_seqs) requests that end in a batch
+    parting: Int64  # (depth, max_seqs) blocks of each that stay until its cache has moved
     residues: Int64  # (cohorts, block_tokens) decoding sequences by residue
     ending: Int32  # (cohorts, longest output) first slot that ends at a spot
     peak_step: Int64  # (cohorts, 2 max_seqs + 2) steps whose gap no later step reaches
@@ -244,10 +250,9 @@ class State(NamedTuple):
     stage_free: Int64  # (stages,)
     gaps: Int64  # (BINS,) tokens by the time since the one before
     fixed: Int64  # (n,) blocks that a request holds beside those of its tokens
-    heap: Int64  # (n,) the queue, where it has an order of its own, as numbers of joining
-    rank: Int64  # (n,) by number of joining: its place in that order
-    number: Int64  # (n,) by request: its number of joining
-    key: Int64  # (n,) by request: what is to be its place
+    heap: Int64  # (n,) the queue, where it has an order of its own
+    key: Int64  # (n,) what it is ordered by
+    number: Int64  # (n,) and where that is the same: the number of joining
     opens: Int64  # (openings,) requests that follow no other
     next: Int64  # (n,) the request that follows, or -1
     think: Int64  # (n,) time until it does
