@@ -31,7 +31,7 @@ class Candidate:
     @property
     def steps(self) -> StepTable:
         """What its steps cost; made anew where many others were asked for in between."""
-        return _steps(self)
+        return _steps(Drawn(self.shape))
 
     @cached_property
     def idle_w(self) -> float:
@@ -95,6 +95,31 @@ class Candidate:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A shape as its steps see it: pools that differ in number, price or power limit are one.
+
+    It is a key: equal ones have the same step table, memory and bounds.
+    """
+
+    shape: Shape
+
+    def _content(self) -> tuple[object, ...]:
+        s, p = self.shape, self.shape.pool
+        pool = (p.device, p.node_devices, p.link, p.power_cap_w)
+        degrees = (s.tensor, s.expert, s.stage_layers, s.clock, s.reserve_fraction)
+        formats = (s.weights, s.kv_cache)
+        return (*degrees, s.settings, *formats, *pool, s.model, s.network, s.release)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Drawn) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        s = self.shape
+        names = (s.pool.device.name, s.weights.name, s.kv_cache.name)
+        return hash((s.tensor, s.expert, s.stage_layers, s.clock, s.settings, *names))
+
+
 @lru_cache(maxsize=KEPT)
-def _steps(candidate: Candidate) -> StepTable:
-    return step_table(candidate.shape)
+def _steps(drawn: Drawn) -> StepTable:
+    return step_table(drawn.shape)

@@ -112,9 +112,18 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
     )
 
 
-def play(spec: Spec, load: Load, parts: Sequence[Part], threads: int = 1) -> Played:
+def play_parts(load: Load, parts: Sequence[Part], threads: int = 1) -> FleetLog:
     """Simulate a plan: requests are dealt by weighted round robin, every replica is played."""
     members = [Member(p.candidate.rules, p.candidate.steps, p.count, p.weight) for p in parts]
-    played = play_fleet(load, members, threads=threads)
+    return play_fleet(load, members, threads=threads)
+
+
+def measure(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> Played:
+    """Return what a simulation shows, held against the service levels of `spec`."""
     found = predict(spec, load, parts, played)
     return Played(tuple(parts), peaks_w(parts, played.members), found, checks(spec, found))
+
+
+def play(spec: Spec, load: Load, parts: Sequence[Part], threads: int = 1) -> Played:
+    """Simulate a plan and hold it against the service levels of `spec`."""
+    return measure(spec, load, parts, play_parts(load, parts, threads))

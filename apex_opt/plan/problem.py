@@ -8,7 +8,7 @@ that the integer model never excludes a plan that the real numbers allow.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,15 +182,26 @@ def signatures(candidates: Sequence[Candidate]) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def problem(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Problem:
+def problem(
+    spec: Spec,
+    load: Load,
+    candidates: Sequence[Candidate],
+    bound: Callable[[Candidate, Features], Optimistic] = optimistic,
+) -> Problem:
     """Return the fleet problem of `spec` for `load` over `candidates`.
+
+    Args:
+        spec: limits, service levels and objective are read.
+        load: the requests.
+        candidates: the replicas to choose from.
+        bound: gives the optimistic model of each; it may remember those of an earlier question.
 
     Raises:
         CallError: requests times candidates take more memory than a machine should give.
     """
     require_memory(len(load), len(candidates))
     traffic = traffic_of(spec, load, candidates)
-    bounds = tuple(optimistic(c, traffic.features) for c in candidates)
+    bounds = tuple(bound(c, traffic.features) for c in candidates)
     needs, misses = companions(spec, traffic.features, bounds, traffic.requests)
     chosen = goal(spec.objective)
     limits, pools = spec.limits, spec.pools

@@ -122,8 +122,9 @@ class Search:
         threads: int,
         gap: float,
         listen: Listen,
+        most: int | None = None,
     ) -> None:
-        self.problem, self.play, self.top_k = problem, play, top_k
+        self.problem, self.play, self.top_k, self.most = problem, play, top_k, most
         self.deadline, self.threads, self.gap, self.listen = deadline, threads, gap, listen
         self.model = FleetModel(problem.data)
         self.found = Found(bound=-math.inf if not problem.goal.maximize else math.inf)
@@ -137,9 +138,9 @@ class Search:
         found = self.found
         with ThreadPoolExecutor(self.threads) as pool:
             for counts in seeds(self.problem):
-                if time.monotonic() < self.deadline:
+                if self._may_go_on():
                     self._meets(counts)
-            while time.monotonic() < self.deadline:
+            while self._may_go_on():
                 proposals = self._propose()
                 if self._settled() or not proposals:
                     break
@@ -152,6 +153,10 @@ class Search:
                     self._climb()
                 self._tell()
         return found
+
+    def _may_go_on(self) -> bool:
+        few = self.most is None or self.found.simulated < self.most
+        return few and time.monotonic() < self.deadline
 
     def _propose(self) -> list[Counts]:
         """Return the next vectors to simulate, cut them, and note the bound of what remains."""
@@ -179,7 +184,7 @@ class Search:
         self.climb_at = 2 * len(rejected)
 
     def _allowed(self, counts: Counts) -> bool:
-        return time.monotonic() < self.deadline and not faults(self.problem.data, counts)
+        return self._may_go_on() and not faults(self.problem.data, counts)
 
     def _meets(self, counts: Counts) -> bool:
         """Return whether a plan meets the spec; simulate it unless it has been."""
@@ -235,7 +240,7 @@ class Search:
             return True
         if not found.near:
             return False
-        if self.extra <= 0:
+        if self.extra <= 0 or math.isinf(self.gap):
             return True
         full = len(found.best) >= self.top_k
         return full and better(goal, found.best[self.top_k - 1].objective, found.bound)
@@ -303,6 +308,7 @@ def search(
     threads: int,
     listen: Listen,
     gap: float = 0.0,
+    most: int | None = None,
 ) -> Found:
     """Return the best plans of `problem`; `play` simulates a count vector.
 
@@ -313,7 +319,9 @@ def search(
         time_limit_s: time after which the best so far is returned.
         threads: simulations at once.
         listen: told of progress.
-        gap: relative difference to the bound with which the search is content.
+        gap: relative difference to the bound with which the search is content; infinite: any plan
+            that meets the spec will do, and none beside it is looked for.
+        most: simulations after which it stops, but for those under way; None: no limit.
     """
     deadline = time.monotonic() + time_limit_s
-    return Search(problem, play, top_k, deadline, threads, gap, listen).run()
+    return Search(problem, play, top_k, deadline, threads, gap, listen, most).run()

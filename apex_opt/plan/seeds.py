@@ -13,12 +13,15 @@ SEEDS = 8
 
 
 def seeds(asked: Problem) -> list[tuple[int, ...]]:
-    """Return plans of one kind, as many replicas as the limits allow, fastest alone first.
+    """Return plans to start from where counts do not enter the objective, else none.
 
-    Only where counts do not enter the objective: there the model proposes plans in any order.
+    There the model proposes plans in any order.
     """
-    if any(kind.fixed for kind in asked.data.kinds):
-        return []
+    return [] if any(kind.fixed for kind in asked.data.kinds) else fullest(asked)
+
+
+def fullest(asked: Problem) -> list[tuple[int, ...]]:
+    """Return plans of one kind, as many replicas as the limits allow, fastest alone first."""
     totals = asked.traffic.features.totals
     order = sorted(range(len(asked.bounds)), key=lambda r: value(asked.bounds[r].e2e_ns, totals))
     found: list[tuple[int, ...]] = []
