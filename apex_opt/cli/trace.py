@@ -9,11 +9,12 @@ import typer
 from apex_opt.errors import CallError
 
 if TYPE_CHECKING:
+    from apex_opt.spec.workload import Repair
     from apex_opt.trace.trace import Trace
     from apex_opt.trace.writers import Writer
 
 TraceFile = Annotated[
-    str, typer.Argument(metavar="FILE", help="The trace, plain or packed with gzip.")
+    str, typer.Argument(metavar="FILE", help="The trace: CSV, JSON or Parquet, plain or in gzip.")
 ]
 Format = Annotated[
     str | None,
@@ -40,6 +41,23 @@ TimeScale = Annotated[
     float,
     typer.Option(min=0, max=1e18, metavar="X", help="Multiply times by this; 0.5: twice the rate."),
 ]
+Repairs = Annotated[
+    str,
+    typer.Option(
+        metavar="LIST",
+        help="Faults to mend and count: sort, drop_failed, drop_faulty; several with commas.",
+    ),
+]
+BlockTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=10**9, metavar="N", help="Tokens of a block of hash_ids; default: the format's."
+    ),
+]
+CharactersPerToken = Annotated[
+    float,
+    typer.Option(min=0.01, max=1e6, metavar="X", help="Of texts that have no token counts."),
+]
 To = Annotated[
     str | None,
     typer.Option(metavar="FORMAT", help="Write it as azure, vidur, mooncake or plain."),
@@ -59,6 +77,9 @@ def trace(
     until: Until = None,
     requests: Requests = None,
     time_scale: TimeScale = 1.0,
+    repair: Repairs = "",
+    block_tokens: BlockTokens = None,
+    characters_per_token: CharactersPerToken = 4.0,
     to: To = None,
     out: Out = None,
     json: Json = None,
@@ -73,7 +94,13 @@ def trace(
 
     target = _target(to, out, json)
     part = Part(from_s, until, requests, time_scale)
-    whole = read(file, format)
+    whole = read(
+        file,
+        format,
+        repair=_repairs(repair),
+        block_tokens=block_tokens,
+        characters_per_token=characters_per_token,
+    )
     if target is not None:
         _write(cut(whole, part), *target)
     if target is not None and json is None:
@@ -89,6 +116,24 @@ def trace(
         from apex_opt.report.trace import render
 
         render(description, Console(highlight=False))
+
+
+def _repairs(listed: str) -> tuple[Repair, ...]:
+    """Return the repairs of a list with commas.
+
+    Raises:
+        CallError: one is unknown.
+    """
+    from apex_opt.spec.words import name, nearest
+    from apex_opt.spec.workload import REPAIRS
+
+    known: dict[str, Repair] = {repair: repair for repair in REPAIRS}
+    words = [word.strip() for word in listed.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            told = f"--repair: unknown {name(word)}; known are {', '.join(known)}"
+            raise CallError(f"{told}{nearest(word, known)}")
+    return tuple(known[word] for word in dict.fromkeys(words))
 
 
 def _target(to: str | None, out: str | None, json: str | None) -> tuple[Writer, str] | None:
@@ -116,10 +161,10 @@ def _target(to: str | None, out: str | None, json: str | None) -> tuple[Writer, 
 def _write(part: Trace, form: Writer, out: str) -> None:
     from apex_opt.cli import output
     from apex_opt.report.numbers import plural
-    from apex_opt.trace.writers import encode, packed
+    from apex_opt.trace.writers import encode, left_out, packed
 
     content = encode(part, form)
     output.write_bytes(packed(content) if out.endswith(".gz") else content, out)
     typer.echo(f"{plural(len(part), 'request')} written as {form.layout.name}", err=True)
-    for note in (*part.notes, *form.notes):
+    for note in (*part.notes, *form.notes, *left_out(part, form)):
         typer.echo(f"note: {note}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -10,7 +11,14 @@ from rich.text import Text
 from apex_opt.report.layout import QUIET, Section, Verbatim, pairs, section, show, table
 from apex_opt.report.numbers import figure, percent, plural
 from apex_opt.report.workload import toml
-from apex_opt.trace.description import Burstiness, Description, Lengths, Timeline
+from apex_opt.trace.description import (
+    Burstiness,
+    Conversations,
+    Description,
+    Lengths,
+    Sharing,
+    Timeline,
+)
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 ASCII = " .:-=+*%#"
@@ -50,17 +58,22 @@ def bars(timeline: Timeline, width: int, ramp: str = BLOCKS) -> tuple[str, int]:
 
 
 def _sections(shown: Description, console: Console) -> Iterator[Section]:
-    rate = "all at once"
+    rate = "all at once" if shown.timed else "without times"
     if shown.rate_rps is not None:
         rate = f"over {_time(shown.span_s)} ({figure(shown.rate_rps)}/s)"
     about = (f"{plural(shown.requests, 'request')} {rate}, format {shown.format}", QUIET)
     yield section(Text.assemble(shown.file, "\n", about))
     if shown.timeline is not None:
         yield _shape(shown.timeline, console)
-    yield section("Arrivals", pairs(_arrivals(shown)))
+    if shown.timed:
+        yield section("Arrivals", pairs(_arrivals(shown)))
     yield _lengths(shown)
+    if shown.sharing is not None:
+        yield section("Shared beginnings", pairs(_sharing(shown.sharing)))
+    if shown.conversations is not None:
+        yield section("Sessions", pairs(_conversations(shown.conversations)))
     if shown.notes:
-        yield section("Not used", *map(Text, shown.notes))
+        yield section("Notes", *map(Text, shown.notes))
     yield _as_trace(shown)
     if shown.as_synthetic is not None:
         yield section(
@@ -123,10 +136,25 @@ def _row(tokens: Lengths) -> Iterator[str]:
     yield f"{tokens.max:,}"
 
 
+def _sharing(found: Sharing) -> Iterator[tuple[str, str]]:
+    yield "beginnings", f"{found.beginnings:,}, in {percent(found.requests)} of the prompts"
+    saved = percent(found.cached_tokens)
+    yield "prefix cache", f"an unlimited one saves {saved} of the prompt tokens"
+
+
+def _conversations(found: Conversations) -> Iterator[tuple[str, str]]:
+    yield "sessions", f"{found.sessions:,}"
+    yield "turns", f"{figure(found.turns)} mean, {found.most_turns:,} at most"
+    yield "think time", f"{_time(found.think_s)} mean"
+
+
 def _as_trace(shown: Description) -> Section:
     if shown.as_trace is not None:
         return section("To play it from a spec in this folder", Verbatim(toml(shown.as_trace)))
-    why = "No spec can name this part of the file: write it first, with --to plain -o FILE"
+    if not shown.timed:
+        lengths = f"lengths_from = {json.dumps(shown.file, ensure_ascii=False)}"
+        return section("To draw lengths from it in a spec", Verbatim(f"[workload]\n{lengths}"))
+    why = "No spec can name this file: write it first, with --to plain -o FILE"
     return section("To play it from a spec", Text(why))
 
 

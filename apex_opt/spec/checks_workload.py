@@ -10,17 +10,29 @@ from apex_opt.spec.faults import Fault
 from apex_opt.spec.lines import Loc
 from apex_opt.spec.spec import Spec
 from apex_opt.spec.words import number, one_of
-from apex_opt.spec.workload import Distribution, Empirical, Lognormal, Uniform, Workload
+from apex_opt.spec.workload import (
+    Distribution,
+    Empirical,
+    Fixed,
+    Lognormal,
+    LognormalTime,
+    TimeDistribution,
+    Uniform,
+    UniformTime,
+    Workload,
+)
 
 Z99 = NormalDist().inv_cdf(0.99)
 LARGEST_TAIL = math.exp(Z99**2 / 2)
 """p99 / mean of a lognormal is exp(z s - s^2 / 2), with its largest value at s = z: 14.97."""
 
-OPEN_LOOP = ("constant", "poisson", "gamma")
-DRAWN = (*OPEN_LOOP, "closed")
+RATED = ("constant", "poisson", "gamma")
+DRAWN = (*RATED, "piecewise", "closed")
+OPEN_LOOP = (*RATED, "piecewise", "trace")
 
 NEEDED = {
-    "rate_rps": (OPEN_LOOP, "rate_rps = 8.0"),
+    "rate_rps": (RATED, "rate_rps = 8.0"),
+    "phases": (("piecewise",), "phases = [{ until_s = 60, rate_rps = 2 }, { rate_rps = 8 }]"),
     "concurrency": (("closed",), "concurrency = 64"),
     "file": (("trace",), 'file = "trace.csv"'),
     "prompt_tokens": (DRAWN, "prompt_tokens = 512"),
@@ -28,20 +40,40 @@ NEEDED = {
 }
 """By key: the arrivals that cannot do without it, and what to write."""
 
+LENGTHS = ("prompt_tokens", "output_tokens")
+
 ALLOWED = {
     **{key: arrivals for key, (arrivals, _) in NEEDED.items()},
     "burstiness": ("gamma",),
-    "format": ("trace",),
+    "lengths_from": DRAWN,
+    "start_s": ("trace",),
+    "duration_s": ("trace",),
     "time_scale": ("trace",),
+    "later_turns": ("trace",),
+    "distinct_prompts": DRAWN,
+    "sessions": DRAWN,
+    "samples": OPEN_LOOP,
 }
 """By key: the only arrivals that read it."""
+
+OF_FILES = ("format", "repair", "block_tokens", "characters_per_token")
+"""Keys that say how a trace is read."""
+
+APART = (
+    ("prompt_tokens", "lengths_from"),
+    ("output_tokens", "lengths_from"),
+    ("distinct_prompts", "sessions"),
+    ("samples", "sessions"),
+)
+"""Keys that cannot both be given: a key, and the one that it cannot stand beside."""
 
 
 def arrivals_have_what_they_need(spec: Spec) -> Iterator[Fault]:
     """A rate, clients, a trace and lengths are given wherever the arrival reads them."""
     arrival = spec.workload.arrival
     for key, (arrivals, example) in NEEDED.items():
-        if arrival in arrivals and getattr(spec.workload, key) is None:
+        drawn_together = key in LENGTHS and spec.workload.lengths_from is not None
+        if arrival in arrivals and getattr(spec.workload, key) is None and not drawn_together:
             why = f'missing; `arrival = "{arrival}"` needs it: write for example `{example}`'
             yield Fault(("workload", key), why)
 
@@ -50,17 +82,82 @@ def arrivals_read_what_is_given(spec: Spec) -> Iterator[Fault]:
     """No key is given that the arrival would ignore."""
     arrival = spec.workload.arrival
     for key, arrivals in ALLOWED.items():
-        default = Workload.model_fields[key].default
-        if arrival not in arrivals and getattr(spec.workload, key) != default:
+        if arrival not in arrivals and _given(spec.workload, key):
             why = (
                 f'means nothing with `arrival = "{arrival}"`; `arrival` must be {one_of(arrivals)}'
             )
             yield Fault(("workload", key), why)
+    if arrival != "trace" and spec.workload.lengths_from is None:
+        for key in OF_FILES:
+            if _given(spec.workload, key):
+                yield Fault(("workload", key), "means nothing without a trace: no file is read")
+
+
+def keys_that_exclude_each_other(spec: Spec) -> Iterator[Fault]:
+    """No two keys are given that each say the same thing in another way."""
+    for key, other in APART:
+        if _given(spec.workload, key) and _given(spec.workload, other):
+            yield Fault(("workload", key), f"cannot stand beside `{other}`; keep one of the two")
+
+
+def _given(workload: Workload, key: str) -> bool:
+    """Whether a key says anything but its default."""
+    given: bool = getattr(workload, key) != Workload.model_fields[key].default
+    return given
+
+
+def phases_follow_each_other(spec: Spec) -> Iterator[Fault]:
+    """`until_s` grows from phase to phase, only the last is without, and some phase has a rate."""
+    phases, end = spec.workload.phases or (), 0.0
+    for nth, phase in enumerate(phases):
+        loc = ("workload", "phases", nth)
+        if phase.until_s is None:
+            if nth + 1 < len(phases):
+                yield Fault((*loc, "until_s"), "missing; only the last phase goes on without end")
+            elif not phase.rate_rps:
+                yield Fault((*loc, "rate_rps"), "must be above 0 where the phase has no end, got 0")
+        elif phase.until_s <= end:
+            why = f"must be above {number(end)}, where the phase before ends"
+            yield Fault((*loc, "until_s"), f"{why}, got {number(phase.until_s)}")
+        end = phase.until_s or end
+    if phases and phases[-1].until_s is not None and not any(p.rate_rps for p in phases):
+        yield Fault(("workload", "phases"), "have no request: every `rate_rps` is 0")
+
+
+def prompts_can_hold_what_they_share(spec: Spec) -> Iterator[Fault]:
+    """`prefix.tokens` is below the longest prompt that can be drawn, outside of sessions."""
+    workload = spec.workload
+    if workload.prefix is None or workload.prompt_tokens is None or workload.sessions is not None:
+        return
+    longest, shared = _longest(workload.prompt_tokens), workload.prefix.tokens
+    if longest is not None and shared >= longest:
+        why = f"must be below {longest:,}, the longest of `prompt_tokens`, got {shared:,}"
+        yield Fault(("workload", "prefix", "tokens"), why)
+
+
+def _longest(lengths: Distribution) -> int | None:
+    """Return the longest length that can be drawn; None where there is none."""
+    match lengths:
+        case Fixed(value=value):
+            return value
+        case Uniform(high=high):
+            return high
+        case Lognormal(maximum=maximum):
+            return maximum
+        case Empirical(values=values):
+            return max(values)
+
+
+def shares_are_not_all_zero(spec: Spec) -> Iterator[Fault]:
+    """Some priority has a share."""
+    shares = spec.workload.priority_shares
+    if shares is not None and not any(shares):
+        yield Fault(("workload", "priority_shares"), "must not all be 0")
 
 
 def trace_names_are_printable(spec: Spec) -> Iterator[Fault]:
-    """`workload.file` and `workload.format` have no control characters."""
-    for key in ("file", "format"):
+    """Names of files and of a format have no control characters."""
+    for key in ("file", "lengths_from", "format"):
         value = getattr(spec.workload, key)
         if value is not None and not value.isprintable():
             yield Fault(("workload", key), "must have no control characters")
@@ -69,16 +166,17 @@ def trace_names_are_printable(spec: Spec) -> Iterator[Fault]:
 def uniform_bounds_are_in_order(spec: Spec) -> Iterator[Fault]:
     """`low` <= `high`."""
     for loc, lengths in _distributions(spec):
-        if isinstance(lengths, Uniform) and lengths.low > lengths.high:
+        if isinstance(lengths, (Uniform, UniformTime)) and lengths.low > lengths.high:
             yield Fault(
-                (*loc, "high"), f"must be {lengths.low:,} or more, `low`, got {lengths.high:,}"
+                (*loc, "high"),
+                f"must be {number(lengths.low)} or more, `low`, got {number(lengths.high)}",
             )
 
 
 def lognormals_exist(spec: Spec) -> Iterator[Fault]:
     """`mean` < `p99` <= 14.97 `mean`: no lognormal has any other 99th percentile."""
     for loc, lengths in _distributions(spec):
-        if isinstance(lengths, Lognormal):
+        if isinstance(lengths, (Lognormal, LognormalTime)):
             most = lengths.mean * LARGEST_TAIL
             if not lengths.mean < lengths.p99 <= most:
                 why = (
@@ -110,20 +208,36 @@ def weights_belong_to_values(spec: Spec) -> Iterator[Fault]:
             yield Fault((*loc, "weights"), "must not all be 0")
 
 
-def _distributions(spec: Spec) -> Iterator[tuple[Loc, Distribution]]:
-    """Yield the distributions of lengths that are given, and where."""
-    workload = spec.workload
-    given: tuple[tuple[Loc, Distribution | None], ...] = (
-        (("workload", "prompt_tokens"), workload.prompt_tokens),
-        (("workload", "output_tokens"), workload.output_tokens),
-        (("workload", "sessions", "turns"), workload.sessions.turns if workload.sessions else None),
-    )
-    yield from ((loc, lengths) for loc, lengths in given if lengths is not None)
+def _distributions(spec: Spec) -> Iterator[tuple[Loc, Distribution | TimeDistribution]]:
+    """Yield the distributions that are given, and where."""
+    workload, sessions = spec.workload, spec.workload.sessions
+    for key in LENGTHS:
+        if (lengths := getattr(workload, key)) is not None:
+            yield ("workload", key), lengths
+    if sessions is not None:
+        yield ("workload", "sessions", "turns"), sessions.turns
+        yield ("workload", "sessions", "think_time_s"), sessions.think_time_s
 
 
 WORKLOAD_RULES = (
-    (("workload.arrival",), (arrivals_have_what_they_need, arrivals_read_what_is_given)),
-    (("workload.file", "workload.format"), (trace_names_are_printable,)),
+    (
+        ("workload.arrival",),
+        (
+            arrivals_have_what_they_need,
+            arrivals_read_what_is_given,
+            keys_that_exclude_each_other,
+        ),
+    ),
+    (
+        ("workload.file", "workload.lengths_from", "workload.format"),
+        (trace_names_are_printable,),
+    ),
+    (("workload.phases",), (phases_follow_each_other,)),
+    (
+        ("workload.prefix", "workload.prompt_tokens", "workload.sessions"),
+        (prompts_can_hold_what_they_share,),
+    ),
+    (("workload.priority_shares",), (shares_are_not_all_zero,)),
     (
         ("workload.prompt_tokens", "workload.output_tokens", "workload.sessions"),
         (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -42,8 +43,47 @@ class Empirical(Table):
     weights: tuple[NonNegative, ...] | None = Field(None, description="One a value; default equal.")
 
 
+class FixedTime(Table):
+    """Every pause is as long."""
+
+    distribution: Literal["fixed"] = Field(description="Every pause is as long.")
+    value: NonNegative = Field(description="Seconds.")
+
+
+class ExponentialTime(Table):
+    """Pauses are exponential, as those of people who forget how long they waited."""
+
+    distribution: Literal["exponential"] = Field(description="Exponential.")
+    mean: Positive = Field(description="Mean, seconds.")
+
+
+class UniformTime(Table):
+    """Pauses are uniform between two bounds."""
+
+    distribution: Literal["uniform"] = Field(description="Uniform between two bounds.")
+    low: NonNegative = Field(description="Shortest, seconds.")
+    high: NonNegative = Field(description="Longest, seconds.")
+
+
+class LognormalTime(Table):
+    """Pauses are lognormal with a given mean and 99th percentile."""
+
+    distribution: Literal["lognormal"] = Field(description="Lognormal.")
+    mean: Positive = Field(description="Mean, seconds.")
+    p99: Positive = Field(description="99th percentile, seconds.")
+
+
+@dataclass(frozen=True)
 class LoneNumber:
-    """A distribution that may be written as a number: every request has that length."""
+    """A distribution that may be written as a number: every draw is that number.
+
+    Attributes:
+        lowest: the least number.
+        whole: whether it has no fraction.
+    """
+
+    lowest: int
+    whole: bool
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -55,7 +95,9 @@ class LoneNumber:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Return what an editor may accept: a number, or a distribution."""
-        number = {"type": "integer", "minimum": 1, "maximum": 10**9}
+        number: dict[str, Any] = {"type": "number", "minimum": self.lowest}
+        if self.whole:
+            number = {"type": "integer", "minimum": self.lowest, "maximum": 10**9}
         return {"anyOf": [number, handler(schema)]}
 
 
@@ -71,56 +113,151 @@ Distribution = Annotated[
 ]
 Lengths = Annotated[
     Distribution,
-    LoneNumber(),
+    LoneNumber(lowest=1, whole=True),
     Expected(
         'a whole number such as 512, or a table such as { distribution = "fixed", value = 512 }'
     ),
 ]
 """Tokens of each request: a number, or how the numbers are distributed."""
 
-Arrival = Literal["constant", "poisson", "gamma", "closed", "trace"]
+TimeDistribution = Annotated[
+    FixedTime | ExponentialTime | UniformTime | LognormalTime, Field(discriminator="distribution")
+]
+Times = Annotated[
+    TimeDistribution,
+    LoneNumber(lowest=0, whole=False),
+    Expected(
+        'a number such as 2.5, or a table such as { distribution = "exponential", mean = 2.5 }'
+    ),
+]
+"""Seconds of each pause: a number, or how the numbers are distributed."""
+
+Arrival = Literal["constant", "poisson", "gamma", "piecewise", "closed", "trace"]
+Repair = Literal["sort", "drop_failed", "drop_faulty"]
+REPAIRS: tuple[Repair, ...] = get_args(Repair)
+"""Faults of a trace that can be mended."""
+Repairs = Annotated[tuple[Repair, ...], Field(max_length=3)]
+
+
+class Phase(Table):
+    """A stretch of time in which requests come at one mean rate."""
+
+    until_s: Positive | None = Field(
+        None, description="Second at which it ends; the last phase may go on without end."
+    )
+    rate_rps: NonNegative = Field(description="Requests a second; 0: none.")
 
 
 class Prefix(Table):
-    """Prompts of one group begin with the same tokens."""
+    """Prompts of one group begin with the same tokens: system prompts, documents."""
 
-    groups: Count = Field(description="Groups of requests.")
-    tokens: Count = Field(description="Tokens that the prompts of a group share.")
+    groups: Count = Field(description="Groups; a request belongs to a random one.")
+    tokens: Count = Field(
+        description="Tokens that the prompts of a group begin with. They are part of "
+        "`prompt_tokens`: a prompt that is drawn no longer than this is lengthened to one token "
+        "more. In a session they stand before the first message."
+    )
 
 
 class Sessions(Table):
-    """Conversations: each reply becomes part of the next prompt."""
+    """Conversations: prompt and reply are the beginning of the next prompt.
 
-    turns: Lengths = Field(description="Turns of a conversation.")
-    think_time_s: NonNegative = Field(0.0, description="Pause between a reply and the next turn.")
+    A turn's prompt is all that was said before it and a new message of `prompt_tokens`. The arrival
+    process is that of the first turns: `rate_rps` counts sessions, `concurrency` sessions at once.
+    """
+
+    turns: Lengths = Field(description="Turns of a session.")
+    think_time_s: Times = Field(
+        FixedTime(distribution="fixed", value=0.0),
+        description="Pause between the end of a reply and the next turn: a number, or a "
+        "distribution (fixed, exponential, uniform, lognormal).",
+    )
 
 
 class Workload(Table):
     """The traffic to be served."""
 
-    arrival: Arrival = Field("poisson", description="How requests arrive.")
-    rate_rps: Positive | None = Field(None, description="Requests a second.")
+    arrival: Arrival = Field(
+        "poisson",
+        description="How requests arrive: evenly, with exponential or gamma gaps, with a rate that "
+        "changes (`phases`), from clients that wait for each reply, or as a trace has them.",
+    )
+    rate_rps: Positive | None = Field(
+        None, description="Requests a second; with `sessions`, sessions a second."
+    )
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=10_000)] | None = Field(
+        None,
+        description="Piecewise arrivals: Poisson with these rates, one after the other, such as "
+        "[{ until_s = 60, rate_rps = 2 }, { rate_rps = 8 }].",
+    )
     burstiness: Positive = Field(
         1.0, description="Shape of gamma arrivals: 1 is Poisson, less is burstier."
     )
     concurrency: Count | None = Field(None, description="Clients of a closed loop.")
     requests: Annotated[int, Field(ge=1, le=100_000_000)] | None = Field(
-        None, description="Requests to simulate; default 2,000, or the whole trace."
+        None,
+        description="Requests to simulate, all turns counted; default 2,000, or the whole trace, "
+        "or all that arrive until the end of `phases`.",
     )
-    prompt_tokens: Lengths | None = Field(None, description="Prompt lengths.")
+    prompt_tokens: Lengths | None = Field(
+        None, description="Prompt lengths, shared beginnings and all."
+    )
     output_tokens: Lengths | None = Field(None, description="Output lengths.")
+    lengths_from: Name | None = Field(
+        None,
+        description="A trace, a path relative to the spec: prompt and output are drawn from it, "
+        "both of the same request, so that they go together as they did.",
+    )
     file: Name | None = Field(None, description="Trace, a path relative to the spec.")
     format: Name | None = Field(
         None,
         description="Format of the trace: azure, vidur, burstgpt, splitwise, plain, bailian, "
-        "mooncake, apex or llmservingsim; default: told by its columns.",
+        "mooncake, apex, llmservingsim, inference-perf, sharegpt or bench; default: told by its "
+        "columns.",
+    )
+    repair: Repairs = Field(
+        (),
+        description="Faults of the trace to be mended, and counted, instead of refused: sort: "
+        "requests out of order; drop_failed: requests without output; drop_faulty: lines that "
+        "cannot be read.",
+    )
+    block_tokens: Count | None = Field(
+        None,
+        description="Tokens of a block of `hash_ids`; default: the format's, mooncake 512, "
+        "bailian 16.",
+    )
+    characters_per_token: Positive = Field(
+        4.0, description="Of texts (sharegpt), where a trace has no token counts."
+    )
+    start_s: NonNegative = Field(
+        0.0, description="What a trace has before this second is left out; its first is second 0."
+    )
+    duration_s: Positive | None = Field(
+        None, description="Seconds of the trace that are played, before they are scaled."
     )
     time_scale: Positive = Field(
-        1.0, description="Arrival times of a trace are multiplied by this."
+        1.0, description="Arrival times of a trace are multiplied by this; 0.5: twice the rate."
     )
-    prefix: Prefix | None = Field(None, description="Shared prefixes.")
+    later_turns: Literal["recorded", "after_reply"] = Field(
+        "recorded",
+        description="When the later turns of a trace's sessions come: at their recorded time, or "
+        "their think time after the simulated reply.",
+    )
+    prefix: Prefix | None = Field(None, description="Shared beginnings of prompts.")
+    distinct_prompts: Count | None = Field(
+        None, description="Different prompts in all, repeated in turn; default: all differ."
+    )
     sessions: Sessions | None = Field(None, description="Multi-turn conversations.")
-    samples: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="Samples a prompt.")
+    samples: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="Outputs that each request asks for, side by side, of the same prompt."
+    )
+    priority_shares: (
+        Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=64)] | None
+    ) = Field(
+        None,
+        description="Shares of the requests with priority 0, 1, and so on; 0 goes first. They "
+        "need not add up to 1.",
+    )
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
         None, description="Seed of arrivals and lengths; default: `search.seed`."
     )

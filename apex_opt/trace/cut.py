@@ -37,6 +37,8 @@ def cut(trace: Trace, part: Part) -> Trace:
     """
     if part.until_s is not None and not part.from_s < part.until_s:
         raise CallError(f"no time is from {part.from_s:,g} s until {part.until_s:,g} s")
+    if not trace.timed and (part.from_s > 0 or part.until_s is not None or part.time_scale != 1):
+        raise CallError("the trace does not say when requests came")
     at = trace.arrival_ns
     first = _before(at, part.from_s)
     last = len(at) if part.until_s is None else _before(at, part.until_s)
@@ -53,12 +55,7 @@ def cut(trace: Trace, part: Part) -> Trace:
         times = stretched(at[kept] - at[first], part.time_scale)
     except OverflowError as why:
         raise CallError(str(why)) from None
-    return replace(
-        trace,
-        arrival_ns=times,
-        prompt_tokens=trace.prompt_tokens[kept],
-        output_tokens=trace.output_tokens[kept],
-    )
+    return replace(trace.take(kept), arrival_ns=times)
 
 
 def _before(at: Int64, time_s: float) -> int:

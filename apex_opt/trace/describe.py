@@ -8,8 +8,17 @@ from apex_opt.sim.steps import Int64
 from apex_opt.spec.faults import shown_file
 from apex_opt.trace.arrivals import NS
 from apex_opt.trace.cut import Part, cut
-from apex_opt.trace.description import Burstiness, Description, Lengths, Peak, Timeline
+from apex_opt.trace.description import (
+    Burstiness,
+    Conversations,
+    Description,
+    Lengths,
+    Peak,
+    Sharing,
+    Timeline,
+)
 from apex_opt.trace.fit import as_synthetic, as_trace
+from apex_opt.trace.sharing import cached_tokens
 from apex_opt.trace.trace import Trace
 
 WINDOWS_S = (1, 10, 60)
@@ -34,6 +43,7 @@ def describe(trace: Trace, part: Part | None = None) -> Description:
         file=shown_file(str(trace.path)),
         format=trace.format,
         requests=len(trace),
+        timed=trace.timed,
         span_s=span_ns / NS,
         rate_rps=(len(trace) - 1) * NS / span_ns if span_ns else None,
         burstiness=burstiness(at),
@@ -48,6 +58,8 @@ def describe(trace: Trace, part: Part | None = None) -> Description:
         total_tokens=lengths(trace.prompt_tokens + trace.output_tokens),
         correlation=correlation(trace.prompt_tokens, trace.output_tokens),
         one_token_outputs=float(np.mean(trace.output_tokens == 1)),
+        sharing=sharing(trace),
+        conversations=conversations(trace),
         notes=trace.notes,
         as_trace=as_trace(trace, part),
         as_synthetic=as_synthetic(trace),
@@ -113,3 +125,37 @@ def correlation(first: Int64, second: Int64) -> float | None:
     if first.min() == first.max() or second.min() == second.max():
         return None
     return float(np.corrcoef(first, second)[0, 1])
+
+
+def sharing(trace: Trace) -> Sharing | None:
+    """Return what prompts share; None where the file does not say it."""
+    if not len(trace.prefix):
+        return None
+    return Sharing(
+        beginnings=len(np.unique(trace.prefix[trace.prefix >= 0])),
+        requests=float(np.mean(trace.prefix >= 0)),
+        cached_tokens=float(cached_tokens(trace).sum() / trace.prompt_tokens.sum()),
+    )
+
+
+def conversations(trace: Trace) -> Conversations | None:
+    """Return how long sessions are; None where there are none of several turns."""
+    if not len(trace.after) or (later := trace.after >= 0).sum() == 0:
+        return None
+    sessions = len(trace) - int(later.sum())
+    return Conversations(
+        sessions=sessions,
+        turns=len(trace) / sessions,
+        most_turns=_longest(trace.after),
+        think_s=float(trace.think_ns[later].mean()) / NS,
+    )
+
+
+def _longest(after: Int64) -> int:
+    """Return how many requests the longest session has."""
+    back = after
+    before = (back >= 0).astype(np.int64)  # by request: how many of its session are this far back
+    while (back >= 0).any():  # twice as far each time
+        before = before + np.where(back >= 0, before[back], 0)
+        back = np.where(back >= 0, back[back], -1)
+    return int(before.max()) + 1

@@ -55,6 +55,36 @@ class Timeline(Record):
     requests: tuple[int, ...]
 
 
+class Sharing(Record):
+    """What prompts begin with that other prompts begin with too.
+
+    Attributes:
+        beginnings: different shared beginnings.
+        requests: share of the requests whose prompt has one.
+        cached_tokens: share of all prompt tokens that an unlimited prefix cache would save.
+    """
+
+    beginnings: int
+    requests: float
+    cached_tokens: float
+
+
+class Conversations(Record):
+    """Sessions of more than one turn, and requests that stand alone.
+
+    Attributes:
+        sessions: sessions, of one turn or more.
+        turns: mean turns of a session.
+        most_turns: of the longest session.
+        think_s: mean pause before a later turn.
+    """
+
+    sessions: int
+    turns: float
+    most_turns: int
+    think_s: float
+
+
 class Description(Record):
     """A trace, or a part of one, in numbers.
 
@@ -62,6 +92,7 @@ class Description(Record):
         file: the file, as it was named.
         format: name of its format.
         requests: how many.
+        timed: whether the file says when requests came.
         span_s: from the first request to the last.
         rate_rps: gaps a second; None where all requests come at once.
         burstiness: None with fewer than two gaps, or where all requests come at once.
@@ -72,16 +103,19 @@ class Description(Record):
         total_tokens: lengths of both together.
         correlation: Pearson's, of prompt and output; None where one of them never varies.
         one_token_outputs: share of the requests with a single output token, which have no TPOT.
-        notes: what of the file was not used, a sentence each.
-        as_trace: a spec's `[workload]` that plays this; None where none can: a spec has no way to
-            begin amid a file, or to name that file.
+        sharing: None where the file does not say what prompts share.
+        conversations: None where the file has no sessions of several turns.
+        notes: what of the file was not used, repaired or estimated, a sentence each.
+        as_trace: a spec's `[workload]` that plays this; None where none can: the name of the
+            file cannot be written, or it has no times.
         as_synthetic: a `[workload]` that draws requests like these; None where all come at once.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     file: str
     format: str
     requests: int
+    timed: bool
     span_s: float
     rate_rps: float | None
     burstiness: Burstiness | None
@@ -92,6 +126,8 @@ class Description(Record):
     total_tokens: Lengths
     correlation: float | None
     one_token_outputs: float
+    sharing: Sharing | None
+    conversations: Conversations | None
     notes: tuple[str, ...]
     as_trace: Workload | None
     as_synthetic: Workload | None

@@ -24,14 +24,16 @@ LONGEST_NAME = 200
 def as_trace(trace: Trace, part: Part) -> Workload | None:
     """Return the table that plays `trace`, the given part of its file.
 
-    None where a spec cannot say it: the part begins amid the file, or the name of the file is too
-    long or does not print.
+    None where a spec cannot say it: the file has no times, or its name is too long or does not
+    print.
     """
     file = str(trace.path)
-    if part.from_s > 0 or len(file) > LONGEST_NAME or not file.isprintable():
+    if not trace.timed or len(file) > LONGEST_NAME or not file.isprintable():
         return None
     whole = Workload(arrival="trace", file=file, format=trace.format)
-    changes: dict[str, object] = {}
+    changes: dict[str, object] = dict(trace.options)
+    if part.from_s > 0:
+        changes["start_s"] = part.from_s
     if part.until_s is not None or part.requests is not None:
         changes["requests"] = len(trace)
     if part.time_scale != 1:

@@ -1,4 +1,4 @@
-"""Lengths of prompts and outputs, drawn from the distribution that a spec names."""
+"""Lengths and pauses, drawn from the distributions that a spec names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ import numpy as np
 
 from apex_opt.sim.steps import Float64, Int64
 from apex_opt.spec.checks_workload import LARGEST_TAIL, Z99
-from apex_opt.spec.workload import Distribution, Empirical, Fixed, Lognormal, Uniform
+from apex_opt.spec.workload import (
+    Distribution,
+    Empirical,
+    ExponentialTime,
+    Fixed,
+    FixedTime,
+    Lognormal,
+    LognormalTime,
+    TimeDistribution,
+    Uniform,
+    UniformTime,
+)
+from apex_opt.trace.arrivals import LATEST_NS, NS
 
 LONGEST = 10**9
 """Tokens. Longer draws are cut to this: no length of a spec or a trace is longer."""
@@ -36,6 +48,21 @@ def lengths(distribution: Distribution, n: int, rng: np.random.Generator) -> Int
         part = drawn[start : start + BLOCK]
         part[:] = _draw(distribution, len(part), rng)
     return drawn
+
+
+def pauses(distribution: TimeDistribution, n: int, rng: np.random.Generator) -> Int64:
+    """Return `n` pauses drawn from `distribution`, (n,) int64, nanoseconds, at most ten years."""
+    drawn: Float64
+    match distribution:
+        case FixedTime(value=value):
+            drawn = np.full(n, value)
+        case ExponentialTime(mean=mean):
+            drawn = rng.exponential(mean, n)
+        case UniformTime(low=low, high=high):
+            drawn = rng.uniform(low, high, n)
+        case LognormalTime():
+            drawn = _lognormal(distribution, n, rng)
+    return np.rint(np.minimum(drawn * NS, LATEST_NS)).astype(np.int64)
 
 
 def shape(mean: float, p99: float) -> float:
@@ -68,7 +95,9 @@ def _draw(distribution: Distribution, n: int, rng: np.random.Generator) -> Int64
             return rng.choice(np.array(values, np.int64), n, p=_chances(distribution))
 
 
-def _lognormal(distribution: Lognormal, n: int, rng: np.random.Generator) -> Float64:
+def _lognormal(
+    distribution: Lognormal | LognormalTime, n: int, rng: np.random.Generator
+) -> Float64:
     s = shape(distribution.mean, distribution.p99)
     return rng.lognormal(math.log(distribution.mean) - s**2 / 2, s, n)
 

@@ -10,12 +10,11 @@ from apex_opt.trace.read import read
 
 LINES = [
     '{"timestamp": 0, "input_length": 100, "output_length": 10, "hash_ids": [1]}',
-    '{"timestamp": 1500, "input_length": 200, "output_length": 1, "hash_ids": [1, 2]}',
+    '{"timestamp": 1500, "input_length": 200, "output_length": 1, "hash_ids": [1]}',
     '{"timestamp": 4000, "input_length": 300, "output_length": 30, "hash_ids": []}',
 ]
-NOT_USED = "note: `hash_ids` are not used: prefix sharing is not modelled yet\n"
+SHARED = "note: what prompts share is left out; mooncake has room for it\n"
 ROUNDED = "note: times are rounded to milliseconds\n"
-EMPTY = "note: `hash_ids` are empty: which prompts share a prefix is not known\n"
 VIDUR = "the columns `arrived_at`, `num_prefill_tokens`, `num_decode_tokens`"
 
 
@@ -47,7 +46,7 @@ def test_json_on_stdout_is_the_description_and_nothing_else(run):
     status, out, err = run("t.jsonl", "--json", "-")
     assert (status, err) == (0, "")
     found = Description.model_validate_json(out)
-    assert (found.schema_version, found.requests, found.rate_rps) == (1, 3, 0.5)
+    assert (found.schema_version, found.requests, found.rate_rps) == (2, 3, 0.5)
     assert json.loads(out)["as_trace"] == {
         "arrival": "trace",
         "file": "t.jsonl",
@@ -65,10 +64,10 @@ def test_json_in_a_file_leaves_stdout_to_people(run):
 @pytest.mark.parametrize(
     ("form", "notes"),
     [
-        ("azure", "note: the first request is dated 1970-01-01: a trace knows no date\n"),
-        ("vidur", ""),
-        ("mooncake", ROUNDED + EMPTY),
-        ("plain", ""),
+        ("azure", "note: the first request is dated 1970-01-01: a trace knows no date\n" + SHARED),
+        ("vidur", SHARED),
+        ("mooncake", ROUNDED),
+        ("plain", SHARED),
     ],
 )
 @pytest.mark.parametrize("name", ["new", "new.gz"])
@@ -76,7 +75,7 @@ def test_a_part_is_written_in_another_format(form, notes, name, run):
     options = ("--from", 1, "--until", 4.5, "--time-scale", 2, "--to", form, "-o", name)
     status, out, err = run("t.jsonl", *options)
     assert (status, out) == (0, "")
-    assert err == f"2 requests written as {form}\n" + NOT_USED + notes
+    assert err == f"2 requests written as {form}\n" + notes
     again = read(name, form)
     assert again.arrival_ns.tolist() == [0, 5_000_000_000]
     assert again.prompt_tokens.tolist() == [200, 300]

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from apex_opt.report.trace import ASCII, BLOCKS, bars, render
-from apex_opt.trace.cut import Part
+from apex_opt.sim.load import Prefixes
 from apex_opt.trace.describe import describe
 from apex_opt.trace.description import Description, Timeline
 from tests.trace.traces import columns
@@ -58,7 +60,7 @@ def test_a_trace_is_printed_with_its_shape_and_what_to_type() -> None:
         "  one token    34 % of the outputs",
         "  correlation  0.58, of prompt and output",
         "",
-        "Not used",
+        "Notes",
         "  `hash_ids` are not used",
         "",
         "To play it from a spec in this folder",
@@ -115,12 +117,45 @@ def test_a_correlation_of_almost_nothing_has_no_sign() -> None:
     assert "  correlation  0.00, of prompt and output" in printed(describe(trace))
 
 
-def test_a_part_that_no_spec_can_name_is_to_be_written_first() -> None:
-    lines = printed(describe(columns([0, 1, 3]), Part(from_s=1)), width=100)
+def test_a_file_that_no_spec_can_name_is_to_be_written_first() -> None:
+    lines = printed(describe(replace(columns([0, 1, 3]), path=Path("x" * 201))), width=100)
     at = lines.index("To play it from a spec")
     assert lines[at + 1] == (
-        "  No spec can name this part of the file: write it first, with --to plain -o FILE"
+        "  No spec can name this file: write it first, with --to plain -o FILE"
     )
+
+
+def test_what_prompts_share_and_sessions_are_printed() -> None:
+    trace = replace(
+        columns([0, 1, 3], [10, 20, 40]),
+        prefix=np.array([0, 0, -1]),
+        prefixes=Prefixes(np.array([-1]), np.array([7])),
+        after=np.array([-1, -1, 1]),
+        think_ns=np.array([0, 0, 2 * 10**9]),
+    )
+    lines = printed(describe(trace))
+    at = lines.index("Shared beginnings")
+    # 7 of the second prompt and 20 + 2 of the third: 29 of 70.
+    assert lines[at + 1 : at + 8] == [
+        "  beginnings    1, in 67 % of the prompts",
+        "  prefix cache  an unlimited one saves 41 % of the prompt tokens",
+        "",
+        "Sessions",
+        "  sessions    2",
+        "  turns       1.50 mean, 2 at most",
+        "  think time  2.00 s mean",
+    ]
+
+
+def test_a_file_without_times_is_for_lengths_alone() -> None:
+    lines = printed(describe(replace(columns([0, 0]), timed=False)))
+    assert lines[1] == "2 requests without times, format plain"
+    assert "Arrivals" not in lines
+    assert lines[-3:] == [
+        "To draw lengths from it in a spec",
+        "  [workload]",
+        '  lengths_from = "t.jsonl"',
+    ]
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 300])

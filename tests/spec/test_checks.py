@@ -305,7 +305,7 @@ def test_a_rule_is_judged_where_another_key_of_its_table_is_faulty():
 
 def test_a_rule_is_left_out_where_a_key_that_it_reads_is_faulty():
     table = workload('arrival = "open"', "concurrency = 4")
-    arrivals = '"constant", "poisson", "gamma", "closed" or "trace"'
+    arrivals = '"constant", "poisson", "gamma", "piecewise", "closed" or "trace"'
     assert faults(workload=table) == [
         f'workload.arrival: must be one of {arrivals}, got the string "open"'
     ]

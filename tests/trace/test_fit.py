@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,14 @@ def loaded(workload: Workload) -> Workload:
 
 
 @pytest.mark.parametrize(
-    "part", [Part(), Part(until_s=3), Part(requests=2), Part(until_s=3, time_scale=0.5)]
+    "part",
+    [
+        Part(),
+        Part(until_s=3),
+        Part(requests=2),
+        Part(until_s=3, time_scale=0.5),
+        Part(from_s=0.5, until_s=3),
+    ],
 )
 def test_a_spec_that_plays_the_trace_plays_this_part_of_it(part: Part, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
@@ -44,8 +52,18 @@ def test_a_spec_that_plays_the_trace_plays_this_part_of_it(part: Part, tmp_path:
     assert load.prompt_tokens.tolist() == kept.prompt_tokens.tolist()
 
 
-def test_no_spec_begins_amid_a_file() -> None:
-    assert as_trace(columns([0, 1]), Part(from_s=0.5)) is None
+def test_no_spec_plays_a_file_without_times() -> None:
+    assert as_trace(replace(columns([0, 0]), timed=False), Part()) is None
+
+
+def test_a_spec_says_how_the_file_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("arrived_at,num_prefill_tokens,num_decode_tokens\n2,1,1\n1,1,0\n1,5,5\n")
+    table = as_trace(read(path, repair=("sort", "drop_failed")), Part())
+    assert table is not None
+    assert table.repair == ("sort", "drop_failed")
+    assert 'repair = [\n  "sort", "drop_failed",\n]' in toml(table)
+    assert traffic(loaded(table), 0, tmp_path).load.prompt_tokens.tolist() == [5, 1]
 
 
 @pytest.mark.parametrize("file", ["x" * 201, "bell\a"])

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from apex_opt.errors import TraceError
 from apex_opt.spec.workload import Workload
-from apex_opt.trace import read as module
 from apex_opt.trace.read import read
 from apex_opt.trace.readers import lines as lines_module
-from apex_opt.trace.readers.detect import LAYOUTS
+from apex_opt.trace.readers import source
+from apex_opt.trace.readers.detect import FORMATS
 
 DATA = Path(os.environ.get("APEXOPT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
@@ -33,9 +33,9 @@ SECONDS = {
     "plain": '{"arrival_s": 1, "prompt_tokens": 100, "output_tokens": 10}\n'
     '{"arrival_s": 3.5000001, "prompt_tokens": 200, "output_tokens": 20}\n',
     "bailian": '{"chat_id": 1, "parent_chat_id": -1, "timestamp": 1.0, "input_length": 100, '
-    '"output_length": 10, "type": "text", "turn": 1, "hash_ids": [3]}\n'
+    '"output_length": 10, "type": "text", "turn": 1, "hash_ids": [3, 4, 5, 6, 7, 8]}\n'
     '{"chat_id": 2, "parent_chat_id": 1, "timestamp": 3.5000001, "input_length": 200, '
-    '"output_length": 20, "type": "text", "turn": 2, "hash_ids": [3]}\n',
+    '"output_length": 20, "type": "text", "turn": 2, "hash_ids": []}\n',
     "mooncake": '{"timestamp": 0, "input_length": 100, "output_length": 10, "hash_ids": [1]}\n'
     '{"timestamp": 2500.0001, "input_length": 200, "output_length": 20, "hash_ids": []}\n',
     "apex": '{"ContextTokens": 100, "GeneratedTokens": 10, "StartTimeOffset": 7}\n'
@@ -108,9 +108,13 @@ def test_quoted_cells_are_read(tmp_path: Path) -> None:
     assert trace.prompt_tokens.tolist() == [3]
 
 
-def test_requests_that_failed_are_left_out_of_burstgpt_with_a_note(tmp_path: Path) -> None:
+def test_requests_that_failed_are_left_out_only_when_asked(tmp_path: Path) -> None:
     text = SECONDS["burstgpt"].replace(",200,20,", ",200,0,")
-    trace = read(write(tmp_path, text))
+    path = write(tmp_path, text)
+    assert fault(path) == (
+        "t:3: Response tokens: 0, a request that failed; the repair `drop_failed` leaves such out"
+    )
+    trace = read(path, repair=["drop_failed"])
     assert len(trace) == 1
     assert trace.notes == ("requests that failed, with no output, are left out: 1",)
 
@@ -119,7 +123,10 @@ def test_requests_that_failed_are_left_out_of_burstgpt_with_a_note(tmp_path: Pat
     ("line", "why"),
     [
         ("1.0,0,5", "num_prefill_tokens: must be a whole number from 1 to 1,000,000,000, got `0`"),
-        ("1.0,5,0", "num_decode_tokens: must be a whole number from 1 to 1,000,000,000, got `0`"),
+        (
+            "1.0,5,0",
+            "num_decode_tokens: 0, a request that failed; the repair `drop_failed` leaves such out",
+        ),
         (
             "1.0,-3,5",
             "num_prefill_tokens: must be a whole number from 1 to 1,000,000,000, got `-3`",
@@ -141,7 +148,10 @@ def test_requests_that_failed_are_left_out_of_burstgpt_with_a_note(tmp_path: Pat
         ("-0.5,1,5", "arrived_at: must be a time from 0 on, got `-0.5`"),
         ("1e300,1,5", "arrived_at: must be a time from 0 on, got `1e300`"),
         ("4e8,1,5", "arrived_at: more than ten years after the first request"),
-        ("0.4,1,5", "arrived_at: earlier than the request before; sort the trace by time first"),
+        (
+            "0.4,1,5",
+            "arrived_at: earlier than the request before; the repair `sort` puts them in order",
+        ),
         ("1.0,5", "must have 3 columns, got 2"),
         ("1.0,5,6,7", "must have 3 columns, got 4"),
         ('1.0,"5,6', "a quote is not closed, or stands inside a cell"),
@@ -216,24 +226,21 @@ def test_a_file_of_an_unknown_format_says_which_are_known(tmp_path: Path) -> Non
         "burstgpt: the columns `Timestamp`, `Request tokens`, `Response tokens`, `Model`, "
         "`Total tokens`, `Log Type`; "
         "splitwise: the columns `arrival_timestamp`, `prompt_size`, `token_size`, `request_id`, "
-        "`request_type`, `application_id`, `batch_size`"
+        "`request_type`, `application_id`, `batch_size`; "
+        "plain: the columns `arrival_s`, `prompt_tokens`, `output_tokens`"
     )
 
 
 def test_a_format_nobody_knows_is_refused_with_the_nearest(tmp_path: Path) -> None:
     assert fault(write(tmp_path, ONE), "azur") == (
         "t: unknown format `azur`; known are azure, vidur, burstgpt, splitwise, plain, bailian, "
-        'mooncake, apex, llmservingsim; did you mean "azure"?'
+        'mooncake, apex, llmservingsim, inference-perf, sharegpt, bench; did you mean "azure"?'
     )
 
 
 def test_the_spec_lists_every_format() -> None:
     words = Workload.model_fields["format"].description or ""
-    assert re.findall(r"\w+", words.split(";")[0])[4:] == [
-        *(layout.name for layout in LAYOUTS[:-1]),
-        "or",
-        LAYOUTS[-1].name,
-    ]
+    assert re.findall(r"[\w-]+", words.split(";")[0])[4:] == [*FORMATS[:-1], "or", FORMATS[-1]]
 
 
 def test_a_csv_with_a_column_too_many_is_of_no_format(tmp_path: Path) -> None:
@@ -293,7 +300,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -
 def test_a_trace_of_more_requests_than_the_limit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(source, "MOST_REQUESTS", 2)
     assert fault(write(tmp_path, ONE * 3)) == (
         "t:3: more than 2 requests; cut the trace into parts"
     )

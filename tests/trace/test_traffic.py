@@ -117,24 +117,23 @@ def test_the_time_of_a_trace_can_be_stretched(folder: Path) -> None:
     assert of_trace(folder, time_scale=0.5).load.arrival_ns.tolist() == [0, 5 * 10**8, 175 * 10**7]
 
 
-def test_what_of_a_trace_is_not_used_is_said(tmp_path: Path) -> None:
-    line = '{"timestamp": 0, "input_length": 5, "output_length": 6, "hash_ids": [0]}'
-    (tmp_path / "mooncake.jsonl").write_text(line)
-    asked = Workload(arrival="trace", file="mooncake.jsonl")
-    assert traffic(asked, 0, tmp_path).description == (
-        "1 request at once, prompts 5 mean / 5 p99, outputs 6 / 6, from mooncake.jsonl; "
-        "`hash_ids` are not used: prefix sharing is not modelled yet"
+def test_what_of_a_trace_was_repaired_is_said(folder: Path) -> None:
+    (folder / "day.csv").write_text(TRACE + "5.0,1,0\n")
+    played = of_trace(folder, repair=("drop_failed",), requests=1)
+    assert played.description == (
+        "1 request at once, prompts 10 mean / 10 p99, outputs 1 / 1, from day.csv; "
+        "requests that failed, with no output, are left out: 1"
     )
 
 
 def test_a_trace_that_is_shorter_than_asked_is_refused(folder: Path) -> None:
-    why = "workload.requests: day.csv has 3 requests, 4 are asked for"
+    why = "workload: day.csv: 4 requests are asked for, there are 3"
     with pytest.raises(SpecError, match=f"^{re.escape(why)}$"):
         of_trace(folder, requests=4)
 
 
 def test_a_trace_stretched_over_ten_years_is_refused(folder: Path) -> None:
-    why = "workload.time_scale: stretched 1e+18 times, the trace goes on for more than ten years"
+    why = "workload: day.csv: stretched 1e+18 times, the trace goes on for more than ten years"
     with pytest.raises(SpecError, match=f"^{re.escape(why)}$"):
         of_trace(folder, time_scale=1e18)
 

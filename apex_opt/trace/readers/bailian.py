@@ -1,4 +1,4 @@
-"""Bailian (Qwen) traces: the keys of Mooncake and more, but seconds.
+"""Bailian (Qwen) traces: the keys of Mooncake and more, but seconds and blocks of 16 tokens.
 
 Source: the loader of ai-dynamo/aiperf 0.13.0 for `bailian_trace`.
 """
@@ -16,5 +16,6 @@ BAILIAN = Layout(
     prompt="input_length",
     output="output_length",
     others=("hash_ids", "chat_id", "parent_chat_id"),
-    note="`hash_ids` and chats are not used: prefix sharing is not modelled yet",
+    extras=(("hashes", "hash_ids"), ("chat", "chat_id"), ("parent", "parent_chat_id")),
+    block_tokens=16,
 )

@@ -17,5 +17,5 @@ BURSTGPT = Layout(
     output="Response tokens",
     others=("Model", "Total tokens", "Log Type"),
     optional=("Session ID", "Elapsed time"),
-    failed=True,
+    extras=(("session", "Session ID"), ("elapsed", "Elapsed time")),
 )

@@ -35,7 +35,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     file = shown_file(str(path))
     number, size = 0, 0
-    with _opened(path, file) as stream:
+    with opened(path) as stream:
         while line := _line(stream, file):
             number, size = number + 1, size + len(line)
             if len(line) > MOST_LINE_BYTES:
@@ -52,8 +52,15 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _line(stream: BinaryIO, file: str) -> bytes:
     """Return the next line, or one byte more than the longest; empty at the end."""
-    try:
+    with told(file):
         return stream.readline(MOST_LINE_BYTES + 1)
+
+
+@contextmanager
+def told(file: str) -> Iterator[None]:
+    """Turn what can go wrong while a file is read into a TraceError."""
+    try:
+        yield
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise TraceError(f"{file}: the gzip data are damaged or cut off") from None
     except OSError as e:
@@ -61,8 +68,13 @@ def _line(stream: BinaryIO, file: str) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path, file: str) -> Iterator[BinaryIO]:
-    """Open a regular file, unpacked."""
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file, unpacked where it is packed with gzip.
+
+    Raises:
+        TraceError: no regular file, or larger than 2 GiB.
+    """
+    file = shown_file(str(path))
     try:
         raw = open_regular(path)
     except UnreadableError as e:

@@ -16,5 +16,6 @@ MOONCAKE = Layout(
     prompt="input_length",
     output="output_length",
     others=("hash_ids",),
-    note="`hash_ids` are not used: prefix sharing is not modelled yet",
+    extras=(("hashes", "hash_ids"),),
+    block_tokens=512,
 )

@@ -20,6 +20,11 @@ LATEST_NS = 1 << 62
 Clock = Callable[[object], int]
 """Turns a value into nanoseconds since any moment that all requests share; raises ValueError."""
 
+
+class CellError(ValueError):
+    """A value of a file that cannot be read; its text says why."""
+
+
 _NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # wall-clock time is compared with wall-clock time
 _SECOND = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", re.ASCII)

@@ -1,9 +1,11 @@
-"""Traces of the Vidur simulator, seconds.
+"""Traces of the Vidur simulator, seconds; some have lengths alone.
 
 Source: microsoft/vidur, data/processed_traces.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from apex_opt.trace.readers.layout import Layout
 from apex_opt.trace.readers.values import ticks
@@ -17,3 +19,5 @@ VIDUR = Layout(
     output="num_decode_tokens",
     optional=("num_total_tokens", "pd_ratio"),
 )
+
+VIDUR_LENGTHS = replace(VIDUR, untimed=True)
