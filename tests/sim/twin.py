@@ -109,26 +109,25 @@ class Twin:
             return False
         self.owed_ppm = self.rules.owed_ppm
         self.go(until)
-        self.arrivals.until(self.now)
         return True
 
     def go(self, until: int) -> None:
         self.block_ns += (self.rules.blocks - self.free) * (until - self.now)
         self.now = until
+        self.arrivals.until(until)
 
     def land(self) -> None:
         batch = self.flying.pop(0)
         self.go(batch.finish)
         self.flown.append(batch)
-        ended = []
         for request, _ in batch.parts:
             request.flights -= 1
             if request.over and request in self.running and not request.flights:
                 batch.cohort.remove(request)
                 self.release(request)
-                ended.append(request)
+                self.arrivals.end(request, self.now)
         self.idle.append(batch.cohort)
-        self.arrivals.until(self.now, ended)
+        self.arrivals.until(self.now)
 
     # ---- the scheduler
 
