@@ -44,7 +44,7 @@ def piecewise(phases: Sequence[Phase], n: int | None, rng: np.random.Generator) 
     clock = _until(float(expected[-1]), rng) if n is None else _first(n, rng)
     if last.until_s is not None and len(clock) and clock[-1] > expected[-1]:
         count = int(np.searchsorted(clock, expected[-1]))
-        raise ValueError(f"`phases` end after {count:,} requests, {len(clock):,} are asked for")
+        raise ValueError(f"{len(clock):,} requests are asked for, `phases` end after {count:,}")
     if not len(clock):
         raise ValueError("no request arrives before the last of `phases` ends")
     at = np.interp(clock, expected, end_s)

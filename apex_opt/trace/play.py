@@ -70,8 +70,8 @@ def played(trace: Trace, workload: Workload) -> Load:
 
 def _in_sessions(load: Load, trace: Trace) -> Load:
     """Return `load` with later turns that wait for the reply before them."""
-    if not len(trace.after):
-        why = f"{trace.path.name} has no sessions"
+    if not (trace.after >= 0).any():
+        why = f"{trace.path.name} has no sessions of several turns there"
         raise SpecError(f"workload.later_turns: {why}")
     prefix = np.where(trace.after < 0, load.prefix, -1) if len(load.prefix) else load.prefix
     return replace(load, prefix=prefix, after=trace.after, think_ns=trace.think_ns)

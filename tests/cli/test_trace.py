@@ -133,3 +133,74 @@ def test_a_wrong_call_is_told_in_one_line_with_status_2(options, why, run):
     status, out, err = run(*options)
     assert (status, out, err) == (2, "", f"error: {why}\n")
     assert not Path("x").exists()
+
+
+def test_repairs_are_made_when_asked_and_told(run):
+    Path("t.csv").write_text(
+        "arrived_at,num_prefill_tokens,num_decode_tokens\n2,20,2\n1,10,1\n3,30,0\n4,x,1\n"
+    )
+    status, out, _ = run("t.csv", "--repair", "sort, drop_failed,drop_faulty")
+    assert status == 0
+    assert out.startswith("t.csv\n2 requests over 1.00 s")
+    notes = out[out.index("Notes\n") :].splitlines()
+    assert notes[1:5] == [
+        "  requests that failed, with no output, are left out: 1",
+        "  faulty lines are left out: 1; the first is t.csv:5: num_prefill_tokens: must",
+        "  be a number, got `x`",
+        "  requests that stood after a later one are put in order: 1",
+    ]
+    assert '    "sort", "drop_failed", "drop_faulty",' in out
+
+
+def test_a_repair_nobody_knows_is_refused(run):
+    status, out, err = run("t.jsonl", "--repair", "sort,drop_fault")
+    assert (status, out) == (2, "")
+    assert err == (
+        "error: --repair: unknown `drop_fault`; known are sort, drop_failed, drop_faulty; "
+        'did you mean "drop_faulty"?\n'
+    )
+
+
+def test_what_prompts_share_is_written_for_mooncake(run):
+    assert run("t.jsonl", "--to", "mooncake", "-o", "new")[0] == 0
+    ids = [json.loads(line)["hash_ids"] for line in Path("new").read_text().splitlines()]
+    assert ids == [[0], [1], [2]]  # prompts of 100, 200 and 300 tokens: in part, and not equal
+
+
+def test_the_block_of_hashes_may_be_said(run):
+    Path("b.jsonl").write_text(
+        '{"timestamp": 0, "input_length": 64, "output_length": 1, "hash_ids": [1, 2]}\n'
+        '{"timestamp": 1, "input_length": 96, "output_length": 1, "hash_ids": [1, 2, 3]}\n'
+    )
+    status, out, _ = run("b.jsonl", "--block-tokens", 32)
+    assert status == 0
+    assert "an unlimited one saves 40 % of the prompt tokens" in out  # 64 of 160
+    assert "  block_tokens = 32" in out
+    assert run("b.jsonl")[2] == (
+        "error: b.jsonl:1: hash_ids: 2 blocks of 512 tokens are not a prompt of 64; "
+        "say with `block_tokens` how long a block is\n"
+        "b.jsonl:2: hash_ids: 3 blocks of 512 tokens are not a prompt of 96; "
+        "say with `block_tokens` how long a block is\n"
+    )
+
+
+def test_sessions_are_described_and_written_as_plain(run):
+    Path("s.csv").write_text(
+        "arrival_s,prompt_tokens,output_tokens,session,think_s\n0,10,1,a,\n5,20,1,a,2\n"
+    )
+    assert "  turns       2.00 mean, 2 at most" in run("s.csv")[1]
+    assert run("s.csv", "--to", "plain", "-o", "new")[2] == "2 requests written as plain\n"
+    assert read("new").think_ns.tolist() == [0, 2 * 10**9]
+    err = run("s.csv", "--to", "vidur", "-o", "new")[2]
+    assert err.endswith("note: sessions are left out; plain has room for them\n")
+
+
+def test_conversations_without_times_are_described_by_their_lengths(run):
+    message = [{"from": "human", "value": "x" * 40}, {"from": "gpt", "value": "y" * 8}]
+    Path("c.json").write_text(json.dumps([{"conversations": message}]))
+    status, out, _ = run("c.json", "--characters-per-token", 2)
+    assert status == 0
+    assert out.startswith("c.json\n1 request without times, format sharegpt\n")
+    assert run("c.json", "--from", 1)[2] == "error: the trace does not say when requests came\n"
+    err = run("c.json", "--to", "plain", "-o", "new")[2]
+    assert err.endswith("note: the trace has no times: each request is written at time 0\n")

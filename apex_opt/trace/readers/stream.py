@@ -31,20 +31,25 @@ def values(path: Path) -> Iterator[tuple[int, object]]:
         TraceError: no JSON, cut off, or a value or the file is too large.
     """
     text = _Text(path)
-    in_list = text.peek() == "["
-    if in_list:
-        text.skip()
-        if text.peek() == "]":
-            return
+    if text.peek() == "[":
+        yield from _elements(text)
     while text.peek():
         yield text.line, text.value()
-        if in_list:
-            mark = text.peek()
-            if mark not in {",", "]"}:
-                raise text.fault("not JSON, or cut off")
+
+
+def _elements(text: _Text) -> Iterator[tuple[int, object]]:
+    """Yield the elements of the list that begins here, and go to the end of the text."""
+    text.skip()
+    mark = text.peek()
+    while mark != "]":
+        text.peek()
+        yield text.line, text.value()
+        mark = text.peek()
+        if mark not in {",", "]"}:
+            raise text.fault("not JSON, or cut off")
+        if mark == ",":
             text.skip()
-            if mark == "]":
-                break
+    text.skip()
     if text.peek():
         raise text.fault("something follows the end of the list")
 
