@@ -47,6 +47,7 @@ class Requests:
     prompt: array[int] = field(default_factory=lambda: array("q"))
     output: array[int] = field(default_factory=lambda: array("q"))
     extras: Extras = field(init=False)
+    in_order: bool = field(init=False)
     timed: bool | None = None
     latest: int = 0
     late: int = 0
@@ -58,6 +59,7 @@ class Requests:
 
     def __post_init__(self) -> None:
         self.extras = Extras(self.layout, self.block)
+        self.in_order = not self.layout.unordered and "sort" not in self.repair
 
     def read(self, source: Source) -> None:
         """Read every request, each into the columns or into the faults."""
@@ -100,26 +102,28 @@ class Requests:
             ) from None
         except ValueError as why:
             raise CellError(f"{column}: {why}") from None
-        extras = self.extras.parsed(cells[3:], prompt)
+        if self.layout.extras:  # the last that can be at fault: a request is taken whole
+            self.extras.add(*self.extras.parsed(cells[3:], prompt))
         self.timed = cells[0] is not None
-        self.late += at < self.latest
-        self.latest = max(self.latest, at)
+        if at < self.latest:
+            self.late += 1
+        else:
+            self.latest = at
         self.arrival.append(at)
         self.prompt.append(prompt)
         self.output.append(output)
-        self.extras.add(extras)
 
     def _time(self, value: object) -> int:
         """Return a time of arrival, no earlier than that of the request before unless it may be."""
-        untimed = value is None and self.layout.untimed
-        if self.timed is not None and untimed == self.timed:
-            raise CellError("missing in some requests and not in others")
-        if untimed:
-            return 0
+        if self.layout.untimed:
+            if self.timed is not None and (value is not None) != self.timed:
+                raise CellError("missing in some requests and not in others")
+            if value is None:
+                return 0
         at = self.layout.clock(value)
         if not self.arrival:
             self.latest = at
-        elif at < self.latest and not self.layout.unordered and "sort" not in self.repair:
+        elif at < self.latest and self.in_order:
             raise CellError("earlier than the request before; the repair `sort` puts them in order")
         elif abs(at - self.arrival[0]) > LATEST_NS:
             raise CellError("more than ten years after the first request")
@@ -185,7 +189,7 @@ class Requests:
 
 def _output(value: object) -> int:
     """Return the tokens of an output; _FailedError where there are none."""
-    if value == "0" or (value == 0 and isinstance(value, int) and not isinstance(value, bool)):
+    if value == "0" or (value == 0 and type(value) is int):
         raise _FailedError
     return tokens(value)
 

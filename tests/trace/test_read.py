@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apex_opt.errors import TraceError
-from apex_opt.spec.workload import Workload
+from apex_opt.spec.workload import REPAIRS, Repair, Workload
 from apex_opt.trace.read import read
 from apex_opt.trace.readers import lines as lines_module
 from apex_opt.trace.readers import source
@@ -306,14 +307,36 @@ def test_a_trace_of_more_requests_than_the_limit_is_refused(
     )
 
 
+STARTS = [
+    b"",
+    VIDUR.encode(),
+    ONE.encode(),
+    b"[",
+    b"PAR1",
+    b'{"input_lens": ',
+    b'[{"conversations": [',
+    b'{"timestamp": 0, "input_length": 5, "output_length": 6, "hash_ids": ',
+]
+JSON_NOISE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+).map(lambda value: json.dumps(value).encode() + b"}]")
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from([b"", VIDUR.encode(), ONE.encode()]), st.binary(max_size=200))
+@given(
+    st.sampled_from(STARTS), st.binary(max_size=200) | JSON_NOISE, st.sampled_from([(), REPAIRS])
+)
 def test_whatever_a_file_holds_it_is_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, start: bytes, noise: bytes
+    tmp_path_factory: pytest.TempPathFactory,
+    start: bytes,
+    noise: bytes,
+    repair: tuple[Repair, ...],
 ) -> None:
     path = write(tmp_path_factory.mktemp("noise"), start + noise)
     try:
-        trace = read(path)
+        trace = read(path, repair=repair)
     except TraceError:
         return
     assert len(trace) >= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from operator import itemgetter
 
 from apex_opt.spec.words import name, nearest
 from apex_opt.trace.readers.apex import APEX
@@ -85,14 +86,18 @@ def detect(columns: list[str], layouts: Sequence[Layout], styles: Collection[Sty
 def cells_of_line(layout: Layout, columns: list[str]) -> Callable[[str], Cells]:
     """Return what picks the cells that are read from a line of a CSV; it raises ValueError."""
     wanted = [*layout.read, *(column for _, column in layout.extras)]
-    places = [columns.index(column) if column in columns else None for column in wanted]
     width = len(columns)
+    # What is not there is found in a cell beyond the last, which is None.
+    places = [columns.index(column) if column in columns else width for column in wanted]
+    chosen = itemgetter(*places)
 
     def pick(line: str) -> Cells:
-        cells = split(line)
+        cells: list[object] = [*split(line)]
         if len(cells) != width:
             raise ValueError(f"must have {width} columns, got {len(cells):,}")
-        return tuple(None if place is None else cells[place] for place in places)
+        cells.append(None)
+        found: Cells = chosen(cells)
+        return found
 
     return pick
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
@@ -20,8 +19,6 @@ MOST_BLOCKS = 200_000_000
 """Of all prompts together: they take 16 bytes each while they are read."""
 
 UNKNOWN = -1
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -53,7 +50,7 @@ class Extras:
         self.parsers = {role: known[role] for role, _ in self.layout.extras if role in known}
         self.columns = {role: array("q") for role in self.parsers}
 
-    def parsed(self, cells: tuple[object, ...], prompt: int) -> tuple[list[int], list[int]]:
+    def parsed(self, cells: tuple[object, ...], prompt: int) -> tuple[array[int], list[int]]:
         """Return a row's blocks and its other values.
 
         Args:
@@ -64,19 +61,22 @@ class Extras:
             ValueError: one cannot be read; the message names its column.
         """
         values: list[int] = []
-        hashes: list[int] = []
-        for (role, column), cell in zip(self.layout.extras, cells, strict=True):
-            if role == "hashes":
-                hashes = _named_fault(column, lambda h: _hashes(h, prompt, self.block), cell)
-            else:
-                values.append(_named_fault(column, self.parsers[role], cell))
+        hashes: array[int] = array("q")
+        column = ""
+        try:
+            for (role, column), cell in zip(self.layout.extras, cells, strict=True):  # noqa: B007  # named below
+                if role == "hashes":
+                    hashes = _hashes(cell, prompt, self.block)
+                else:
+                    values.append(self.parsers[role](cell))
+        except ValueError as why:
+            raise CellError(f"{column}: {why}") from None
         if len(self.hashes) + len(hashes) > MOST_BLOCKS:
             raise CellError(f"more than {MOST_BLOCKS:,} blocks; cut the trace into parts")
         return hashes, values
 
-    def add(self, row: tuple[list[int], list[int]]) -> None:
-        """Add a row."""
-        hashes, values = row
+    def add(self, hashes: array[int], values: list[int]) -> None:
+        """Add a row, as it was parsed."""
         self.hashes.extend(hashes)
         self.blocks.append(len(hashes))
         for column, value in zip(self.columns.values(), values, strict=True):
@@ -109,14 +109,6 @@ class Extras:
         return self.names.setdefault(value, len(self.names))
 
 
-def _named_fault(column: str, read: Callable[[object], T], cell: object) -> T:
-    """Return a cell as it is read; a fault names its column."""
-    try:
-        return read(cell)
-    except ValueError as why:
-        raise CellError(f"{column}: {why}") from None
-
-
 def _time(clock: Clock) -> Callable[[object], int]:
     """Return what reads a time; UNKNOWN where there is none."""
     return lambda value: UNKNOWN if value is None or value == "" else clock(value)
@@ -135,13 +127,17 @@ def _priority(value: object) -> int:
     raise CellError(f"must be a whole number, got {name(str(value))}")
 
 
-def _hashes(value: object, prompt: int, block: int) -> list[int]:
+def _hashes(value: object, prompt: int, block: int) -> array[int]:
     """Return the ids of a prompt's blocks; none where they are left out."""
     if value is None:
-        return []
-    if not isinstance(value, list) or not all(type(h) is int and abs(h) < 1 << 62 for h in value):
+        return array("q")
+    if not isinstance(value, list):
         raise CellError("must be a list of whole numbers")
-    if value and len(value) not in {prompt // block, -(-prompt // block)}:
-        told = f"{len(value):,} blocks of {block:,} tokens are not a prompt of {prompt:,}"
+    try:
+        ids: array[int] = array("q", value)
+    except (TypeError, OverflowError):
+        raise CellError("must be a list of whole numbers") from None
+    if ids and len(ids) not in {prompt // block, -(-prompt // block)}:
+        told = f"{len(ids):,} blocks of {block:,} tokens are not a prompt of {prompt:,}"
         raise CellError(f"{told}; say with `block_tokens` how long a block is")
-    return value
+    return ids

@@ -35,8 +35,8 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     file = shown_file(str(path))
     number, size = 0, 0
-    with opened(path) as stream:
-        while line := _line(stream, file):
+    with opened(path) as stream, told(file):
+        while line := stream.readline(MOST_LINE_BYTES + 1):
             number, size = number + 1, size + len(line)
             if len(line) > MOST_LINE_BYTES:
                 raise TraceError(f"{file}:{number}: longer than 1 MiB, this is no line of a trace")
@@ -48,12 +48,6 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 line = line.removeprefix(codecs.BOM_UTF8)
             if stripped := line.strip():
                 yield number, stripped
-
-
-def _line(stream: BinaryIO, file: str) -> bytes:
-    """Return the next line, or one byte more than the longest; empty at the end."""
-    with told(file):
-        return stream.readline(MOST_LINE_BYTES + 1)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -45,7 +45,7 @@ class Source:
 
     layout: Layout
     items: Iterator[tuple[int, Any]]
-    pick: Callable[[Any], Iterator[Cells]]
+    pick: Callable[[Any], Iterable[Cells]]
 
 
 def opened_source(path: Path, layouts: Sequence[Layout], characters_per_token: float) -> Source:
@@ -68,7 +68,7 @@ def opened_source(path: Path, layouts: Sequence[Layout], characters_per_token: f
         case "parquet":
             choose = partial(detect, layouts=layouts, styles=TABLES)
             layout, rows = parquet.rows(path, choose, MOST_REQUESTS)
-            return Source(layout, rows, lambda cells: iter((cells,)))
+            return Source(layout, rows, lambda cells: (cells,))
 
 
 def _lines(path: Path, file: str, layouts: Sequence[Layout], characters_per_token: float) -> Source:
@@ -89,7 +89,7 @@ def _lines(path: Path, file: str, layouts: Sequence[Layout], characters_per_toke
     except ValueError as why:
         raise TraceError(f"{file}:{number}: {why}") from None
     cells = cells_of_line(layout, columns)
-    return Source(layout, numbered, lambda line: iter((cells(_text(line)),)))
+    return Source(layout, numbered, lambda line: (cells(_text(line)),))
 
 
 def _values(
