@@ -20,9 +20,10 @@ from typing import TypeVar
 import numpy as np
 
 from apex_opt.sim.engine import EngineRules
-from apex_opt.sim.fleet import Member, play_fleet
+from apex_opt.sim.fleet import play_fleet
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import Log
+from apex_opt.sim.member import Member
 from apex_opt.sim.replica import play
 from apex_opt.sim.steps import StepTable
 

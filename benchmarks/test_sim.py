@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from apex_opt.sim.fleet import Member, play_fleet
+from apex_opt.sim.fleet import play_fleet
+from apex_opt.sim.member import Member
 from apex_opt.sim.replica import play
 from benchmarks.speed import RULES, USE, capacity_rps, poisson, steps
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from apex_opt.sim.jit import njit_helper, njit_rare
-from apex_opt.sim.state import NOBODY, Batch, State
+from apex_opt.sim.state import NOBODY, Batch, Machine, State
 
 
 @njit_helper
@@ -27,9 +27,9 @@ def append(s: State, which: int, slot: int) -> None:
 
 
 @njit_helper
-def unlink(s: State, which: int, slot: int) -> None:
+def unlink(m: Machine, s: State, which: int, slot: int) -> None:
     """Take a sequence from its cohort; its slot is spare, its fields still stand."""
-    m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
+    cohort, sequence = s.cohorts[which], s.sequences[slot]
     if sequence.before == NOBODY:
         cohort.head = sequence.after
     else:
@@ -38,7 +38,7 @@ def unlink(s: State, which: int, slot: int) -> None:
         cohort.tail = sequence.before
     else:
         s.sequences[sequence.after].before = sequence.before
-    s.spare[m.spares] = slot
+    s.sequences[m.slots + m.spares].spare = slot
     m.spares += 1
 
 
@@ -90,28 +90,54 @@ def note_gap(s: State, batch: Batch) -> None:
 def note_newcomers(s: State, batch: Batch) -> None:
     """The same for those that have sampled since the cohort decoded last."""
     cohort = s.cohorts[batch.cohort]
-    for k in range(cohort.newcomers):
-        sequence = s.sequences[s.newcomers[batch.cohort, k]]
+    slot = cohort.newest
+    for _ in range(cohort.newcomers):
+        sequence = s.sequences[slot]
         gap = batch.finish - sequence.since
         request = s.requests[sequence.request]
         request.gap = max(request.gap, gap)
         s.gaps[bin_of(gap)] += 1
         sequence.since, sequence.watched = -1, cohort.step + 1
+        slot = sequence.newer
     cohort.watched = cohort.step + 1
     cohort.newcomers = 0
+
+
+@njit_helper
+def add_newcomer(s: State, which: int, slot: int, since: int) -> None:
+    """Let a sequence be one of them: it sampled at `since`."""
+    cohort, sequence = s.cohorts[which], s.sequences[slot]
+    sequence.since, sequence.newer = since, cohort.newest
+    cohort.newest = slot
+    cohort.newcomers += 1
+
+
+@njit_rare
+def forget_newcomer(s: State, which: int, slot: int) -> None:
+    """Take a sequence from them."""
+    cohort, sequence = s.cohorts[which], s.sequences[slot]
+    cohort.newcomers -= 1
+    sequence.since = -1
+    if cohort.newest == slot:
+        cohort.newest = sequence.newer
+        return
+    other = s.sequences[cohort.newest]
+    while other.newer != slot:
+        other = s.sequences[other.newer]
+    other.newer = sequence.newer
 
 
 @njit_helper
 def note_peak(s: State, batch: Batch, gap: int) -> None:
     """Keep the gap of this step if some sequence has had no larger one since it joined."""
     cohort = s.cohorts[batch.cohort]
-    step, peak, k = s.peak_step[batch.cohort], s.peak_gap[batch.cohort], cohort.peaks
-    while k > 0 and peak[k - 1] <= gap:
+    peaks, k = s.peaks[batch.cohort], cohort.peaks
+    while k > 0 and peaks[k - 1].gap <= gap:
         k -= 1
-    if k == 0 or cohort.watched > step[k - 1]:
-        if k == len(peak):
+    if k == 0 or cohort.watched > peaks[k - 1].step:
+        if k == len(peaks):
             k = forget_peaks(s, batch.cohort)
-        step[k], peak[k] = cohort.step, gap
+        peaks[k].step, peaks[k].gap = cohort.step, gap
         k += 1
     cohort.peaks = k
 
@@ -119,13 +145,13 @@ def note_peak(s: State, batch: Batch, gap: int) -> None:
 @njit_helper
 def forget_peaks(s: State, which: int) -> int:
     """Keep only the peaks that a sequence of the cohort can ask for; return how many."""
-    step, peak = s.peak_step[which], s.peak_gap[which]
+    peaks = s.peaks[which]
     slot, k, kept = s.cohorts[which].head, 0, 0
     while slot != NOBODY:
-        while k < len(peak) and step[k] < s.sequences[slot].watched:
+        while k < len(peaks) and peaks[k].step < s.sequences[slot].watched:
             k += 1
-        if k < len(peak) and (kept == 0 or step[kept - 1] != step[k]):
-            step[kept], peak[kept] = step[k], peak[k]
+        if k < len(peaks) and (kept == 0 or peaks[kept - 1].step != peaks[k].step):
+            peaks[kept].step, peaks[kept].gap = peaks[k].step, peaks[k].gap
             kept += 1
         slot = s.sequences[slot].after
     return kept
@@ -134,13 +160,13 @@ def forget_peaks(s: State, which: int) -> int:
 @njit_helper
 def peak_since(s: State, which: int, first: int) -> int:
     """Return the largest gap in the cohort's steps from `first` on; 0 if there was none."""
-    step = s.peak_step[which]
+    peaks = s.peaks[which]
     low, high = 0, s.cohorts[which].peaks
     end = high
     while low < high:
         middle = (low + high) // 2
-        if step[middle] < first:
+        if peaks[middle].step < first:
             low = middle + 1
         else:
             high = middle
-    return s.peak_gap[which, low] if low < end else 0
+    return int(peaks[low].gap) if low < end else 0

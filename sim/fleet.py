@@ -4,79 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.joint import IN_TURN, play_together
+from apex_opt.sim.line import together
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import Log
+from apex_opt.sim.member import FleetLog, Member, Routing
 from apex_opt.sim.replica import play
 from apex_opt.sim.router import round_robin
-from apex_opt.sim.steps import Int64, StepTable
-from apex_opt.sim.totals import Totals, add
+from apex_opt.sim.steps import Int64
+from apex_opt.sim.totals import add
 
 Number = TypeVar("Number", bound=np.generic)
 
 
-@dataclass(frozen=True)
-class Member:
-    """Replicas of one kind.
+def play_fleet(
+    load: Load,
+    members: Sequence[Member],
+    threads: int = 1,
+    routing: Routing = IN_TURN,
+    rows: int = 0,
+) -> FleetLog:
+    """Deal `load` to replicas and play all of them.
 
-    Attributes:
-        rules: of each of them.
-        steps: of each of them.
-        count: how many, at least 1.
-        weight: routing weight of each of them, not negative.
-    """
-
-    rules: EngineRules
-    steps: StepTable
-    count: int
-    weight: int
-
-
-@dataclass(frozen=True)
-class FleetLog:
-    """The log of a fleet.
-
-    Attributes:
-        log: of all requests, in order of the load; its totals as `totals.add` says.
-        replica: (n,) which replica took each request; members' replicas follow one another.
-        members: totals of each member, its replicas taken together.
-    """
-
-    log: Log
-    replica: Int64
-    members: tuple[Totals, ...]
-
-
-def play_fleet(load: Load, members: Sequence[Member], threads: int = 1) -> FleetLog:
-    """Deal `load` by smooth weighted round robin and play every replica.
-
-    In a closed loop the clients are dealt in the same way and stay with their replica; each
-    replica gets one at least, as long as there are enough. Requests are dealt in proportion to
-    the clients, none to a replica without any.
+    Dealt in turn, mixed replicas of one rank do not depend on each other: each is played by itself.
+    In a closed loop the clients are then dealt by smooth weighted round robin and stay with their
+    replica; each replica gets one at least, as long as there are enough. Requests are dealt in
+    proportion to the clients, none to a replica without any. Sessions stay with their replica too.
+    Everything else is played together.
 
     Args:
         load: requests; `arrival_ns` of the log are those of the replicas.
         members: kinds of replicas.
         threads: replicas that are played at the same time; the result does not depend on it.
+        routing: how requests find their replica.
+        rows: of the time line, even; 0: none.
 
     Raises:
-        ValueError: see `play` and `round_robin`; or no replica has a weight.
+        ValueError: see `play`, `play_together` and `round_robin`; or no replica has a weight.
     """
     if not sum(member.count * member.weight for member in members):
         raise ValueError("members: no replica has a weight")
+    alone = all(member.role == "mixed" and member.ranks == 1 for member in members)
+    if not alone or routing.router != "round_robin":
+        return play_together(load, members, routing, rows)
     kinds = [member for member in members for _ in range(member.count)]
     replica, clients = assign(load, [member.weight for member in kinds])
     shares = split(replica, len(kinds))
 
     def one(k: int) -> Log:
         share = replace(load.take(shares[k]), concurrency=int(clients[k]))
-        return play(share, kinds[k].rules, kinds[k].steps)
+        return play(share, kinds[k].rules, kinds[k].steps, rows)
 
     if threads > 1:
         with ThreadPoolExecutor(threads) as pool:
@@ -90,15 +73,21 @@ def play_fleet(load: Load, members: Sequence[Member], threads: int = 1) -> Fleet
 
 def assign(load: Load, weights: Sequence[int]) -> tuple[Int64, Int64]:
     """Return the replica of each request, and how many clients each replica has (0: open loop)."""
-    if load.concurrency == 0:
-        return round_robin(len(load), weights), np.zeros(len(weights), np.int64)
-    clients = np.bincount(round_robin(load.concurrency, weights), minlength=len(weights))
-    for k, weight in enumerate(weights):
-        richest = int(clients.argmax())
-        if clients[k] == 0 and weight > 0 and clients[richest] > 1:
-            clients[richest] -= 1
-            clients[k] += 1
-    return round_robin(len(load), clients.tolist()), clients
+    clients = np.zeros(len(weights), np.int64)
+    if load.concurrency > 0:
+        clients = np.bincount(round_robin(load.concurrency, weights), minlength=len(weights))
+        for k, weight in enumerate(weights):
+            richest = int(clients.argmax())
+            if clients[k] == 0 and weight > 0 and clients[richest] > 1:
+                clients[richest] -= 1
+                clients[k] += 1
+        weights = clients.tolist()
+    opens = load.opens
+    replica = np.empty(len(load), np.int64)
+    replica[opens] = round_robin(len(opens), weights)
+    for later in np.flatnonzero(load.after >= 0).tolist():
+        replica[later] = replica[load.after[later]]
+    return replica, clients
 
 
 def split(replica: Int64, count: int) -> list[Int64]:
@@ -127,4 +116,5 @@ def gather(logs: Sequence[Log], shares: Sequence[Int64], n: int) -> Log:
         preempted=column([log.preempted for log in logs]),
         gaps=np.sum([log.gaps for log in logs], axis=0),
         totals=add([log.totals for log in logs]),
+        line=together([log.line for log in logs]),
     )

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from apex_opt.sim.line import Line, no_line
-from apex_opt.sim.steps import Int32, Int64
+from apex_opt.sim.steps import Int8, Int32, Int64
 from apex_opt.sim.totals import Totals
-
-Int8 = NDArray[np.int8]
 
 DONE, REJECTED = 0, 1
 

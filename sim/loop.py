@@ -44,16 +44,18 @@ TensorRT-LLM documentation, capacity scheduler GUARANTEED_NO_EVICT.
 from __future__ import annotations
 
 from apex_opt.sim.cohort import (
+    add_newcomer,
     append,
     await_ending,
     bin_of,
     forget_ending,
+    forget_newcomer,
     note_gap,
     peak_since,
     unlink,
 )
 from apex_opt.sim.draft import guessed_tokens, guesses, right_guesses
-from apex_opt.sim.heap import before
+from apex_opt.sim.heap import RANK, before
 from apex_opt.sim.jit import njit, njit_helper, njit_rare
 from apex_opt.sim.prefix import (
     cached_blocks,
@@ -71,7 +73,7 @@ from apex_opt.sim.queue import (
     join_queue,
     joins,
     leave_queue,
-    opening,
+    next_arrival,
     over,
     return_to_queue,
 )
@@ -89,12 +91,14 @@ from apex_opt.sim.state import (
     WAITING,
     Batch,
     Given,
+    Machine,
     State,
     Table,
 )
 
 FS_PER_NS = 1_000_000
 PPM = 1_000_000
+HOP = 2
 CLIPPED = 4096
 """Most tokens of one sequence for which room is kept (SGLang, CLIP_MAX_NEW_TOKENS)."""
 AHEAD = 20
@@ -104,36 +108,33 @@ AHEAD = 20
 @njit
 def run(g: Given, t: Table, s: State) -> None:
     """Play until all requests have ended, or `machine.stale` has reached `given.patience`."""
-    m = s.machine
+    m = s.machines[0]
     while m.stale < g.patience:
-        if m.flying < g.depth and launch(g, t, s):
+        if m.flying < g.depth and launch(g, t, m, s):
             continue
         if m.flying > 0:
-            land(g, s)
-        elif not wake(g, s):
+            land(g, m, s)
+        elif not wake(g, m, s):
             return
 
 
 @njit_helper
-def launch(g: Given, t: Table, s: State) -> bool:
+def launch(g: Given, t: Table, m: Machine, s: State) -> bool:
     """Schedule a batch now and put it in flight; return whether there was anything to run."""
-    batch = next_batch(g, s)
-    if not schedule(g, s, batch):
+    batch = next_batch(g, m, s)
+    if not schedule(g, m, s, batch):
         return False
-    execute(g, t, s, batch)
-    settle(g, s, batch)
-    count(g, s, batch)
+    execute(g, t, m, s, batch)
+    settle(g, m, s, batch)
+    count(g, m, s, batch)
     return True
 
 
 @njit_helper
-def next_batch(g: Given, s: State) -> Batch:
+def next_batch(g: Given, m: Machine, s: State) -> Batch:
     """Return an empty batch for the cohort whose turn it is."""
-    m = s.machine
-    place = m.oldest + m.flying
-    place = place - g.depth if place >= g.depth else place
-    batch = s.batches[place]
-    batch.place, batch.cohort = place, s.idle[g.depth - 1 - m.flying]
+    batch = place_of(g, m, s, m.flying)
+    batch.cohort = s.batches[m.flights + g.depth - 1 - m.flying].idle
     batch.decodes = batch.decode_tokens = batch.prompt_tokens = batch.rows = batch.sampled = 0
     batch.pairs, batch.history, batch.fresh = 0, 0, NOBODY
     batch.promised, batch.loaded, batch.ended, batch.blocks = 0, 0, 0, 0
@@ -141,22 +142,28 @@ def next_batch(g: Given, s: State) -> Batch:
 
 
 @njit_helper
-def schedule(g: Given, s: State, batch: Batch) -> bool:
+def place_of(g: Given, m: Machine, s: State, flown: int) -> Batch:
+    """Return the place of the batch before which `flown` others are in flight."""
+    k = m.oldest + flown
+    return s.batches[m.flights + (k - g.depth if k >= g.depth else k)]
+
+
+@njit_helper
+def schedule(g: Given, m: Machine, s: State, batch: Batch) -> bool:
     """Choose what the batch runs; return whether it is anything."""
-    m = s.machine
-    join_queue(g, s)
+    join_queue(g, m, s)
     m.max_queue = max(m.max_queue, m.waiting)
     preemptions = m.preemptions
     if not g.prefill_first:
-        decode(g, s, batch)
-        resume(g, s, batch)
+        decode(g, m, s, batch)
+        resume(g, m, s, batch)
     elif s.cohorts[batch.cohort].partial != NOBODY:
-        resume(g, s, batch)
+        resume(g, m, s, batch)
     if m.preemptions == preemptions:
-        while admit(g, s, batch):
+        while admit(g, m, s, batch):
             pass
     if g.prefill_first and batch.prompt_tokens == 0:
-        decode(g, s, batch)
+        decode(g, m, s, batch)
     if batch.decodes + batch.prompt_tokens == 0:
         return False
     m.flying += 1
@@ -169,7 +176,12 @@ def schedule(g: Given, s: State, batch: Batch) -> bool:
 @njit_helper
 def fixed(g: Given, s: State, index: int) -> int:
     """Return the blocks that a request holds beside those of its tokens."""
-    return s.fixed[index] if g.window_ppm else g.sequence_blocks
+    if g.window_ppm == 0:
+        return g.sequence_blocks
+    request = s.requests[index]
+    most = (request.prompt + request.output - 2 + g.block_tokens) // g.block_tokens
+    windows = min(most, g.window_limit) * g.window_ppm
+    return g.sequence_blocks + (windows + PPM - 1) // PPM
 
 
 @njit_helper
@@ -188,40 +200,39 @@ def held(g: Given, s: State, index: int, tokens: int) -> int:
 
 
 @njit_helper
-def take(g: Given, s: State, blocks: int) -> None:
+def take(g: Given, m: Machine, s: State, blocks: int) -> None:
     """Take free blocks."""
-    m = s.machine
     m.free -= blocks
     if g.prefix_caching:
         make_room(g, m, s.nodes)
 
 
 @njit_helper
-def give_back(g: Given, s: State, index: int, blocks: int) -> None:
+def give_back(g: Given, m: Machine, s: State, index: int, blocks: int) -> None:
     """Free blocks of a request, and what it used of the tree."""
-    s.machine.free += blocks
+    m.free += blocks
     if g.prefix_caching:
-        leave(s.machine, s.nodes, g.leaf + index)
+        leave(m, s.nodes, m.leaf + index)
 
 
 # ---- the running sequences
 
 
 @njit_helper
-def decode(g: Given, s: State, batch: Batch) -> None:
+def decode(g: Given, m: Machine, s: State, batch: Batch) -> None:
     """Schedule the decoding sequences; those at the end of a block get one, or are preempted."""
-    m, which = s.machine, batch.cohort
+    which = batch.cohort
     cohort = s.cohorts[which]
     preemptions = m.preemptions
     if g.drafts:
-        decode_with_guesses(g, s, which)
+        decode_with_guesses(g, m, s, which)
         batch.decode_tokens = guessed_tokens(g, s, which)
     else:
         need = s.residues[which, cohort.phase]
         if need <= m.free:
-            take(g, s, need)
+            take(g, m, s, need)
         else:
-            decode_one_by_one(g, s, which)
+            decode_one_by_one(g, m, s, which)
         batch.decode_tokens = cohort.decoding
     batch.decodes, batch.rows = cohort.decoding, batch.decode_tokens
     if g.owed_ppm > 0 and m.preemptions > preemptions:
@@ -230,7 +241,7 @@ def decode(g: Given, s: State, batch: Batch) -> None:
 
 
 @njit_rare
-def decode_one_by_one(g: Given, s: State, which: int) -> None:
+def decode_one_by_one(g: Given, m: Machine, s: State, which: int) -> None:
     """Give a block to each sequence that needs one, in order of admission."""
     cohort = s.cohorts[which]
     slot = cohort.head
@@ -238,15 +249,15 @@ def decode_one_by_one(g: Given, s: State, which: int) -> None:
         sequence = s.sequences[slot]
         later = sequence.after
         if slot != cohort.partial and sequence.residue == cohort.phase:
-            if find_room(g, s, which, slot, 1):
+            if find_room(g, m, s, which, slot, 1):
                 sequence.granted = cohort.step
-                take(g, s, 1)
+                take(g, m, s, 1)
             later = sequence.after
         slot = later
 
 
 @njit_rare
-def decode_with_guesses(g: Given, s: State, which: int) -> None:
+def decode_with_guesses(g: Given, m: Machine, s: State, which: int) -> None:
     """Give each sequence the blocks of its next token and its guesses, in order of admission."""
     cohort = s.cohorts[which]
     slot = cohort.head
@@ -255,18 +266,18 @@ def decode_with_guesses(g: Given, s: State, which: int) -> None:
         if slot != cohort.partial and not g.reserve_output:
             blocks = blocks_of(g, sequence.cached + 1 + guesses(g, s, slot))
             need = blocks - sequence.blocks
-            if need > 0 and find_room(g, s, which, slot, need):
+            if need > 0 and find_room(g, m, s, which, slot, need):
                 sequence.blocks = blocks
-                take(g, s, need)
+                take(g, m, s, need)
         slot = sequence.after
 
 
 @njit_rare
-def find_room(g: Given, s: State, which: int, slot: int, blocks: int) -> bool:
+def find_room(g: Given, m: Machine, s: State, which: int, slot: int, blocks: int) -> bool:
     """Preempt sequences until so many blocks are free; return whether `slot` still runs."""
-    while s.machine.free < blocks:
+    while m.free < blocks:
         victim = next_victim(g, s, which)
-        preempt(g, s, which, victim)
+        preempt(g, m, s, which, victim)
         if victim == slot:
             return False
     return True
@@ -291,7 +302,7 @@ def gives_way(g: Given, s: State, which: int, slot: int, other: int) -> bool:
     """Return whether a sequence gives way before one that was admitted before it."""
     one, two = s.sequences[slot].request, s.sequences[other].request
     if g.by_priority:
-        return before(s.key, s.number, two, one)
+        return before(s.more, RANK, two, one)
     sampled = computed(g, s, which, slot) - s.requests[one].prompt
     fewest = computed(g, s, which, other) - s.requests[two].prompt
     longer = s.requests[one].prompt >= s.requests[two].prompt
@@ -308,9 +319,9 @@ def computed(g: Given, s: State, which: int, slot: int) -> int:
 
 
 @njit_rare
-def preempt(g: Given, s: State, which: int, slot: int) -> None:
+def preempt(g: Given, m: Machine, s: State, which: int, slot: int) -> None:
     """Put a sequence back in the queue, without its cache."""
-    m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
+    cohort, sequence = s.cohorts[which], s.sequences[slot]
     index = sequence.request
     request = s.requests[index]
     cached = computed(g, s, which, slot)
@@ -318,24 +329,24 @@ def preempt(g: Given, s: State, which: int, slot: int) -> None:
     if slot == cohort.partial:
         cohort.partial = NOBODY
     else:
-        blocks = leave_decoding(g, s, which, slot, cached)
+        blocks = leave_decoding(g, m, s, which, slot, cached)
     if g.prefix_caching:
         low = sequence.length // g.block_tokens
-        sequence.shared += enter(s.nodes, g.leaf + index, low, cached // g.block_tokens)
+        sequence.shared += enter(s.nodes, m.leaf + index, low, cached // g.block_tokens)
         blocks -= sequence.shared
     request.preempted += 1
-    return_to_queue(g, s, index)
-    give_back(g, s, index, blocks)
+    return_to_queue(g, m, s, index)
+    give_back(g, m, s, index, blocks)
     m.running -= 1
     m.preemptions += 1
     m.stale += 1
-    unlink(s, which, slot)
+    unlink(m, s, which, slot)
 
 
 @njit_helper
-def leave_decoding(g: Given, s: State, which: int, slot: int, cached: int) -> int:
+def leave_decoding(g: Given, m: Machine, s: State, which: int, slot: int, cached: int) -> int:
     """Take a sequence from the decoding ones of its cohort; return the blocks that it holds."""
-    m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
+    cohort, sequence = s.cohorts[which], s.sequences[slot]
     index = sequence.request
     request = s.requests[index]
     request.made = cached - request.prompt + 1
@@ -361,20 +372,7 @@ def leave_decoding(g: Given, s: State, which: int, slot: int, cached: int) -> in
 
 
 @njit_helper
-def forget_newcomer(s: State, which: int, slot: int) -> None:
-    """Take a sequence from those that have not decoded yet."""
-    cohort, k = s.cohorts[which], 0
-    while s.newcomers[which, k] != slot:
-        k += 1
-    cohort.newcomers -= 1
-    while k < cohort.newcomers:
-        s.newcomers[which, k] = s.newcomers[which, k + 1]
-        k += 1
-    s.sequences[slot].since = -1
-
-
-@njit_helper
-def resume(g: Given, s: State, batch: Batch) -> None:
+def resume(g: Given, m: Machine, s: State, batch: Batch) -> None:
     """Schedule more of the prompt that is not complete, or preempt its sequence.
 
     Where prompts run first it waits instead, as long as others decode and may give blocks back.
@@ -383,20 +381,20 @@ def resume(g: Given, s: State, batch: Batch) -> None:
     slot = cohort.partial
     if slot == NOBODY:
         return
-    m, sequence = s.machine, s.sequences[slot]
+    sequence = s.sequences[slot]
     chunk = min(sequence.length - sequence.cached, g.max_batch_tokens - batch.decode_tokens)
     need = held(g, s, sequence.request, sequence.cached + chunk)
     need -= held(g, s, sequence.request, sequence.cached)
     if need > m.free:
         if not g.prefill_first or cohort.decoding == 0:
-            preempt(g, s, batch.cohort, slot)
+            preempt(g, m, s, batch.cohort, slot)
         return
-    take(g, s, need)
-    prefill(g, s, batch, slot, chunk)
+    take(g, m, s, need)
+    prefill(g, m, s, batch, slot, chunk)
 
 
 @njit_helper
-def prefill(g: Given, s: State, batch: Batch, slot: int, chunk: int) -> None:
+def prefill(g: Given, m: Machine, s: State, batch: Batch, slot: int, chunk: int) -> None:
     """Put the next tokens of a prompt into the batch."""
     cohort, sequence = s.cohorts[batch.cohort], s.sequences[slot]
     before = sequence.cached
@@ -406,7 +404,7 @@ def prefill(g: Given, s: State, batch: Batch, slot: int, chunk: int) -> None:
     sequence.cached += chunk
     if g.prefix_caching:
         low, high = before // g.block_tokens, sequence.cached // g.block_tokens
-        sequence.shared += enter(s.nodes, g.leaf + sequence.request, low, high)
+        sequence.shared += enter(s.nodes, m.leaf + sequence.request, low, high)
     if batch.fresh == NOBODY:
         batch.fresh = slot
     if sequence.cached == sequence.length:
@@ -420,20 +418,19 @@ def prefill(g: Given, s: State, batch: Batch, slot: int, chunk: int) -> None:
 
 
 @njit_helper
-def admit(g: Given, s: State, batch: Batch) -> bool:
+def admit(g: Given, m: Machine, s: State, batch: Batch) -> bool:
     """Admit the head of the queue; return whether it could be."""
-    m = s.machine
     left = g.max_batch_tokens - batch.decode_tokens - batch.prompt_tokens
     if left == 0 or m.running == g.max_seqs or m.waiting == 0:
         return False
     if s.cohorts[batch.cohort].partial != NOBODY:
         return False
-    index = first_in_queue(g, s)
+    index = first_in_queue(g, m, s)
     request = s.requests[index]
     length = request.prompt + request.made
     found = kept = unused = 0  # blocks of the prompt: in the cache; there or in host memory
     if g.prefix_caching:
-        leaf, most = g.leaf + index, (length - 1) // g.block_tokens
+        leaf, most = m.leaf + index, (length - 1) // g.block_tokens
         found = min(cached_blocks(s.nodes, leaf), most)
         kept = min(kept_blocks(s.nodes, leaf), most) if g.host_blocks else found
         unused = unused_blocks(s.nodes, leaf)
@@ -442,24 +439,24 @@ def admit(g: Given, s: State, batch: Batch) -> bool:
     if g.chunked_prefill == 0 and chunk < min(length - hit, g.max_batch_tokens):
         return False
     need = held(g, s, index, hit + chunk) - found
-    if max(need, room(g, s, batch, index, found)) + unused + watermark(g, s) > m.free:
+    if max(need, room(g, m, s, batch, index, found)) + unused + watermark(g, m) > m.free:
         return False
-    leave_queue(g, s)
-    start(g, s, batch, index, found, kept, need)
-    prefill(g, s, batch, s.cohorts[batch.cohort].tail, chunk)
+    leave_queue(g, m, s)
+    start(g, m, s, batch, index, found, kept, need)
+    prefill(g, m, s, batch, s.cohorts[batch.cohort].tail, chunk)
     return True
 
 
 @njit_helper
-def watermark(g: Given, s: State) -> int:
+def watermark(g: Given, m: Machine) -> int:
     """Return the blocks that an admission leaves free, unless nothing runs."""
-    return g.watermark_blocks if s.machine.running > 0 else 0
+    return g.watermark_blocks if m.running > 0 else 0
 
 
 @njit_helper
-def room(g: Given, s: State, batch: Batch, index: int, found: int) -> int:
+def room(g: Given, m: Machine, s: State, batch: Batch, index: int, found: int) -> int:
     """Return how many blocks must be free for a request, apart from those it takes at once."""
-    m, request = s.machine, s.requests[index]
+    request = s.requests[index]
     length = request.prompt + request.made
     if g.owed_ppm > 0 and m.running > 0:
         owed = min(m.owed, CLIPPED * m.decoding) * m.share_ppm // PPM
@@ -470,22 +467,24 @@ def room(g: Given, s: State, batch: Batch, index: int, found: int) -> int:
 
 
 @njit_helper
-def start(g: Given, s: State, batch: Batch, index: int, found: int, kept: int, need: int) -> None:
+def start(
+    g: Given, m: Machine, s: State, batch: Batch, index: int, found: int, kept: int, need: int
+) -> None:
     """Make the request a running sequence that has found `kept` blocks of its prompt."""
-    m, request = s.machine, s.requests[index]
+    request = s.requests[index]
     if g.prefix_caching:
-        use(m, s.nodes, g.leaf + index)
-    take(g, s, need)
+        use(m, s.nodes, m.leaf + index)
+    take(g, m, s, need)
     if g.host_blocks:
-        enter(s.nodes, g.leaf + index, found, kept)
-        host_use(m, s.nodes, g.leaf + index)
+        enter(s.nodes, m.leaf + index, found, kept)
+        host_use(m, s.nodes, m.leaf + index)
         batch.loaded += kept - found
         m.loaded_blocks += kept - found
     m.hit_tokens += kept * g.block_tokens
     batch.promised += min(request.output - request.made, CLIPPED)
     m.running += 1
     m.spares -= 1
-    slot = s.spare[m.spares]
+    slot = s.sequences[m.slots + m.spares].spare
     sequence = s.sequences[slot]
     sequence.request, sequence.length = index, request.prompt + request.made
     sequence.cached, sequence.shared = kept * g.block_tokens, kept
@@ -497,20 +496,21 @@ def start(g: Given, s: State, batch: Batch, index: int, found: int, kept: int, n
 
 
 @njit_helper
-def execute(g: Given, t: Table, s: State, batch: Batch) -> None:
+def execute(g: Given, t: Table, m: Machine, s: State, batch: Batch) -> None:
     """Send the batch through the stages."""
-    m, n = s.machine, batch.decode_tokens + batch.prompt_tokens
+    n = batch.decode_tokens + batch.prompt_tokens
     at, longest, total = m.now, 0, 0
-    for k in range(len(s.stage_free)):
+    for k in range(g.stages):
         spent = stage_ns(g, t, s, batch, k, n)
-        begin = max(at, s.stage_free[k])
+        stage = s.cohorts[m.cohorts + k]
+        begin = max(at, stage.free)
         if k == 0:
             batch.start = begin
-        s.stage_free[k] = begin + spent
-        at = begin + spent + t.hop_ns[k, n]
+        stage.free = begin + spent
+        at = begin + spent + t.tokens_ns[g.kind, k, HOP, n]
         longest, total = max(longest, spent), total + spent
-    draw(g, t, s, batch, max(longest, total / m.flying))
-    occupy(s, batch, at)
+    draw(g, t, m, s, batch, max(longest, total / m.flying))
+    occupy(m, batch, at)
 
 
 @njit_helper
@@ -519,26 +519,27 @@ def stage_ns(g: Given, t: Table, s: State, batch: Batch, k: int, n: int) -> int:
     context = s.cohorts[batch.cohort].context + batch.decode_tokens
     window = min(context, batch.decodes * g.window_tokens)
     window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
-    work = t.fs[k, 0] * context + t.fs[k, 1] * window + t.fs[k, 4] * batch.history
-    work += t.fs[k, 2] * batch.pairs + t.fs[k, 3] * window_pairs
-    spent = t.mixed_ns[k, n] if batch.prompt_tokens > 0 else t.decode_ns[k, n]
-    spent += t.rows_ns[k, batch.rows] + work // FS_PER_NS
+    fs = t.fs[g.kind, k]
+    work = fs[0] * context + fs[1] * window + fs[4] * batch.history
+    work += fs[2] * batch.pairs + fs[3] * window_pairs
+    spent = t.tokens_ns[g.kind, k, 1 if batch.prompt_tokens > 0 else 0, n]
+    spent += t.rows_ns[g.kind, k, batch.rows] + work // FS_PER_NS
     if k == 0:
-        spent += t.draft_ns[batch.decodes] + batch.loaded * g.host_block_ns
+        spent += t.draft_ns[g.kind, batch.decodes] + batch.loaded * g.host_block_ns
     return int(spent)
 
 
 @njit_helper
-def draw(g: Given, t: Table, s: State, batch: Batch, spent_ns: float) -> None:
+def draw(g: Given, t: Table, m: Machine, s: State, batch: Batch, spent_ns: float) -> None:
     """Draw the energy of the batch, over so much time."""
-    m, n = s.machine, batch.decode_tokens + batch.prompt_tokens
+    n = batch.decode_tokens + batch.prompt_tokens
     context = s.cohorts[batch.cohort].context + batch.decode_tokens
     window = min(context, batch.decodes * g.window_tokens)
     window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
-    energy = t.mixed_j[n] if batch.prompt_tokens > 0 else t.decode_j[n]
-    energy += t.rows_j[batch.rows] + g.context_j * context + g.window_j * window
+    energy = t.tokens_j[g.kind, 1 if batch.prompt_tokens > 0 else 0, n]
+    energy += t.rows_j[g.kind, 0, batch.rows] + g.context_j * context + g.window_j * window
     energy += g.pair_j * batch.pairs + g.window_pair_j * window_pairs
-    energy += g.history_j * batch.history + t.draft_j[batch.decodes]
+    energy += g.history_j * batch.history + t.rows_j[g.kind, 1, batch.decodes]
     batch.joules = energy
     m.energy_j += energy
     m.peak_w = max(m.peak_w, 1e9 * energy / spent_ns)
@@ -546,18 +547,16 @@ def draw(g: Given, t: Table, s: State, batch: Batch, spent_ns: float) -> None:
 
 
 @njit_helper
-def occupy(s: State, batch: Batch, finish: int) -> None:
+def occupy(m: Machine, batch: Batch, finish: int) -> None:
     """Let the batch land at `finish`."""
-    m = s.machine
     batch.finish = finish
     m.busy_ns += finish - max(batch.start, m.end_ns)
     m.end_ns = finish
 
 
 @njit_helper
-def count(g: Given, s: State, batch: Batch) -> None:
+def count(g: Given, m: Machine, s: State, batch: Batch) -> None:
     """Add the batch to the totals."""
-    m = s.machine
     m.steps += 1
     m.prompt_tokens += batch.prompt_tokens
     m.decode_tokens += batch.decode_tokens
@@ -565,21 +564,21 @@ def count(g: Given, s: State, batch: Batch) -> None:
     m.rows += batch.sampled
     m.peak_blocks = max(m.peak_blocks, g.blocks - m.free)
     if m.tick_ns > 0:
-        note(g, s, batch)
+        note(g, m, s, batch)
 
 
 @njit_rare
-def note(g: Given, s: State, batch: Batch) -> None:
+def note(g: Given, m: Machine, s: State, batch: Batch) -> None:
     """Add the batch to the row of the time line in which it starts."""
-    m = s.machine
-    rows = len(s.line)
+    line = s.line[m.number]
+    rows = len(line)
     while batch.start // m.tick_ns >= rows:  # half as many rows, twice as wide
         for k in range(rows):
-            for track in range(s.line.shape[1]):
-                both = s.line[2 * k, track] + s.line[2 * k + 1, track] if 2 * k < rows else 0.0
-                s.line[k, track] = both
+            for track in range(line.shape[1]):
+                both = line[2 * k, track] + line[2 * k + 1, track] if 2 * k < rows else 0.0
+                line[k, track] = both
         m.tick_ns *= 2
-    row = s.line[batch.start // m.tick_ns]
+    row = line[batch.start // m.tick_ns]
     spent = float(batch.finish - batch.start)
     row[STEPS] += 1
     row[BUSY] += spent
@@ -592,20 +591,19 @@ def note(g: Given, s: State, batch: Batch) -> None:
 
 
 @njit_helper
-def settle(g: Given, s: State, batch: Batch) -> None:
+def settle(g: Given, m: Machine, s: State, batch: Batch) -> None:
     """Note the tokens that the batch will have sampled when it ends; move the cohort on a step."""
-    m = s.machine
     if batch.decodes > 0:
         note_gap(s, batch)
         if g.drafts:
-            end_guesses(g, s, batch)
+            end_guesses(g, m, s, batch)
         else:
             batch.sampled = batch.decodes
-            end_decodes(g, s, batch)
+            end_decodes(g, m, s, batch)
     if batch.decodes > 0 or not g.prefill_first:
         move_on(g, s, batch)
     if batch.fresh != NOBODY:
-        end_prompts(g, s, batch)
+        end_prompts(g, m, s, batch)
     elif g.owed_ppm > 0:
         m.share_ppm = max(g.owed_least_ppm, m.share_ppm - g.owed_decay_ppm)
     if batch.sampled > 0:
@@ -623,9 +621,9 @@ def move_on(g: Given, s: State, batch: Batch) -> None:
 
 
 @njit_helper
-def end_decodes(g: Given, s: State, batch: Batch) -> None:
+def end_decodes(g: Given, m: Machine, s: State, batch: Batch) -> None:
     """Let every decoding sequence sample a token; end those whose last one this is."""
-    m, which = s.machine, batch.cohort
+    which = batch.cohort
     cohort = s.cohorts[which]
     cohort.context += batch.decodes
     m.owed -= batch.decodes
@@ -635,14 +633,14 @@ def end_decodes(g: Given, s: State, batch: Batch) -> None:
         sequence = s.sequences[slot]
         if g.token_blocks and not g.reserve_output:
             s.residues[which, sequence.residue] -= 1
-        end_decoding(g, s, batch, slot)
+        end_decoding(g, m, s, batch, slot)
         slot = sequence.later
 
 
 @njit_rare
-def end_guesses(g: Given, s: State, batch: Batch) -> None:
+def end_guesses(g: Given, m: Machine, s: State, batch: Batch) -> None:
     """Let every decoding sequence sample a token and its right guesses; end those that can."""
-    m, cohort = s.machine, s.cohorts[batch.cohort]
+    cohort = s.cohorts[batch.cohort]
     slot = cohort.head
     while slot != NOBODY and slot != batch.fresh:
         sequence = s.sequences[slot]
@@ -656,25 +654,25 @@ def end_guesses(g: Given, s: State, batch: Batch) -> None:
             m.owed -= tokens
             request = s.requests[sequence.request]
             if sequence.cached == request.prompt + request.output - 1:
-                end_decoding(g, s, batch, slot)
+                end_decoding(g, m, s, batch, slot)
         slot = later
 
 
 @njit_helper
-def end_decoding(g: Given, s: State, batch: Batch, slot: int) -> None:
+def end_decoding(g: Given, m: Machine, s: State, batch: Batch, slot: int) -> None:
     """Take a sequence that has sampled its last token from the decoding ones."""
-    m, cohort, sequence = s.machine, s.cohorts[batch.cohort], s.sequences[slot]
+    cohort, sequence = s.cohorts[batch.cohort], s.sequences[slot]
     request = s.requests[sequence.request]
     request.gap = max(request.gap, peak_since(s, batch.cohort, sequence.watched))
     cohort.decoding -= 1
     cohort.context -= request.prompt + request.output - 1
     m.decoding -= 1
     m.outputs -= request.output
-    end(g, s, batch, slot)
+    end(g, m, s, batch, slot)
 
 
 @njit_helper
-def end_prompts(g: Given, s: State, batch: Batch) -> None:
+def end_prompts(g: Given, m: Machine, s: State, batch: Batch) -> None:
     """Let the sequences whose prompt is complete sample a token and decode from now on."""
     cohort = s.cohorts[batch.cohort]
     slot = batch.fresh
@@ -694,14 +692,14 @@ def end_prompts(g: Given, s: State, batch: Batch) -> None:
                 s.gaps[bin_of(gap)] += 1
                 request.gap = max(request.gap, gap)
             if made + 1 == request.output or g.role == PREFILL:
-                end(g, s, batch, slot)
+                end(g, m, s, batch, slot)
             else:
-                join(g, s, batch.cohort, slot, request.output - made - 1, batch.finish)
+                join(g, m, s, batch.cohort, slot, request.output - made - 1, batch.finish)
         slot = later
 
 
 @njit_helper
-def end(g: Given, s: State, batch: Batch, slot: int) -> None:
+def end(g: Given, m: Machine, s: State, batch: Batch, slot: int) -> None:
     """End a sequence: what it holds is free when the batch has landed, or its cache has moved."""
     sequence = s.sequences[slot]
     index = sequence.request
@@ -712,19 +710,25 @@ def end(g: Given, s: State, batch: Batch, slot: int) -> None:
     blocks = held(g, s, index, cached)
     if g.prefix_caching:
         low = sequence.length // g.block_tokens
-        sequence.shared += enter(s.nodes, g.leaf + index, low, cached // g.block_tokens)
+        sequence.shared += enter(s.nodes, m.leaf + index, low, cached // g.block_tokens)
         blocks -= sequence.shared
-    s.ended[batch.place, batch.ended] = index
-    s.parting[batch.place, batch.ended] = blocks if moves else 0
+    if moves:
+        s.more[index].parting = blocks
+    else:
+        batch.blocks += blocks
+    if batch.ended == 0:
+        batch.first_ended = index
+    else:
+        s.requests[batch.last_ended].behind = index
+    batch.last_ended = index
     batch.ended += 1
-    batch.blocks += 0 if moves else blocks
-    unlink(s, batch.cohort, slot)
+    unlink(m, s, batch.cohort, slot)
 
 
 @njit_helper
-def join(g: Given, s: State, which: int, slot: int, remaining: int, since: int) -> None:
+def join(g: Given, m: Machine, s: State, which: int, slot: int, remaining: int, since: int) -> None:
     """Make a sequence one of the decoding ones, from the next step on, with so many tokens."""
-    m, cohort, sequence = s.machine, s.cohorts[which], s.sequences[slot]
+    cohort, sequence = s.cohorts[which], s.sequences[slot]
     cohort.decoding += 1
     cohort.context += sequence.length
     m.decoding += 1
@@ -733,9 +737,7 @@ def join(g: Given, s: State, which: int, slot: int, remaining: int, since: int) 
     sequence.joined = cohort.step - 1
     cohort.watched = sequence.watched = cohort.step
     if g.prefill_first or g.role == DECODE:
-        sequence.since = since
-        s.newcomers[which, cohort.newcomers] = slot
-        cohort.newcomers += 1
+        add_newcomer(s, which, slot, since)
     if g.drafts:
         sequence.blocks = blocks_of(g, sequence.length)
         return
@@ -749,53 +751,47 @@ def join(g: Given, s: State, which: int, slot: int, remaining: int, since: int) 
 
 
 @njit_helper
-def land(g: Given, s: State) -> None:
+def land(g: Given, m: Machine, s: State) -> None:
     """Go to the end of the oldest batch, release what it held, let its clients go on."""
-    m, batch = s.machine, s.batches[s.machine.oldest]
-    advance(g, s, batch.finish)
-    unload(g, s, batch)
-    for k in range(batch.ended):
-        index = s.ended[batch.place, k]
-        give_back(g, s, index, 0)
-        over(g, s, index, m.now)
+    batch = s.batches[m.flights + m.oldest]
+    advance(g, m, s, batch.finish)
+    unload(g, m, s, batch)
+    after = batch.first_ended
+    for _ in range(batch.ended):
+        index, after = after, s.requests[after].behind
+        give_back(g, m, s, index, 0)
+        over(g, m, s, index, m.now)
     if g.sessions:
-        arrive(g, s, m.now)
+        arrive(g, m, s, m.now)
 
 
 @njit_helper
-def unload(g: Given, s: State, batch: Batch) -> None:
+def unload(g: Given, m: Machine, s: State, batch: Batch) -> None:
     """Take the oldest batch out of the flight; what it held is free."""
-    m = s.machine
     m.oldest = 0 if m.oldest + 1 == g.depth else m.oldest + 1
     m.flying -= 1
-    s.idle[g.depth - 1 - m.flying] = batch.cohort
+    s.batches[m.flights + g.depth - 1 - m.flying].idle = batch.cohort
     m.running -= batch.ended
     m.free += batch.blocks
 
 
 @njit_helper
-def wake(g: Given, s: State) -> bool:
+def wake(g: Given, m: Machine, s: State) -> bool:
     """Go to the next arrival; return whether there is one."""
-    m = s.machine
     m.share_ppm = g.owed_ppm
     if m.line != NOBODY:
-        advance(g, s, joins(g, s))
+        advance(g, m, s, joins(g, m, s))
         return True
-    at = NOBODY
-    if m.next < g.opening:
-        at = s.requests[opening(g, s, m.next)].arrival
-    if m.due > 0 and (at == NOBODY or s.when[s.due[0]] < at):
-        at = s.when[s.due[0]]
+    at = next_arrival(g, m, s)
     if at == NOBODY:
         return False
-    advance(g, s, at)
+    advance(g, m, s, at)
     return True
 
 
 @njit_helper
-def advance(g: Given, s: State, until: int) -> None:
+def advance(g: Given, m: Machine, s: State, until: int) -> None:
     """Set the clock."""
-    m = s.machine
     m.block_ns += float(g.blocks - m.free) * float(until - m.now)
     m.now = until
-    arrive(g, s, until)
+    arrive(g, m, s, until)

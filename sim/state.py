@@ -30,6 +30,7 @@ class Given:
     blocks: int
     sequence_blocks: int
     token_blocks: int
+    window_limit: int
     window_ppm: int
     chunked_prefill: int
     full_sequence_gate: int
@@ -55,7 +56,8 @@ class Given:
     opening: int  # of them, those that arrive by themselves: all, or the first of a closed loop
     patience: int  # preemptions in a row, no token between them, after which a run is given up
     depth: int  # batches in flight: 1, the stages of a pipeline, or 2 with async scheduling
-    leaf: int  # node of request 0 alone, the others' follow
+    stages: int
+    kind: int  # its row in the tables
     window_tokens: int
     context_j: float
     window_j: float
@@ -77,7 +79,22 @@ class Request:
     made: Short  # tokens that it had sampled when it was last preempted
     preempted: Short
     rejected: Short
-    behind: Short  # the request that came after it
+    behind: Short  # the one after it, in the queue or among those that end together
+
+
+class More:
+    """What only some rules need of a request."""
+
+    priority: int
+    rank: int  # what a queue with an order of its own is ordered by,
+    number: int  # and where that is the same: the number of joining it
+    next: int  # the request that follows in its session, or -1
+    think: int  # time from the end of the one before to the arrival
+    when: int  # when it arrives, or its cache does
+    parting: int  # blocks that it holds until its cache has moved
+    source: int  # the replica that computed its prompt
+    target: int  # the replica that decodes
+    slot: int  # its place there
 
 
 class Sequence:
@@ -98,6 +115,9 @@ class Sequence:
     after: int
     sooner: int  # neighbours among the sequences that end in the same step
     later: int
+    newer: int  # next of those that have sampled since their cohort decoded last
+    spare: int  # stack of free slots: the k-th from the first of the replica
+    front: int  # stack of preempted requests, in the same way
 
 
 class Node:
@@ -129,13 +149,15 @@ class Cohort:
     finish: int  # when the last batch in which it decoded ends
     watched: int  # first step whose gap every decoding sequence has
     peaks: int  # entries of `peak_step` and `peak_gap`
-    newcomers: int  # sequences that have sampled since it decoded last
+    newcomers: int  # sequences that have sampled since it decoded last,
+    newest: int  # the last of them
+    free: int  # when the stage of the same number is
 
 
 class Batch:
     """What one step runs, and what it releases when it lands."""
 
-    place: int
+    idle: int  # stack of the cohorts whose turn it is: the k-th from the first of the replica
     cohort: int
     decodes: int
     decode_tokens: int
@@ -149,14 +171,32 @@ class Batch:
     loaded: int  # blocks fetched from host memory
     start: int
     finish: int
-    ended: int
-    blocks: int
+    ended: int  # sequences that end in it,
+    first_ended: int  # the requests of which stand behind each other
+    last_ended: int
+    blocks: int  # that they held
     joules: float
 
 
-class Machine:
-    """The replica: clock, memory, queue, and the totals of the run."""
+class Peak:
+    """A step whose gap no later step reaches."""
 
+    step: int
+    gap: int
+
+
+class Machine:
+    """The replica: clock, memory, queue, and the totals of the run.
+
+    Replicas that are played together share all arrays: slots, cohorts, batches and nodes of each
+    follow one another.
+    """
+
+    number: int
+    slots: int  # its first slot
+    cohorts: int  # its first cohort
+    flights: int  # its first batch
+    leaf: int  # node of request 0 alone, the others' follow
     now: int
     free: int
     unused: int  # of the free blocks, those that the tree of prefixes still holds
@@ -211,18 +251,14 @@ def dtype(fields: type) -> np.dtype[np.void]:
 
 
 class Table(NamedTuple):
-    """The arrays of a `StepTable`; `fs` holds its five coefficients, (stages, 5)."""
+    """The arrays of a `StepTable`, by kind of replica."""
 
-    decode_ns: Int64
-    mixed_ns: Int64
-    rows_ns: Int64
-    hop_ns: Int64
-    draft_ns: Int64
-    fs: Int64
-    decode_j: Float64
-    mixed_j: Float64
-    rows_j: Float64
-    draft_j: Float64
+    tokens_ns: Int64  # (kinds, stages, 3, tokens): in steps that decode, that prefill; hops
+    rows_ns: Int64  # (kinds, stages, rows)
+    draft_ns: Int64  # (kinds, rows)
+    fs: Int64  # (kinds, stages, 5)
+    tokens_j: Float64  # (kinds, 2, tokens)
+    rows_j: Float64  # (kinds, 2, rows): sampled, guessed
 
 
 class State(NamedTuple):
@@ -231,34 +267,21 @@ class State(NamedTuple):
     What only some rules need has length 1 where they are off.
     """
 
-    machine: Machine
+    machines: list[Machine]
     requests: list[Request]
-    sequences: list[Sequence]  # by slot, max_seqs of them
-    cohorts: list[Cohort]
-    batches: list[Batch]  # ring of `depth`
-    nodes: list[Node]  # of the load, then the private ones
-    idle: Int64  # (depth,) stack: which cohort the next batch is for
-    spare: Int64  # (max_seqs,) stack of free slots
-    front: Int64  # (max_seqs,) stack of preempted requests
-    newcomers: Int64  # (cohorts, max_seqs) slots that have sampled since their cohort decoded last
-    ended: Int64  # (depth, max_seqs) requests that end in a batch
-    parting: Int64  # (depth, max_seqs) blocks of each that stay until its cache has moved
+    more: list[More]  # (n,)
+    sequences: list[Sequence]  # by slot, max_seqs of each replica
+    cohorts: list[Cohort]  # as many as stages, of each replica
+    batches: list[Batch]  # ring of `depth`, of each replica
+    nodes: list[Node]  # of the load, then the private ones, of each replica
+    peaks: Any  # list of `Peak`, (cohorts, 2 max_seqs + 2)
     residues: Int64  # (cohorts, block_tokens) decoding sequences by residue
     ending: Int32  # (cohorts, longest output) first slot that ends at a spot
-    peak_step: Int64  # (cohorts, 2 max_seqs + 2) steps whose gap no later step reaches
-    peak_gap: Int64
-    stage_free: Int64  # (stages,)
     gaps: Int64  # (BINS,) tokens by the time since the one before
-    fixed: Int64  # (n,) blocks that a request holds beside those of its tokens
-    heap: Int64  # (n,) the queue, where it has an order of its own
-    key: Int64  # (n,) what it is ordered by
-    number: Int64  # (n,) and where that is the same: the number of joining
+    heap: Int64  # (replicas, n) the queue, where it has an order of its own
     opens: Int64  # (openings,) requests that follow no other
-    next: Int64  # (n,) the request that follows, or -1
-    think: Int64  # (n,) time until it does
     due: Int64  # (n,) heap of requests that follow others, by when
-    when: Int64  # (n,) when a request that follows another one arrives
-    line: Float64  # (rows, TRACKS) time line, or no rows
+    line: Float64  # (replicas, rows, TRACKS) time line, or no rows
 
 
 BINS = 64 * 256

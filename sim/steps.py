@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Int64 = NDArray[np.int64]
+Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
 

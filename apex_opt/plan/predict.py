@@ -10,9 +10,10 @@ from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, drain_limit_s, request_lim
 from apex_opt.plan.result import Check, Prediction, Statistics
 from apex_opt.plan.use import Part, peaks_w, use
 from apex_opt.sim import metrics
-from apex_opt.sim.fleet import FleetLog, Member, play_fleet
+from apex_opt.sim.fleet import play_fleet
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED, Log
+from apex_opt.sim.member import FleetLog, Member
 from apex_opt.sim.steps import Int64
 from apex_opt.spec.spec import Spec
 

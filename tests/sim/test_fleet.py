@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from apex_opt.sim.engine import EngineRules
-from apex_opt.sim.fleet import Member, play_fleet
+from apex_opt.sim.fleet import play_fleet
 from apex_opt.sim.load import Load
+from apex_opt.sim.member import Member
 from apex_opt.sim.replica import play
 from apex_opt.sim.steps import StepTable
 

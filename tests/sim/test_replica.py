@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.layout import given as constants
+from apex_opt.sim.layout import lay_out, table
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED
 from apex_opt.sim.loop import run
-from apex_opt.sim.replica import given as constants
-from apex_opt.sim.replica import lay_out, play, rejects, table
+from apex_opt.sim.replica import play, rejects
 from apex_opt.sim.steps import StepTable
 
 Flat = Callable[..., StepTable]

@@ -1,0 +1,418 @@
+"""Play replicas together: where what one does depends on what the others do.
+
+*Routing.* A request is sent to a replica when it arrives: in turn, by chance, to the one with the
+fewest requests or the least use of its cache, or to the one that has most of its prompt in the
+cache. In a closed loop and in sessions, that holds for each request anew.
+
+*Ranks.* Attention-data-parallel ranks batch by themselves, but step together, since their experts
+exchange tokens: each step takes the time of the slowest, and every rank runs as many tokens as the
+largest batch. One without requests runs along.
+
+*Roles.* A prefill replica computes prompts and first tokens. The cache then moves to a decode
+replica: first come, first served it takes its place and its blocks there, only then is it sent,
+over the outgoing link of the one and the incoming link of the other, one cache at a time on each.
+Until it has arrived its blocks stay on both sides: a full decode pool holds the prefill pool up.
+The first token reaches the client when the cache has arrived. Preempted on a decode replica, a
+request computes its prompt again there.
+
+At one time arrivals come first, then caches that have moved, then landings in order of replicas.
+
+Sources: vLLM, vllm/v1/engine/coordinator.py and core_client.py (ranks, padded to the largest
+batch); Patel et al., Splitwise, arXiv 2311.18677; Zhong et al., DistServe, arXiv 2401.09670;
+SGLang router, sgl-router/README.md (cache-aware routing, thresholds).
+"""
+
+from __future__ import annotations
+
+from apex_opt.sim.cohort import append
+from apex_opt.sim.draft import chance
+from apex_opt.sim.heap import WHEN, drop_first, push
+from apex_opt.sim.jit import njit, njit_helper, njit_rare
+from apex_opt.sim.loop import (
+    FS_PER_NS,
+    PPM,
+    count,
+    draw,
+    give_back,
+    held,
+    join,
+    launch,
+    next_batch,
+    occupy,
+    place_of,
+    schedule,
+    settle,
+    stage_ns,
+    take,
+    unload,
+    watermark,
+)
+from apex_opt.sim.prefix import cached_blocks
+from apex_opt.sim.queue import (
+    arrive,
+    first_in_queue,
+    join_queue,
+    joins,
+    leave_queue,
+    next_arrival,
+    over,
+    stand_in_line,
+)
+from apex_opt.sim.state import DECODE, NOBODY, PREFILL, Batch, Given, Machine, State, Table
+from apex_opt.sim.world import (
+    LEAST_KV,
+    NEVER,
+    PREFIX_AFFINITY,
+    RANDOM,
+    ROUND_ROBIN,
+    World,
+    first_event,
+    set_event,
+)
+
+LARGE_LEAD = 64
+LARGE_RATIO_PERCENT = 150
+LEAST_HIT_PERCENT = 30
+"""When prefix affinity gives way: the busiest replica is ahead of the idlest by so many requests
+and so much in proportion; or less of the prompt than this is cached (SGLang router's defaults)."""
+
+
+@njit
+def run_together(w: World, t: Table, s: State) -> None:
+    """Play until all requests have ended, or a replica has run out of patience."""
+    entrance = s.machines[len(s.machines) - 1]
+    while not w.door.stuck:
+        first, at = first_event(w), w.events[1]
+        comes = next_arrival(w.given, entrance, s)
+        moved = s.more[w.moving[0]].when if w.door.moving > 0 else NEVER
+        if comes != NOBODY and comes <= min(at, moved):
+            come(w, s, comes)
+        elif moved <= at and moved < NEVER:
+            receive(w, t, s, moved)
+        elif at < NEVER:
+            go_on(w, t, s, first, at)
+        else:
+            return
+
+
+# ---- routing
+
+
+@njit_rare
+def come(w: World, s: State, now: int) -> None:
+    """Let requests arrive that are due, and send each to a replica."""
+    entrance = s.machines[len(s.machines) - 1]
+    arrive(w.given, entrance, s, now)
+    while entrance.line != NOBODY:
+        index = entrance.line
+        entrance.line = s.requests[index].behind
+        send(w, s, index, choose(w, s, index, False), now)
+    entrance.last = NOBODY
+
+
+@njit_helper
+def send(w: World, s: State, index: int, r: int, now: int) -> None:
+    """Send a request to a replica."""
+    site = w.sites[r]
+    site.outstanding += 1
+    w.replica[index] = r
+    stand_in_line(s.machines[r], s, index)
+    if s.machines[r].flying == 0:
+        set_event(w, site.leader, next_event(w, s, site.leader, now))
+
+
+@njit_helper
+def takes(w: World, r: int, index: int, decodes: bool) -> bool:
+    """Return whether a replica can take a request, for its prompt or to decode."""
+    site = w.sites[r]
+    right = (w.givens[site.kind].role == DECODE) == decodes
+    return right and site.weight > 0 and w.accepts[site.kind, index] != 0
+
+
+@njit_rare
+def choose(w: World, s: State, index: int, decodes: bool) -> int:
+    """Return the replica for a request."""
+    router = w.door.router
+    if router == ROUND_ROBIN:
+        return in_turn(w, index, decodes)
+    if router == RANDOM:
+        return by_chance(w, index, decodes)
+    if router == PREFIX_AFFINITY and not decodes:
+        return best_known(w, s, index)
+    return least_loaded(w, s, index, decodes)
+
+
+@njit_rare
+def in_turn(w: World, index: int, decodes: bool) -> int:
+    """Return the next replica in smooth weighted round robin."""
+    best, total = NOBODY, 0
+    for r in range(len(w.sites)):
+        if takes(w, r, index, decodes):
+            site = w.sites[r]
+            site.credit += site.weight
+            total += site.weight
+            if best == NOBODY or site.credit > w.sites[best].credit:
+                best = r
+    w.sites[best].credit -= total
+    return best
+
+
+@njit_rare
+def by_chance(w: World, index: int, decodes: bool) -> int:
+    """Return a replica by chance, in proportion to its weight."""
+    total = 0
+    for r in range(len(w.sites)):
+        if takes(w, r, index, decodes):
+            total += w.sites[r].weight
+    drawn = chance(w.door.seed, index, DECODE if decodes else PREFILL) * total
+    best = NOBODY
+    for r in range(len(w.sites)):
+        if takes(w, r, index, decodes):
+            best = r
+            drawn -= w.sites[r].weight * PPM
+            if drawn < 0:
+                return best
+    return best
+
+
+@njit_rare
+def least_loaded(w: World, s: State, index: int, decodes: bool) -> int:
+    """Return the replica with the fewest requests for its weight, or the most free cache."""
+    best = NOBODY
+    for r in range(len(w.sites)):
+        if takes(w, r, index, decodes) and (best == NOBODY or lighter(w, s, r, best)):
+            best = r
+    return best
+
+
+@njit_helper
+def lighter(w: World, s: State, r: int, other: int) -> bool:
+    """Return whether replica `r` has less to do than another one."""
+    a, b = w.sites[r], w.sites[other]
+    if w.door.router == LEAST_KV:
+        size, full = w.givens[a.kind].blocks, w.givens[b.kind].blocks
+        used, more = size - s.machines[r].free, full - s.machines[other].free
+        if used * full != more * size:
+            return used * full < more * size
+    return a.outstanding * b.weight < b.outstanding * a.weight
+
+
+@njit_rare
+def best_known(w: World, s: State, index: int) -> int:
+    """Return the replica that has most of a prompt, unless it is far ahead of the others."""
+    least, most, best, found = NEVER, 0, NOBODY, -1
+    for r in range(len(w.sites)):
+        if takes(w, r, index, False):
+            g, site = w.givens[w.sites[r].kind], w.sites[r]
+            least, most = min(least, site.outstanding), max(most, site.outstanding)
+            hit = 0
+            if g.prefix_caching:
+                hit = cached_blocks(s.nodes, s.machines[r].leaf + index) * g.block_tokens
+            if hit > found:
+                best, found = r, hit
+    uneven = most - least > LARGE_LEAD and 100 * most > LARGE_RATIO_PERCENT * least
+    known = 100 * found >= LEAST_HIT_PERCENT * s.requests[index].prompt
+    return best if known and not uneven else least_loaded(w, s, index, False)
+
+
+# ---- caches that move
+
+
+@njit_rare
+def pull(w: World, s: State, r: int, now: int) -> None:
+    """Let a decode replica take in the next requests, as long as it has room for them."""
+    g, m = w.givens[w.sites[r].kind], s.machines[r]
+    keep_time(g, m, now)
+    join_queue(g, m, s)
+    while m.waiting > 0 and m.running < g.max_seqs:
+        index = first_in_queue(g, m, s)
+        request = s.requests[index]
+        need = held(g, s, index, request.prompt)
+        if request.made > 0 or need + watermark(g, m) > m.free:
+            return
+        leave_queue(g, m, s)
+        take(g, m, s, need)
+        m.running += 1
+        m.peak_blocks = max(m.peak_blocks, g.blocks - m.free)
+        m.spares -= 1
+        slot = s.sequences[m.slots + m.spares].spare
+        sequence = s.sequences[slot]
+        sequence.request, sequence.length = index, request.prompt
+        sequence.cached, sequence.shared = request.prompt, 0
+        sequence.granted, sequence.blocks = -1, 0
+        s.more[index].slot = slot
+        depart(w, s, index, r, now)
+
+
+@njit_helper
+def depart(w: World, s: State, index: int, r: int, now: int) -> None:
+    """Send the cache of a request to the replica that decodes."""
+    more = s.more[index]
+    source, target = w.sites[more.source], w.sites[r]
+    begin = max(now, source.sends, target.receives)
+    tokens = s.requests[index].prompt
+    end = begin + w.door.latency_ns + tokens * w.door.token_fs // FS_PER_NS
+    source.sends = target.receives = end
+    more.when, more.target = end, r
+    push(w.moving, w.door.moving, s.more, WHEN, index)
+    w.door.moving += 1
+
+
+@njit_rare
+def receive(w: World, t: Table, s: State, now: int) -> None:
+    """Let a cache arrive: its blocks at the source are free, its first token is out."""
+    index = w.moving[0]
+    drop_first(w.moving, w.door.moving, s.more, WHEN)
+    w.door.moving -= 1
+    more = s.more[index]
+    g, m = w.givens[w.sites[more.source].kind], s.machines[more.source]
+    keep_time(g, m, now)
+    give_back(g, m, s, index, more.parting)
+    request = s.requests[index]
+    request.first = request.last = now
+    site = w.sites[more.target]
+    w.ready[s.machines[more.target].slots + site.ready] = more.slot
+    site.ready += 1
+    work(w, t, s, w.sites[more.source].leader, now)
+    work(w, t, s, site.leader, now)
+
+
+@njit_helper
+def enlist(w: World, s: State, r: int) -> None:
+    """Let the sequences whose cache has come decode from the next batch on."""
+    site, m = w.sites[r], s.machines[r]
+    if site.ready == 0:
+        return
+    g = w.givens[site.kind]
+    which = s.batches[m.flights + g.depth - 1 - m.flying].idle
+    if s.cohorts[which].partial != NOBODY:
+        return
+    for k in range(site.ready):
+        slot = w.ready[m.slots + k]
+        request = s.requests[s.sequences[slot].request]
+        append(s, which, slot)
+        join(g, m, s, which, slot, request.output - 1, request.first)
+    site.ready = 0
+
+
+# ---- time
+
+
+@njit_helper
+def keep_time(g: Given, m: Machine, now: int) -> None:
+    """Set the clock of a replica."""
+    m.block_ns += float(g.blocks - m.free) * float(now - m.now)
+    m.now = now
+
+
+@njit_helper
+def next_event(w: World, s: State, leader: int, now: int) -> int:
+    """Return when something happens next to ranks that step together."""
+    m = s.machines[leader]
+    if m.flying > 0:
+        return s.batches[m.flights + m.oldest].finish
+    g, at = w.givens[w.sites[leader].kind], NEVER
+    for r in range(leader, leader + w.sites[leader].ranks):
+        if s.machines[r].line != NOBODY:
+            at = min(at, max(now, joins(g, s.machines[r], s)))
+    return at
+
+
+@njit_rare
+def go_on(w: World, t: Table, s: State, leader: int, now: int) -> None:
+    """Land the oldest batch of some ranks, if it is due, and schedule the next ones."""
+    if s.machines[leader].flying > 0:
+        for r in range(leader, leader + w.sites[leader].ranks):
+            touch_down(w, s, r, now)
+        come(w, s, now)
+    work(w, t, s, leader, now)
+
+
+@njit_rare
+def touch_down(w: World, s: State, r: int, now: int) -> None:
+    """Land the oldest batch of a replica: requests end, or go on elsewhere."""
+    site, m = w.sites[r], s.machines[r]
+    g, batch = w.givens[site.kind], s.batches[m.flights + m.oldest]
+    keep_time(g, m, now)
+    unload(g, m, s, batch)
+    after = batch.first_ended
+    for _ in range(batch.ended):
+        index, after = after, s.requests[after].behind
+        site.outstanding -= 1
+        if g.role == PREFILL and s.requests[index].output > 1:
+            s.more[index].source = r
+            target = choose(w, s, index, True)
+            send(w, s, index, target, now)
+            pull(w, s, target, now)
+        else:
+            give_back(g, m, s, index, 0)
+            over(w.given, s.machines[len(s.machines) - 1], s, index, now)
+
+
+@njit_rare
+def work(w: World, t: Table, s: State, leader: int, now: int) -> None:
+    """Schedule batches as long as there is room in the flight and somebody to run."""
+    ranks, g, first = w.sites[leader].ranks, w.givens[w.sites[leader].kind], s.machines[leader]
+    for r in range(leader, leader + ranks):
+        keep_time(g, s.machines[r], now)
+        if s.machines[r].stale >= g.patience:
+            w.door.stuck = 1
+        if g.role == DECODE:
+            pull(w, s, r, now)
+    while first.flying < g.depth:
+        if not (step_alone(w, t, s, leader) if ranks == 1 else step_together(w, t, s, leader)):
+            break
+    if first.flying == 0:
+        for r in range(leader, leader + ranks):
+            s.machines[r].share_ppm = g.owed_ppm
+    set_event(w, leader, next_event(w, s, leader, now))
+
+
+@njit_helper
+def step_alone(w: World, t: Table, s: State, r: int) -> bool:
+    """Put the next batch of a replica in flight; return whether there was anything to run."""
+    enlist(w, s, r)
+    return launch(w.givens[w.sites[r].kind], t, s.machines[r], s)
+
+
+@njit_rare
+def step_together(w: World, t: Table, s: State, leader: int) -> bool:
+    """Put a batch of each rank in flight, to land together; return whether any had one."""
+    g, ranks = w.givens[w.sites[leader].kind], w.sites[leader].ranks
+    flown, largest, anyone = s.machines[leader].flying, 0, False
+    for r in range(leader, leader + ranks):
+        enlist(w, s, r)
+        batch = next_batch(g, s.machines[r], s)
+        anyone |= schedule(g, s.machines[r], s, batch)
+        largest = max(largest, batch.decode_tokens + batch.prompt_tokens)
+    if not anyone:
+        return False
+    spent, begin = 0, 0
+    for r in range(leader, leader + ranks):
+        m = s.machines[r]
+        batch = place_of(g, m, s, flown)
+        if batch.decodes + batch.prompt_tokens > 0:
+            spent = max(spent, stage_ns(g, t, s, batch, 0, largest))
+        begin = max(begin, m.now, s.cohorts[m.cohorts].free)
+    for r in range(leader, leader + ranks):
+        m = s.machines[r]
+        s.cohorts[m.cohorts].free = begin + spent
+        fly_along(g, t, m, s, place_of(g, m, s, flown), begin, begin + spent)
+    return True
+
+
+@njit_rare
+def fly_along(
+    g: Given, t: Table, m: Machine, s: State, batch: Batch, begin: int, finish: int
+) -> None:
+    """Put the batch of one rank in flight."""
+    works = batch.decodes + batch.prompt_tokens > 0
+    batch.start = begin
+    if works:
+        draw(g, t, m, s, batch, float(finish - begin))
+    else:
+        m.flying += 1
+    occupy(m, batch, finish)
+    settle(g, m, s, batch)
+    if works:
+        count(g, m, s, batch)

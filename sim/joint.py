@@ -1,0 +1,232 @@
+"""Play replicas together: lay out their states side by side, run, read the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apex_opt.sim.check import LATEST, check
+from apex_opt.sim.cluster import run_together
+from apex_opt.sim.layout import (
+    PATIENCE,
+    Bool,
+    begin,
+    blank,
+    given,
+    nodes,
+    requests,
+    sizes,
+    state,
+    tables,
+    zeros,
+)
+from apex_opt.sim.line import Line, together
+from apex_opt.sim.load import Load
+from apex_opt.sim.log import DONE, REJECTED, Log
+from apex_opt.sim.member import FleetLog, Member, Role, Router, Routing
+from apex_opt.sim.replica import EndlessRunError, rejects, totals
+from apex_opt.sim.state import NOBODY, Given, Node, Request, State
+from apex_opt.sim.totals import add
+from apex_opt.sim.world import NEVER, Door, Site, World
+
+IN_TURN = Routing()
+
+MOST_NODES = 200_000_000
+"""Nodes of all trees of prefixes together: 8 GB."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What each replica of a member has in common: its load as it sees it, rules and table."""
+
+    member: Member
+    load: Load
+    refused: Bool
+
+
+def play_together(
+    load: Load, members: Sequence[Member], routing: Routing = IN_TURN, rows: int = 0
+) -> FleetLog:
+    """Play replicas that depend on each other: see `apex_opt.sim.cluster` for the rules.
+
+    Memory grows with requests x replicas where prefixes are cached.
+
+    Raises:
+        ValueError: see `play`; or members do not fit together.
+    """
+    kinds = [kind(load, member) for member in members]
+    check_members(load, members, routing)
+    refused = refused_by_all(load, kinds)
+    world, start = lay_out(load, kinds, routing), states(load, kinds, refused, rows)
+    run_together(world, tables([one.member.steps for one in kinds]), start)
+    if cast("Any", world.door)["stuck"]:
+        raise EndlessRunError(
+            f"rules: {PATIENCE} preemptions for each of max_seqs in a row without a token, the "
+            "run would not end; set full_sequence_gate or give more blocks"
+        )
+    return read(world, start, members, refused)
+
+
+def kind(load: Load, member: Member) -> Kind:
+    """Return a member with its load: a prefill replica keeps no room for outputs."""
+    rules = member.rules
+    if member.role == "prefill":
+        rules = replace(rules, reserve_output=False, owed_ppm=0)
+        first = replace(load, output_tokens=np.ones_like(load.output_tokens))
+        refused = rejects(first, rules) | (
+            load.prompt_tokens + load.output_tokens > rules.max_model_tokens
+        )
+    else:
+        if member.role == "decode":
+            rules = replace(rules, prefix_caching=False, host_blocks=0, request_overhead_ns=0)
+        refused = rejects(load, rules)
+    member = replace(member, rules=rules)
+    check(load, rules, member.steps)
+    return Kind(member, load, refused)
+
+
+def check_members(load: Load, members: Sequence[Member], routing: Routing) -> None:
+    """Check that the members fit together.
+
+    Raises:
+        ValueError: they do not.
+    """
+    roles = {member.role for member in members if member.count * member.weight}
+    if not roles:
+        raise ValueError("members: no replica has a weight")
+    if roles != {"mixed"} and not {"prefill", "decode"} <= roles:
+        raise ValueError("members: prefill and decode replicas need each other")
+    for member in members:
+        if member.role not in get_args(Role) or member.ranks < 1 or member.count < 1:
+            raise ValueError("members: role, count or ranks is unsound")
+        if member.ranks > 1 and member.steps.stages > 1:
+            raise ValueError("members: ranks that step together have one stage")
+    if routing.router not in get_args(Router):
+        raise ValueError(f"routing.router: must be one of {get_args(Router)}")
+    if not (0 <= routing.latency_ns < LATEST and 0 <= routing.token_fs < 1 << 40):
+        raise ValueError("routing: latency_ns or token_fs is unsound")
+    caches = sum(places(m) for m in members if m.rules.prefix_caching)
+    if caches * (len(load) + len(load.prefixes)) > MOST_NODES:
+        raise ValueError(
+            f"load: {len(load):,} requests are too many for the prefix caches of {caches} replicas "
+            "played together"
+        )
+
+
+def refused_by_all(load: Load, kinds: Sequence[Kind]) -> Bool:
+    """Return (n,) whether a request finds no replica for its prompt, or none to decode."""
+    prompt, rest = np.zeros(len(load), bool), load.output_tokens == 1
+    for one in kinds:
+        if not one.member.weight:
+            continue
+        if one.member.role == "decode":
+            rest |= ~one.refused
+        else:
+            prompt |= ~one.refused
+            rest |= one.member.role == "mixed"
+    refused: Bool = ~(prompt & rest)
+    return refused
+
+
+def lay_out(load: Load, kinds: Sequence[Kind], routing: Routing) -> World:
+    """Return what the replicas of `kinds` have in common."""
+    n, replicas = len(load), sum(places(one.member) for one in kinds)
+    slots = sum(places(one.member) * one.member.rules.max_seqs for one in kinds)
+    return World(
+        door=door(routing),
+        given=given(load, kinds[0].member.rules, kinds[0].member.steps),
+        sites=cast("list[Site]", sites(kinds)),
+        givens=cast("list[Given]", np.stack([constants(k, one) for k, one in enumerate(kinds)])),
+        accepts=np.stack([~one.refused for one in kinds]).astype(np.int8),
+        events=np.full(2 << (replicas - 1).bit_length(), NEVER, np.int64),
+        ready=blank(slots),
+        moving=blank(n),
+        replica=np.full(n, NOBODY, np.int64),
+    )
+
+
+def places(member: Member) -> int:
+    """Return how many schedulers a member has."""
+    return member.count * member.ranks
+
+
+def door(routing: Routing) -> Door:
+    """Return what all replicas have in common."""
+    record = zeros(Door, 1)[0]
+    record["router"] = get_args(Router).index(routing.router)
+    for name in ("seed", "latency_ns", "token_fs"):
+        record[name] = getattr(routing, name)
+    return cast("Door", record)
+
+
+def constants(number: int, one: Kind) -> NDArray[np.void]:
+    """Return the constants of each replica of a kind: nobody arrives there by himself."""
+    record = cast("Any", given(one.load, one.member.rules, one.member.steps))
+    record["sessions"] = record["openings"] = record["opening"] = 0
+    record["role"], record["kind"] = get_args(Role).index(one.member.role), number
+    return cast("NDArray[np.void]", record)
+
+
+def sites(kinds: Sequence[Kind]) -> NDArray[np.void]:
+    """Return all replicas, those of a member after each other."""
+    records = zeros(Site, sum(places(one.member) for one in kinds))
+    r = 0
+    for k, one in enumerate(kinds):
+        for _ in range(one.member.count):
+            records["leader"][r : r + one.member.ranks] = r
+            records["ranks"][r] = one.member.ranks
+            r += one.member.ranks
+        ours = records[r - places(one.member) : r]
+        ours["kind"], ours["weight"] = k, one.member.weight
+    return records
+
+
+def states(load: Load, kinds: Sequence[Kind], refused: Bool, rows: int) -> State:
+    """Return the state of all replicas, and of the entrance behind them."""
+    each, rules, trees = [], [], []
+    for one in kinds:
+        member = one.member
+        size = sizes(load, member.rules, member.steps, one.refused, rows)
+        each += [size] * places(member)
+        rules += [member.rules] * places(member)
+    each.append(replace(each[0], stages=1, depth=1, slots=1))
+    rules.append(replace(rules[0], max_seqs=1, prefix_caching=False))
+    start = state(load, each, joint=True)
+    begin(start, load, rules, each)
+    base = 0
+    for rule in rules:
+        if rule.prefix_caching:
+            tree = nodes(load, rule)
+            tree["parent"] += np.where(tree["parent"] >= 0, base, 0).astype(np.int32)
+            trees.append(tree)
+            base += len(tree)
+    return start._replace(
+        requests=cast("list[Request]", requests(load, refused)),
+        nodes=cast("list[Node]", np.concatenate(trees) if trees else zeros(Node, 1)),
+    )
+
+
+def read(world: World, s: State, members: Sequence[Member], refused: Bool) -> FleetLog:
+    """Return the log of a run that has ended."""
+    records, machines = cast("Any", s.requests), cast("Any", s.machines)[:-1]
+    each = [totals(machine) for machine in machines]
+    rest = iter(each)
+    lines = [Line(int(m["tick_ns"]), t) for m, t in zip(machines, s.line[:-1], strict=True)]
+    log = Log(
+        arrival_ns=records["arrival"].copy(),
+        start_ns=records["start"].copy(),
+        first_ns=records["first"].copy(),
+        last_ns=records["last"].copy(),
+        gap_ns=records["gap"].copy(),
+        status=np.where(refused, REJECTED, DONE).astype(np.int8),
+        preempted=records["preempted"].copy(),
+        gaps=s.gaps,
+        totals=add(each),
+        line=together(lines),
+    )
+    by_member = tuple(add([next(rest) for _ in range(places(one))]) for one in members)
+    return FleetLog(log, world.replica, by_member)
