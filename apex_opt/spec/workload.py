@@ -196,8 +196,8 @@ class Workload(Table):
     concurrency: Count | None = Field(None, description="Clients of a closed loop.")
     requests: Annotated[int, Field(ge=1, le=100_000_000)] | None = Field(
         None,
-        description="Requests to simulate, all turns counted; default 2,000, or the whole trace, "
-        "or all that arrive until the end of `phases`.",
+        description="Requests to simulate, each turn counted, samples not; default 2,000, or the "
+        "whole trace, or all that arrive until the end of `phases`.",
     )
     prompt_tokens: Lengths | None = Field(
         None, description="Prompt lengths, shared beginnings and all."
@@ -249,7 +249,7 @@ class Workload(Table):
     )
     sessions: Sessions | None = Field(None, description="Multi-turn conversations.")
     samples: Annotated[int, Field(ge=1, le=1024)] = Field(
-        1, description="Outputs that each request asks for, side by side, of the same prompt."
+        1, description="Outputs that each request asks for, of one prompt, side by side."
     )
     priority_shares: (
         Annotated[tuple[NonNegative, ...], Field(min_length=1, max_length=64)] | None

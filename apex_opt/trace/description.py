@@ -111,7 +111,7 @@ class Description(Record):
         as_synthetic: a `[workload]` that draws requests like these; None where all come at once.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[1] = 1
     file: str
     format: str
     requests: int

@@ -46,7 +46,7 @@ def test_json_on_stdout_is_the_description_and_nothing_else(run):
     status, out, err = run("t.jsonl", "--json", "-")
     assert (status, err) == (0, "")
     found = Description.model_validate_json(out)
-    assert (found.schema_version, found.requests, found.rate_rps) == (2, 3, 0.5)
+    assert (found.schema_version, found.requests, found.rate_rps) == (1, 3, 0.5)
     assert json.loads(out)["as_trace"] == {
         "arrival": "trace",
         "file": "t.jsonl",

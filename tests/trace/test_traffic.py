@@ -82,6 +82,47 @@ def test_constant_traffic_describes_itself_and_its_rate() -> None:
     )
 
 
+def phased(*phases: dict[str, float], **changes: Any) -> Workload:
+    return workload(arrival="piecewise", rate_rps=None, phases=phases, **changes)
+
+
+def test_phases_with_an_end_have_all_that_arrive_before_it() -> None:
+    drawn = traffic(phased({"until_s": 50.0, "rate_rps": 20.0}), 0, Path())
+    assert abs(len(drawn.load) - 1000) < 160  # five standard deviations
+    assert drawn.load.arrival_ns[-1] < 50 * 10**9
+
+
+def test_phases_without_an_end_have_two_thousand_requests_or_as_many_as_asked() -> None:
+    assert len(traffic(phased({"rate_rps": 20.0}), 0, Path()).load) == 2000
+    assert len(traffic(phased({"rate_rps": 20.0}, requests=7), 0, Path()).load) == 7
+
+
+def test_phases_that_end_too_soon_are_told() -> None:
+    why = r"workload: 500 requests are asked for, `phases` end after \d+"
+    with pytest.raises(SpecError, match=f"^{why}$"):
+        traffic(phased({"until_s": 1.0, "rate_rps": 20.0}, requests=500), 0, Path())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prefix": {"groups": 3, "tokens": 1}},
+        {"distinct_prompts": 10**6},
+        {"priority_shares": (1.0, 2.0)},
+        {"samples": 2},
+    ],
+)
+def test_what_requests_share_leaves_their_arrivals_and_lengths(change: dict[str, Any]) -> None:
+    before, after = (traffic(workload(**w), 3, Path()).load for w in ({}, change))
+    each = len(after) // len(before)
+    assert before.arrival_ns.tolist() == after.arrival_ns[::each].tolist()
+    assert before.output_tokens.tolist() == after.output_tokens[::each].tolist()
+    assert (
+        np.maximum(before.prompt_tokens, 2).tolist()
+        == np.maximum(after.prompt_tokens[::each], 2).tolist()
+    )
+
+
 def test_a_closed_loop_has_clients_and_no_rate() -> None:
     drawn = traffic(closed(), 0, Path())
     assert drawn.load.concurrency == 8

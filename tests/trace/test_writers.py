@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import gzip
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apex_opt.sim.load import Prefixes
 from apex_opt.trace import writers as module
 from apex_opt.trace.arrivals import LATEST_NS
 from apex_opt.trace.read import read
 from apex_opt.trace.trace import Trace
-from apex_opt.trace.writers import WRITERS, Writer, encode, packed, writer
+from apex_opt.trace.writers import WRITERS, Writer, encode, left_out, packed, writer
 from tests.trace.traces import columns
 
 DATA = Path(os.environ.get("APEXOPT_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -22,6 +25,9 @@ EXACT_NS = 2**22 * 10**9
 
 EACH = pytest.mark.parametrize("form", WRITERS, ids=lambda form: form.layout.name)
 TRACE = columns([0, 3.97996, 86_400.0000004], [4808, 3180, 110], [10, 8, 1])
+SHARED = {"prefix": np.array([0, 0, -1]), "prefixes": Prefixes(np.array([-1]), np.array([512]))}
+RANKED = {"priority": np.array([0, 1, 0])}
+CHAINED = {"after": np.array([-1, -1, -1]), "think_ns": np.zeros(3, np.int64)}
 
 
 def back(trace: Trace, form: Writer, path: Path) -> Trace:
@@ -139,3 +145,23 @@ def test_the_azure_trace_is_written_as_it_was_but_for_its_date() -> None:
         minute, second = divmod(int(at) // 100, 600_000_000)
         whole, rest = divmod(second, 10_000_000)
         assert line == f"1970-01-01 00:{minute:02d}:{whole:02d}.{rest:07d},{prompt},{output}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "told"),
+    [
+        ({}, "vidur", []),
+        ({}, "mooncake", ["`hash_ids` are empty: which prompts share a prefix is not known"]),
+        ({"timed": False}, "plain", ["the trace has no times: each request is written at time 0"]),
+        (SHARED, "mooncake", []),
+        (SHARED, "plain", ["what prompts share is left out; mooncake has room for it"]),
+        (RANKED, "azure", ["priorities are left out; plain has room for them"]),
+        (RANKED, "plain", []),
+        (CHAINED, "azure", ["sessions are left out; plain has room for them"]),
+        (CHAINED, "plain", []),
+    ],
+)
+def test_what_a_format_has_no_room_for_is_told(
+    changes: dict[str, Any], name: str, told: list[str]
+) -> None:
+    assert list(left_out(replace(TRACE, **changes), writer(name))) == told

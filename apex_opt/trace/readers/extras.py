@@ -64,7 +64,8 @@ class Extras:
         hashes: array[int] = array("q")
         column = ""
         try:
-            for (role, column), cell in zip(self.layout.extras, cells, strict=True):  # noqa: B007  # named below
+            of_each = zip(self.layout.extras, cells, strict=True)
+            for (role, column), cell in of_each:  # noqa: B007  # a fault names the column
                 if role == "hashes":
                     hashes = _hashes(cell, prompt, self.block)
                 else:

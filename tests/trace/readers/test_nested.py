@@ -189,3 +189,21 @@ def test_an_object_of_no_known_format_is_told_what_is_known(tmp_path: Path) -> N
     assert told.startswith("t:1: no known format has the columns `a`. Known are plain: ")
     assert "; inference-perf: the columns `start_time`, `end_time`, `info`; " in told
     assert told.endswith("; bench: the columns `input_lens`, `output_lens`")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ([], "t: no request in it"),
+        ([3], "t:1: not a JSON object"),
+        ([[]], "t:1: not a JSON object"),
+    ],
+)
+def test_a_list_without_requests_is_refused(content: object, why: str, tmp_path: Path) -> None:
+    assert fault(write(tmp_path, content)) == why
+
+
+def test_values_that_are_no_objects_are_told_among_requests(tmp_path: Path) -> None:
+    row = {"arrival_s": 1, "prompt_tokens": 5, "output_tokens": 6}
+    assert fault(write(tmp_path, [row, 7, row])) == "t:1: not a JSON object"
+    assert len(read(tmp_path / "t", repair=["drop_faulty"])) == 2

@@ -11,6 +11,7 @@ import pytest
 
 from apex_opt.errors import TraceError
 from apex_opt.trace.read import read
+from apex_opt.trace.readers import source
 
 
 def written(folder: Path, columns: dict[str, Any]) -> Path:
@@ -98,5 +99,15 @@ def test_without_pyarrow_the_extra_is_named(
     path.write_bytes(b"PAR1 and more")
     monkeypatch.setattr(builtins, "__import__", missing)
     why = f"{path}: a Parquet file; to read it: pip install 'apexopt[parquet]'"
+    with pytest.raises(TraceError, match=f"^{re.escape(why)}$"):
+        read(path)
+
+
+def test_more_rows_than_a_trace_may_have_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, MOONCAKE)
+    monkeypatch.setattr(source, "MOST_REQUESTS", 2)
+    why = f"{path}: more than 2 requests; cut the trace into parts"
     with pytest.raises(TraceError, match=f"^{re.escape(why)}$"):
         read(path)
