@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from apex_opt.cli.calibrate import calibrate
 from apex_opt.cli.catalog import catalog
 from apex_opt.cli.schema import schema
 from apex_opt.cli.simulate import simulate
@@ -60,6 +61,7 @@ def root(
 app.command()(solve)
 app.command()(simulate)
 app.command()(trace)
+app.command()(calibrate)
 app.command()(catalog)
 app.command()(schema)
 

@@ -1,18 +1,25 @@
-"""Collectives in the alpha-beta model: latency + bytes on the busiest link / bandwidth.
+"""Collectives: latency, bytes through the busiest link, and what NCCL or an engine's kernels add.
 
 A ring all-reduce of B bytes over g devices moves 2 (g - 1) / g B bytes through each link, an
-all-gather (g - 1) / g B (Thakur et al. 2005, "Optimization of Collective Communication Operations
-in MPICH", section 4). A group that spans m nodes reduces inside the node first; each device then
-exchanges its part with its peers over its own network port: 2 (m - 1) / m B / g_node bytes.
+all-gather, a reduce-scatter and an all-to-all (g - 1) / g B (Thakur et al. 2005, "Optimization of
+Collective Communication Operations in MPICH", section 4). A group that spans m nodes reduces inside
+the node first; each device then exchanges its part with its peers over its own network port:
+2 (m - 1) / m B / g_node bytes. An all-to-all sends (m - 1) / m of a device's bytes over its port.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from apex_opt.cost.rates import Array
+from apex_opt.cost.curves import Array, collective_seconds
 from apex_opt.cost.shape import Shape
-from apex_opt.spec.pools import Link
+from apex_opt.spec.device_link import Collective, Link, Operation
+
+MOST_DEVICES = 8
+"""Largest group for which engines run an all-reduce of their own; past it they call NCCL.
+
+Source: vLLM vllm/distributed/device_communicators/custom_all_reduce.py, `_SUPPORTED_WORLD_SIZES`.
+"""
 
 
 def link(shape: Shape) -> Link:
@@ -28,41 +35,59 @@ def _network_bytes_per_s(shape: Shape) -> float:
     return min(rate, port * 1e9 if port is not None else rate) * network.efficiency
 
 
-def _group(shape: Shape) -> tuple[int, int]:
-    """Return devices per node and nodes of a tensor group."""
-    inside = min(shape.tensor, shape.pool.node_devices)
-    return inside, -(-shape.tensor // inside)
+def _curves(wire: Link, operation: Operation, devices: int) -> list[Collective]:
+    """Return how an operation may run inside a node; engines take what is faster at a size."""
+    known = wire.collectives.get(operation, wire)
+    return [wire, known] if operation == "all_reduce" and devices <= MOST_DEVICES else [known]
 
 
-def _latency_s(shape: Shape, inside: int, nodes: int) -> float:
-    wire = link(shape)
-    local = (wire.latency_us + wire.hop_us * max(inside - 2, 0)) * 1e-6 if inside > 1 else 0.0
-    return local + 2 * (nodes - 1) * shape.network.latency_us * 1e-6
+def collective(shape: Shape, operation: Operation, devices: int, size: Array) -> Array:
+    """Return seconds of a collective over consecutive devices of the pool; 0 for one device.
 
-
-def _collective(shape: Shape, size_bytes: Array, rounds: int) -> Array:
-    """Return seconds of `rounds` ring passes: 2 for an all-reduce, 1 for an all-gather."""
-    if shape.tensor == 1:
-        return np.zeros_like(size_bytes)
-    inside, nodes = _group(shape)
-    wire = link(shape)
-    crowd = 1 + wire.contention * max(inside - 2, 0)
-    rate = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency / crowd
-    seconds = rounds * (inside - 1) / inside * size_bytes / rate
+    Args:
+        shape: the replica; its pool says how many devices stand in a node.
+        operation: what is done.
+        devices: devices of the group.
+        size: bytes of the whole message: of the reduced, gathered or scattered tensor; for an
+            all-to-all, what one device holds.
+    """
+    if devices == 1:
+        return np.zeros_like(size)
+    inside = min(devices, shape.pool.node_devices)
+    nodes = -(-devices // inside)
+    rounds = 2 if operation == "all_reduce" else 1
+    seconds = np.zeros_like(size)
+    if inside > 1:
+        wire = link(shape)
+        rate, bus = wire.bandwidth_gbytes_per_s * 1e9, rounds * (inside - 1) / inside * size
+        group = np.array(float(inside))
+        curves = _curves(wire, operation, devices)
+        seconds = np.min([collective_seconds(c, rate, group, size, bus) for c in curves], axis=0)
     if nodes > 1:
-        between = rounds * (nodes - 1) / nodes * size_bytes / inside
-        seconds = seconds + between / _network_bytes_per_s(shape)
-    return np.where(size_bytes > 0, seconds + _latency_s(shape, inside, nodes), 0.0)
+        part = size if operation == "all_to_all" else size / inside
+        between = rounds * (nodes - 1) / nodes * part / _network_bytes_per_s(shape)
+        seconds = seconds + between + 2 * (nodes - 1) * shape.network.latency_us * 1e-6
+    return np.where(size > 0, seconds, 0.0)
 
 
 def all_reduce(shape: Shape, size_bytes: Array) -> Array:
     """Return seconds of an all-reduce of `size_bytes` over the tensor group; 0 for one device."""
-    return _collective(shape, size_bytes, 2)
+    return collective(shape, "all_reduce", shape.tensor, size_bytes)
 
 
 def all_gather(shape: Shape, size_bytes: Array) -> Array:
     """Return seconds of an all-gather whose result has `size_bytes`; 0 for one device."""
-    return _collective(shape, size_bytes, 1)
+    return collective(shape, "all_gather", shape.tensor, size_bytes)
+
+
+def point_to_point(shape: Shape, size_bytes: Array, *, same_node: bool) -> Array:
+    """Return seconds of sending `size_bytes` from one device to another, no bytes in no time."""
+    wire = link(shape)
+    if same_node:
+        rate, latency = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency, wire.latency_us * 1e-6
+    else:
+        rate, latency = _network_bytes_per_s(shape), shape.network.latency_us * 1e-6
+    return np.where(size_bytes > 0, latency + size_bytes / rate, 0.0)
 
 
 def stage_hop(shape: Shape, stage: int, size_bytes: Array) -> Array:
@@ -72,10 +97,6 @@ def stage_hop(shape: Shape, stage: int, size_bytes: Array) -> Array:
     send/recv of tensor-parallel slices). Stages stand one after the other, from a node on.
     """
     groups = shape.pool.node_devices // shape.tensor
-    wire = link(shape)
-    if groups and stage // groups == (stage + 1) // groups:
-        rate, latency = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency, wire.latency_us * 1e-6
-    else:
-        rate, latency = _network_bytes_per_s(shape), shape.network.latency_us * 1e-6
-    sent = np.where(size_bytes > 0, latency + size_bytes / shape.tensor / rate, 0.0)
+    near = bool(groups) and stage // groups == (stage + 1) // groups
+    sent = point_to_point(shape, size_bytes / shape.tensor, same_node=near)
     return sent + all_gather(shape, size_bytes)

@@ -81,6 +81,8 @@ class Attention:
         pair_flops: operations of prefill, per query-key pair.
         token_flops: operations on a recurrent state, per token.
         io_bytes: bytes of queries and outputs, per token.
+        expand_flops, expanded_bytes: of projecting a latent token up to keys and values of all
+            heads, as prefill does.
         index_bytes, index_flops: of a sparse-attention indexer, per cached token, without window.
         state_bytes: bytes of recurrent state, per sequence.
     """
@@ -91,6 +93,8 @@ class Attention:
     pair_flops: float = 0.0
     token_flops: float = 0.0
     io_bytes: float = 0.0
+    expand_flops: float = 0.0
+    expanded_bytes: float = 0.0
     index_bytes: float = 0.0
     index_flops: float = 0.0
     state_bytes: int = 0
@@ -104,8 +108,7 @@ class Layer:
         gemms: matrix products, in order.
         experts: routed experts, or none.
         attention: attention.
-        elementwise_bytes: bytes that norms, rotary embedding, activation and residual move, per
-            token.
+        elementwise_bytes: bytes that norms, activation and residual move, per token.
         small_weights: elements of norms and biases, 16 bits each.
         all_reduces: all-reduces of (tokens, hidden) over the tensor group.
     """
@@ -161,6 +164,8 @@ def _latent(a: LatentAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
         decode_flops=2.0 * heads * (latent + a.kv_lora_rank),
         pair_flops=2.0 * heads * (query + a.value_dim),
         io_bytes=float(ACTIVATION_BYTES * heads * (query + a.value_dim)),
+        expand_flops=2.0 * a.kv_lora_rank * heads * (a.qk_nope_dim + a.value_dim),
+        expanded_bytes=float(ACTIVATION_BYTES * heads * (query + a.value_dim)),
         index_bytes=float(index_dim),
         index_flops=2.0 * index_heads * index_dim,
     )
@@ -238,8 +243,8 @@ def layer(kind: LayerKind, shape: Shape) -> Layer:
     ffn, experts, biases = _ffn(kind.ffn, hidden, shape)
     inner = sum(g.n for g in ffn) - hidden
     # Two norms and two residual sums read and write the hidden vector; the activation reads its
-    # inputs.
-    elementwise = ACTIVATION_BYTES * (8 * hidden + 2 * max(inner, 0)) + round(attention.io_bytes)
+    # inputs. Queries and outputs are counted with attention.
+    elementwise = ACTIVATION_BYTES * (8 * hidden + 2 * max(inner, 0))
     return Layer(
         gemms=(*gemms, *ffn),
         experts=experts,

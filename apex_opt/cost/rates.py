@@ -1,14 +1,12 @@
-"""How fast one device computes, reads and draws power: the roofline of an operator.
+"""How fast one device computes, reads and draws power.
 
-Time of an operator = floor + max(flops / (peak x efficiency), bytes / (bandwidth x efficiency)), so
-it is never under the physical floor. Power of an operator, above idle, follows its utilisation:
+Power of an operator, above idle, is a share of what lies between idle and TDP:
 
-    (TDP - idle) min(1, max(1.4 x compute utilisation, 0.7 x bandwidth utilisation))
+    active + min(1 - active, max(compute x compute utilisation, memory x bandwidth utilisation))
 
-Source of 1.4 and 0.7: least absolute error on 45 measured powers of bf16 matrix products on H200
-(vLLM 0.22 kernels, aiconfigurator-core power columns, Apache-2.0), mean error 12 % of the range
-from idle to cap. The compute part follows the clock as clock x voltage^2, with voltage = 0.6 + 0.4
-x clock of its maximum: a prior for voltage-frequency scaling, not fitted.
+with the three numbers of the device's `PowerUse`. The compute part, once limited, follows the clock
+as clock x voltage^2, with voltage = 0.6 + 0.4 x clock of its maximum: a prior for voltage-frequency
+scaling, not fitted.
 
 Under a pool's own cap, an operator that would draw more is throttled to the cap: its clock falls
 until the compute part fits, or its reads are spread until the memory part does, whichever takes
@@ -21,25 +19,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from apex_opt.cost.curves import Array, power_share
 from apex_opt.cost.shape import Shape
 from apex_opt.spec.pools import Device, Pool, Precision
 from apex_opt.spec.quantization import WeightFormat
 
-Array = NDArray[np.float64]
-
-COMPUTE_POWER = 1.4
-MEMORY_POWER = 0.7
-ELEMENTWISE_MEMORY = 0.7
-"""Share of memory bandwidth that element-wise kernels reach (prototype fit over vLLM 0.15 runs)."""
-
 CLOCKS = np.linspace(0.0, 1.0, 1025)
 """Grid of clocks on which a throttled one is looked up."""
-
-COMMUNICATION_POWER = 0.2
-"""Dynamic power of an all-reduce: 286 W mean of a 1,000 W B200 that idles near 120 W (same source).
-"""
 
 IDLE_SHARE = 0.12
 """Idle power as a share of TDP where the data sheet is silent: H200 77 of 700 W is 0.11, MI250X
@@ -151,18 +138,15 @@ class Rates:
         """Return the dense peak at this clock, operations/s."""
         return self.device.peak_tflops[precision] * 1e12 * self.shape.clock
 
-    def efficiency(self, precision: Precision) -> float:
-        """Return the share of the peak that matrix products reach."""
-        known = self.device.efficiency.compute
-        return known.get(precision, min(known.values(), default=1.0))
-
     def cost(self, seconds: Array, flops: Array, moved: Array, precision: Precision) -> Cost:
         """Return an operator's cost given its time, operations and bytes."""
         busy = np.maximum(seconds, 1e-15)
-        clocked = clock_power(np.array(self.shape.clock))
-        compute = COMPUTE_POWER * flops / (busy * self.peak(precision)) * clocked
-        memory = MEMORY_POWER * moved / (busy * self.bandwidth)
-        compute, memory = np.minimum(compute, 1.0), np.minimum(memory, 1.0)
+        compute, memory = power_share(
+            self.device.efficiency.power,
+            flops / (busy * self.peak(precision)),
+            moved / (busy * self.bandwidth),
+            clock_power(np.array(self.shape.clock)),
+        )
         drawn = self.rated_w * np.maximum(compute, memory)
         if self.dynamic_w < self.rated_w:
             seconds = seconds * self._slowdown(compute, memory)
@@ -181,16 +165,7 @@ class Rates:
         throttled = np.interp(share * clock_power(clock), clock_power(CLOCKS), CLOCKS)
         return np.maximum(clock / throttled, memory / allowed)
 
-    def roofline(
-        self, flops: Array, moved: Array, precision: Precision, memory: float, floor_us: float
-    ) -> Cost:
-        """Return floor + max(flops / rate, bytes / rate) where there is work, zero elsewhere."""
-        compute_s = flops / (self.peak(precision) * self.efficiency(precision))
-        seconds = np.maximum(compute_s, moved / (self.bandwidth * memory))
-        seconds = np.where(seconds > 0, seconds + floor_us * 1e-6, 0.0)
-        return self.cost(seconds, flops, moved, precision)
-
     def communication(self, seconds: Array) -> Cost:
         """Return the cost of waiting for a collective."""
-        drawn = min(self.rated_w * COMMUNICATION_POWER, self.dynamic_w)
-        return Cost(seconds, seconds * drawn)
+        share = self.device.efficiency.power.communication
+        return Cost(seconds, seconds * min(self.rated_w * share, self.dynamic_w))

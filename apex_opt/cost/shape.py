@@ -43,6 +43,8 @@ class Shape:
         stage_layers: layers of each pipeline stage, first to last.
         clock: share of the boost clock, 0 to 1.
         reserve_fraction: share of device memory that the spec keeps free.
+        expert_skew: load of the fullest device over the mean, less 1, where whole experts are
+            spread; 0: even routing, as far as chance allows.
     """
 
     model: Model
@@ -57,6 +59,7 @@ class Shape:
     stage_layers: tuple[int, ...]
     clock: float
     reserve_fraction: float
+    expert_skew: float = 0.0
 
     @property
     def pipeline(self) -> int:

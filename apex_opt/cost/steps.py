@@ -1,8 +1,13 @@
 """The step-time table of a replica: what the simulator reads, built from its operators.
 
 For every batch size from 0 to the token budget, on every pipeline stage: layers + embedding (first
-stage) + engine overhead; for every number of sampled rows: the LM head (last stage). Batches inside
-the CUDA-graph range are padded to the next graph size, as the engine does.
+stage) + engine overhead; for every number of sampled rows: what decode attention costs by sequence,
+and the LM head (last stage). Batches inside the CUDA-graph range are padded to the next graph size,
+as the engine does.
+
+Operators are computed on a grid of batch sizes, every one of them where graphs run, and a few
+hundred beyond; in between the table is linear. Kernel times are convex in the batch where they
+approach their roofline, so chords lie above it.
 """
 
 from __future__ import annotations
@@ -12,14 +17,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from apex_opt.cost import collectives
-from apex_opt.cost.layers import context_rates, elementwise, gemm, layer_cost
+from apex_opt.cost.attention import ContextRates, context_rates, decode_cost, prompt_cost
+from apex_opt.cost.curves import Array
+from apex_opt.cost.layers import elementwise, gemm, layer_cost
 from apex_opt.cost.operators import ACTIVATION_BYTES, Gemm, Layer, layer
-from apex_opt.cost.rates import Array, Cost, Rates, nothing
+from apex_opt.cost.rates import Cost, Rates, nothing
 from apex_opt.cost.shape import Shape
 from apex_opt.sim.steps import Int64, StepTable
 
 NS = 1e9
 FS = 1e15
+GRID = ((1, 256), (8, 1024), (64, 8192), (512, 1 << 30))
+"""(step, up to): batch sizes that are computed; graph sizes up to 1,024 are among them."""
 
 
 def padded(tokens: Int64, graph_tokens: int) -> Int64:
@@ -34,6 +43,31 @@ def padded(tokens: Int64, graph_tokens: int) -> Int64:
     return np.where(tokens <= graph_tokens, sizes, tokens)
 
 
+def grid(most: int, also: int) -> Int64:
+    """Return the batch sizes that are computed: 0 to `most`, both ends and `also` among them."""
+    parts, start = [np.array([0, also, most], np.int64)], 0
+    for step, end in GRID:
+        end = min(end, most)
+        parts.append(np.arange(start, end + 1, step, dtype=np.int64))
+        start = end
+    return np.unique(np.concatenate(parts))
+
+
+def spread(cost: Cost, at: Int64, sizes: Int64) -> Cost:
+    """Return a cost known `at` some batch sizes for all `sizes`, linear in between."""
+    return Cost(np.interp(sizes, at, cost.seconds), np.interp(sizes, at, cost.joules))
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Costs of one kind of layer, on one device."""
+
+    tokens: Cost
+    prompts: Cost
+    sequences: Cost
+    contexts: ContextRates
+
+
 @dataclass(frozen=True)
 class _Stage:
     """Costs of one pipeline stage, one device."""
@@ -41,11 +75,37 @@ class _Stage:
     decode: Cost
     mixed: Cost
     rows: Cost
-    context: Cost
-    window: Cost
-    pair: Cost
-    window_pair: Cost
+    contexts: ContextRates
     hop: Array
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Batch sizes: computed ones, those that run for each batch of the table, sampled rows."""
+
+    at: Int64
+    run: Int64
+    rows: Array
+
+
+def _sizes(shape: Shape) -> _Sizes:
+    settings = shape.settings
+    most = settings.max_num_batched_tokens
+    run = padded(np.arange(most + 1), settings.graph_tokens)
+    rows = np.arange(settings.max_num_seqs + 1).astype(np.float64)
+    return _Sizes(grid(int(run.max()), settings.graph_tokens), run, rows)
+
+
+def _kind(rates: Rates, one: Layer, sizes: _Sizes) -> _Kind:
+    contexts, at = context_rates(rates, one.attention), sizes.at.astype(np.float64)
+    state, none = contexts.state, np.zeros_like(sizes.rows)
+    by_sequence = Cost(state.seconds * sizes.rows + none, state.joules * sizes.rows + none)
+    return _Kind(
+        tokens=layer_cost(rates, one, at),
+        prompts=prompt_cost(rates, one.attention, at),
+        sequences=by_sequence + decode_cost(rates, one.attention, sizes.rows),
+        contexts=contexts,
+    )
 
 
 def _extras(rates: Rates, stage: int, tokens: Array) -> Cost:
@@ -71,32 +131,45 @@ def _head(rates: Rates, rows: Array) -> Cost:
     return head + rates.communication(gathered) + Cost(overhead, np.zeros_like(overhead))
 
 
-def _stage(rates: Rates, stage: int, counts: dict[str, int], kinds: dict[str, Layer]) -> _Stage:
+def _contexts(parts: list[tuple[ContextRates, int]]) -> ContextRates:
+    """Return the rates of some layers together."""
+
+    def total(name: str) -> Cost:
+        whole = nothing(1)
+        for rates, count in parts:
+            whole = whole + getattr(rates, name) * count
+        return whole
+
+    return ContextRates(**{name: total(name) for name in ContextRates.__dataclass_fields__})
+
+
+def _stage(
+    rates: Rates, stage: int, counts: dict[str, int], kinds: dict[str, _Kind], sizes: _Sizes
+) -> _Stage:
     shape, settings = rates.shape, rates.shape.settings
-    tokens = np.arange(settings.max_num_batched_tokens + 1)
-    run = padded(tokens, settings.graph_tokens).astype(np.float64)
-    rows = np.arange(settings.max_num_seqs + 1).astype(np.float64)
-    base, head = _extras(rates, stage, run), nothing(len(rows))
-    context, window, pair, window_pair = nothing(1), nothing(1), nothing(1), nothing(1)
-    for kind, count in counts.items():
-        base = base + layer_cost(rates, kinds[kind], run) * count
-        attention = context_rates(rates, kinds[kind].attention)
-        context, window = context + attention.context * count, window + attention.window * count
-        pair = pair + attention.pair * count
-        window_pair = window_pair + attention.window_pair * count
-        head = head + Cost(
-            attention.state.seconds * count * rows, attention.state.joules * count * rows
-        )
-    if stage == shape.pipeline - 1:
-        head = head + _head(rates, rows)
-    eager_s = shape.release.overheads.eager_layer_us * 1e-6 * sum(counts.values())
-    eager = Cost(np.where(tokens > 0, eager_s, 0.0), np.zeros(len(tokens)))
-    beyond = np.where(tokens > settings.graph_tokens, eager.seconds, 0.0)
-    size = ACTIVATION_BYTES * tokens.astype(np.float64) * shape.model.hidden_size
+    base, prompts = _extras(rates, stage, sizes.at.astype(np.float64)), nothing(len(sizes.at))
+    head = nothing(len(sizes.rows))
+    for name, count in counts.items():
+        base = base + kinds[name].tokens * count
+        prompts = prompts + kinds[name].prompts * count
+        head = head + kinds[name].sequences * count
     last = stage == shape.pipeline - 1
-    hop = np.zeros(len(tokens)) if last else collectives.stage_hop(shape, stage, size)
-    decode = base + Cost(beyond, np.zeros(len(tokens)))
-    return _Stage(decode, base + eager, head, context, window, pair, window_pair, hop)
+    if last:
+        head = head + _head(rates, sizes.rows)
+    tokens = np.arange(len(sizes.run))
+    none = np.zeros(len(tokens))
+    decode = spread(base, sizes.at, sizes.run)
+    mixed = decode + spread(prompts, sizes.at, tokens)
+    eager_s = shape.release.overheads.eager_layer_us * 1e-6 * sum(counts.values())
+    eager = np.where(tokens > 0, eager_s, 0.0)
+    size = ACTIVATION_BYTES * tokens.astype(np.float64) * shape.model.hidden_size
+    return _Stage(
+        decode=decode + Cost(np.where(tokens > settings.graph_tokens, eager, 0.0), none),
+        mixed=mixed + Cost(eager, none),
+        rows=head,
+        contexts=_contexts([(kinds[name].contexts, count) for name, count in counts.items()]),
+        hop=none if last else collectives.stage_hop(shape, stage, size),
+    )
 
 
 def _ceil(seconds: list[Array], unit: float) -> Int64:
@@ -110,13 +183,19 @@ def step_table(shape: Shape) -> StepTable:
     Raises:
         ValueError: the device cannot compute in the shape's weight format.
     """
-    rates = Rates(shape)
-    kinds = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
-    stages = [_stage(rates, s, counts, kinds) for s, counts in enumerate(shape.stage_counts())]
-    windows = [k.attention.window for k in kinds.values() if k.attention.window is not None]
+    rates, sizes = Rates(shape), _sizes(shape)
+    layers = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
+    kinds = {name: _kind(rates, one, sizes) for name, one in layers.items()}
+    counts = shape.stage_counts()
+    stages = [_stage(rates, s, own, kinds, sizes) for s, own in enumerate(counts)]
+    windows = [k.attention.window for k in layers.values() if k.attention.window is not None]
 
-    def scalar(costs: list[Cost]) -> float:
-        return float(sum(c.joules[0] for c in costs)) * shape.tensor
+    def times(name: str) -> Int64:
+        costs = [getattr(s.contexts, name).seconds for s in stages]
+        return _ceil(costs, FS)[:, 0].copy()
+
+    def joule(name: str) -> float:
+        return float(sum(getattr(s.contexts, name).joules[0] for s in stages)) * shape.tensor
 
     def joules(costs: list[Cost]) -> Array:
         return np.ascontiguousarray(np.sum([c.joules for c in costs], axis=0) * shape.tensor)
@@ -125,18 +204,20 @@ def step_table(shape: Shape) -> StepTable:
         decode_ns=_ceil([s.decode.seconds for s in stages], NS),
         mixed_ns=_ceil([s.mixed.seconds for s in stages], NS),
         rows_ns=_ceil([s.rows.seconds for s in stages], NS),
-        context_fs=_ceil([s.context.seconds for s in stages], FS)[:, 0].copy(),
-        window_fs=_ceil([s.window.seconds for s in stages], FS)[:, 0].copy(),
+        context_fs=times("context"),
+        window_fs=times("window"),
         window_tokens=max(windows, default=1),
-        pair_fs=_ceil([s.pair.seconds for s in stages], FS)[:, 0].copy(),
-        window_pair_fs=_ceil([s.window_pair.seconds for s in stages], FS)[:, 0].copy(),
+        pair_fs=times("pair"),
+        window_pair_fs=times("window_pair"),
         hop_ns=_ceil([s.hop for s in stages], NS),
         decode_j=joules([s.decode for s in stages]),
         mixed_j=joules([s.mixed for s in stages]),
         rows_j=joules([s.rows for s in stages]),
-        context_j=scalar([s.context for s in stages]),
-        window_j=scalar([s.window for s in stages]),
-        pair_j=scalar([s.pair for s in stages]),
-        window_pair_j=scalar([s.window_pair for s in stages]),
+        context_j=joule("context"),
+        window_j=joule("window"),
+        pair_j=joule("pair"),
+        window_pair_j=joule("window_pair"),
+        history_fs=times("history"),
+        history_j=joule("history"),
         idle_w=rates.idle_w * shape.devices,
     )

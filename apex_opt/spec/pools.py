@@ -6,44 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from apex_opt.spec.device_efficiency import Efficiency
+from apex_opt.spec.device_link import Link
 from apex_opt.spec.table import Choice, Count, Fraction, Name, NonNegative, Positive, Table
 
 Precision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "fp4"]
-
-
-class Efficiency(Table):
-    """What a device reaches of its data sheet; the priors of its class where it is not measured.
-
-    Time of a matrix product = floor + max(flops / (peak x compute), bytes / (bandwidth x memory)).
-    """
-
-    compute: dict[Precision, Fraction] = Field(description="Share of the dense peak, by precision.")
-    attention: Fraction = Field(description="Share of the 16-bit peak in prefill attention.")
-    memory: Fraction = Field(description="Share of memory bandwidth when weights stream.")
-    kv_memory: Fraction = Field(description="Share of memory bandwidth in decode attention.")
-    gemm_floor_us: NonNegative = Field(description="Shortest time of a matrix product.")
-    attention_floor_us: NonNegative = Field(description="Shortest time of a decode attention.")
-    source: str = Field("", description="Data and error of the fit, or `prior`.")
-
-
-class Link(Table):
-    """A link in the alpha-beta model.
-
-    Time of a collective of g devices = latency + hop (g - 2) + bytes through the busiest device /
-    (bandwidth x efficiency) x (1 + contention (g - 2)).
-    """
-
-    kind: Name = Field(description="NVLink, PCIe, Infinity Fabric, …")
-    bandwidth_gbytes_per_s: Positive = Field(description="Per device and direction, data sheet.")
-    latency_us: NonNegative = Field(description="Time of an empty all-reduce between two devices.")
-    hop_us: NonNegative = Field(0.2, description="More per further device of the group.")
-    efficiency: Fraction = Field(
-        0.8, description="Share of the bandwidth that a collective reaches."
-    )
-    contention: NonNegative = Field(
-        0.0, description="Slow-down by each device past two, where devices share a PCIe root."
-    )
-    source: str = Field("", description="Data and error of the fit, or `prior`.")
 
 
 class Device(Table):
@@ -67,7 +34,9 @@ class Device(Table):
     clock_mhz: Positive | None = Field(
         None, description="Boost clock at which the peak is reached."
     )
-    efficiency: Efficiency = Field(description="What the device reaches of its data sheet.")
+    efficiency: Efficiency = Field(
+        default_factory=Efficiency, description="What the device reaches of its data sheet."
+    )
     source: str = Field("", description="Where the figures come from.")
     notes: str = Field("", description="Remarks.")
 

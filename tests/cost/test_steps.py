@@ -126,8 +126,10 @@ def test_a_pipeline_spreads_the_layers_and_adds_hops():
 
 def test_the_head_stands_on_the_last_stage_only():
     table = step_table(shape("llama-3.1-70b", tensor=4, pipeline=2))
-    assert table.rows_ns[0].max() == 0
-    assert table.rows_ns[1, 1] > 0
+    # 128,256 x 8,192 in 16 bits, a fourth of it on each device: 525 MB, 157 us at 3.35 TB/s.
+    head = table.rows_ns[1, 1:] - table.rows_ns[0, 1:]
+    assert head.min() > 157_000
+    assert table.rows_ns[0, 1:].max() < 40 * 30_000  # attention of 40 layers, 10 to 29 us each
 
 
 def test_windows_are_told_apart_from_full_attention():

@@ -8,8 +8,7 @@ DEVICE = """
 name = "p"
 device = { name = "d", memory_bytes = 80_000_000_000, bandwidth_gbytes_per_s = 3000, \
 peak_tflops = { bf16 = 900 }, link = { kind = "x", bandwidth_gbytes_per_s = 400, latency_us = 4 }, \
-efficiency = { compute = { bf16 = 0.7 }, attention = 0.5, memory = 0.8, kv_memory = 0.8, \
-gemm_floor_us = 4, attention_floor_us = 10 } }
+efficiency = { products = { bf16 = { compute = 0.7 } } } }
 clocks_mhz = [1000]
 """.replace("\\\n", "")
 

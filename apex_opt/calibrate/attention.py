@@ -1,0 +1,109 @@
+"""Attention: tables of batches, lengths and heads, one curve a format of the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from apex_opt.calibrate.columns import Columns
+from apex_opt.calibrate.fit import SHARE, Fit, Problem, Range, fit
+from apex_opt.cost.curves import Array, decode_seconds, prefill_seconds
+from apex_opt.cost.operators import ACTIVATION_BYTES
+from apex_opt.cost.rates import half_precision
+from apex_opt.spec.device_efficiency import AttentionFormat, Decode, Prefill
+from apex_opt.spec.pools import Device
+
+FORMATS: dict[str, tuple[AttentionFormat, float]] = {"bfloat16": ("bf16", 2.0), "fp8": ("fp8", 1.0)}
+"""Names of the tables: (how attention runs, bytes of a cached number)."""
+
+PREFILL_RANGES = {
+    "compute": Range(0.05, (0.55, 0.4), 1.0),
+    "memory": Range(0.05, (0.5, 0.3), 1.0),
+    "floor_us": Range(0.5, (10.0, 15.0), 60.0),
+    "length_ns": Range(0.0, (5.0, 10.0), 100.0),
+}
+DECODE_RANGES = {
+    "memory": SHARE,
+    "floor_us": Range(0.5, (8.0, 12.0), 60.0),
+    "ramp_us": Range(0.0, (10.0, 20.0), 100.0),
+    "ramp_mb": Range(5.0, (100.0, 40.0), 400.0),
+}
+
+
+def _formats(rows: Columns, wanted: list[str]) -> Iterator[tuple[str, Columns]]:
+    """Yield the formats in which all of `wanted` columns agree, each with its rows."""
+    for name in FORMATS:
+        columns = [rows.texts(column) for column in wanted]
+        yield name, rows.pick([set(texts) == {name} for texts in zip(*columns, strict=True)])
+
+
+def prefill(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Prefill]]:
+    """Return the curve of each format of a table of attention of prompts.
+
+    Raises:
+        CallError: a column is missing, or a row holds no number.
+    """
+    found: dict[AttentionFormat, Fit[Prefill]] = {}
+    for name, part in _formats(rows, ["attn_dtype", "kv_cache_dtype"]):
+        kind, _ = FORMATS[name]
+        if kind == "fp8" and kind not in device.peak_tflops:
+            continue
+        fitted = fit(_prefill(part, device, name))
+        if fitted is not None:
+            found[kind] = fitted
+    return found
+
+
+def _prefill(rows: Columns, device: Device, name: str) -> Problem[Prefill]:
+    kind, width = FORMATS[name]
+    batch, length = rows.numbers("batch_size"), rows.numbers("isl")
+    heads, kv_heads, dim = _heads(rows)
+    precision = "fp8" if kind == "fp8" else half_precision(device)
+    peak = device.peak_tflops[precision] * 1e12
+    bandwidth = device.bandwidth_gbytes_per_s * 1e9
+    flops = 4.0 * batch * heads * dim * length * (length + 1) / 2
+    moved = batch * length * dim * 2 * (heads * ACTIVATION_BYTES + kv_heads * width)
+    return Problem(
+        Prefill,
+        PREFILL_RANGES,
+        lambda curve: prefill_seconds(curve, peak, bandwidth, flops, moved, length),
+        rows.microseconds(),
+        np.maximum(flops / peak, moved / bandwidth),
+        batch * 1e6 + heads * 1e3 + kv_heads,
+    )
+
+
+def decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Decode]]:
+    """Return the curve of each format of a table of decode attention.
+
+    Raises:
+        CallError: a column is missing, or a row holds no number.
+    """
+    found: dict[AttentionFormat, Fit[Decode]] = {}
+    for name, part in _formats(rows, ["kv_cache_dtype"]):
+        fitted = fit(_decode(part, device, name))
+        if fitted is not None:
+            found[FORMATS[name][0]] = fitted
+    return found
+
+
+def _decode(rows: Columns, device: Device, name: str) -> Problem[Decode]:
+    batch, length = rows.numbers("batch_size"), rows.numbers("kv_len")
+    heads, kv_heads, dim = _heads(rows)
+    bandwidth = device.bandwidth_gbytes_per_s * 1e9
+    moved = 2.0 * batch * length * kv_heads * dim * FORMATS[name][1]
+    return Problem(
+        Decode,
+        DECODE_RANGES,
+        lambda curve: decode_seconds(curve, bandwidth, moved),
+        rows.microseconds(),
+        moved / bandwidth,
+        batch * 1e6 + heads * 1e3 + kv_heads,
+    )
+
+
+def _heads(rows: Columns) -> tuple[Array, Array, Array]:
+    columns = ("num_heads", "num_key_value_heads", "head_dim")
+    heads, kv_heads, dim = (rows.numbers(column) for column in columns)
+    return heads, kv_heads, dim

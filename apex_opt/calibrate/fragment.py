@@ -1,0 +1,87 @@
+"""A calibration as TOML: the `[link]` and `[efficiency]` tables of a catalogue entry."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from apex_opt.calibrate.calibration import Calibration
+from apex_opt.spec.table import Table
+
+CURVES = ("products", "experts", "prefill", "decode")
+LINK = frozenset({"link", "collectives"})
+POWER = frozenset({"power"})
+
+
+def fragment(calibration: Calibration, source: str) -> str:
+    """Return the tables that a file of `specs/devices` takes in place of its own.
+
+    Args:
+        calibration: what was fitted.
+        source: where the measurements come from.
+    """
+    link, efficiency = calibration.device.link, calibration.device.efficiency
+    lines = ["[link]", *_scalars(link, skip={"source", "collectives"})]
+    lines.append(f"source = {_text(_whose(calibration, LINK, source, link))}")
+    lines += _group("link.collectives", dict(link.collectives))
+    lines += ["", "[efficiency]", *_scalars(efficiency, skip={"source"})]
+    lines.append(f"source = {_text(_whose(calibration, frozenset(CURVES), source, efficiency))}")
+    for name in CURVES:
+        lines += _group(f"efficiency.{name}", getattr(efficiency, name))
+    power = efficiency.power
+    lines += ["", "[efficiency.power]", *_scalars(power, skip={"source"})]
+    lines.append(f"source = {_text(_whose(calibration, POWER, source, power))}")
+    return "\n".join(lines) + "\n"
+
+
+def _whose(calibration: Calibration, groups: frozenset[str], source: str, table: Any) -> str:
+    """Return the source of a table: the measurements, or what stood there before."""
+    fits = [row.fit for row in calibration.rows if row.place[0] in groups]
+    if not fits:
+        return str(table.source)
+    left_out, rows = sum(fit.left_out for fit in fits), sum(fit.rows for fit in fits)
+    note = f"; {left_out} of {left_out + rows} rows left out" if left_out else ""
+    versions = calibration.source(groups)
+    return f"{source}: {versions}{note}" if versions else source + note
+
+
+def _scalars(table: Table, skip: set[str]) -> list[str]:
+    """Return the plain values of a table, a line each."""
+    values = table.model_dump(exclude=skip)
+    return [f"{key} = {_value(v)}" for key, v in values.items() if _is_plain(v)]
+
+
+def _group(name: str, curves: dict[Any, Any]) -> list[str]:
+    """Return a table of curves, one a line."""
+    if not curves:
+        return []
+    lines = ["", f"[{name}]"]
+    for key, curve in curves.items():
+        values = {k: v for k, v in curve.model_dump().items() if v is not None}
+        inner = ", ".join(f"{k} = {_value(v)}" for k, v in sorted(values.items(), key=_error_last))
+        lines.append(f"{key} = {{ {inner} }}")
+    return lines
+
+
+def _error_last(item: tuple[str, Any]) -> bool:
+    return item[0] == "error"
+
+
+def _is_plain(value: Any) -> bool:
+    return value is not None and not isinstance(value, dict)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(_value(v) for v in value)}]"
+    return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
+
+
+def _text(text: str) -> str:
+    """Return a string of TOML, folded where it is long."""
+    plain = text.strip().replace("\\", "\\\\").replace('"', '\\"')
+    if len(plain) < 88:
+        return f'"{plain}"'
+    return '"""\\\n  ' + " \\\n  ".join(textwrap.wrap(plain, 94)) + '\\\n  """'

@@ -1,0 +1,74 @@
+"""`apexopt calibrate KERNELS_DIR`: fit a device's curves to measured kernels."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from apex_opt.errors import CallError
+
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="KERNELS_DIR",
+        help="Folder of `gemm_measured.csv`, `decode_attention_measured.csv` and the like.",
+    ),
+]
+DeviceName = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Device of the catalogue.")
+]
+Source = Annotated[
+    str, typer.Option(metavar="TEXT", help="Where the measurements come from; goes into the file.")
+]
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE|-", help="Write the curves as JSON; - is stdout."),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE|-", help="Write tables for specs/devices, TOML; - is stdout."
+    ),
+]
+
+
+def calibrate(
+    folder: Folder,
+    device: DeviceName,
+    source: Source = "measured kernels",
+    json: Json = None,
+    out: Out = None,
+) -> None:
+    """Fit the curves of a device to measured kernels, with the error on shapes left out.
+
+    What was not measured keeps the numbers of the catalogue. Needs the extra `calibrate`. Exit
+    status: 0 done; 2 the measurements or the call are wrong.
+    """
+    from apex_opt.calibrate.calibration import calibrate as fit
+    from apex_opt.calibrate.fragment import fragment
+    from apex_opt.calibrate.show import as_json, render
+    from apex_opt.cli import output
+    from apex_opt.spec import catalog
+    from apex_opt.spec.catalog import UnknownNameError
+
+    if json is not None and json == out:
+        raise CallError(f"the curves and the tables cannot both go to {out}")
+    for target in (json, out):
+        if target is not None:
+            output.check(target)
+    try:
+        sheet = catalog.device(device)
+    except UnknownNameError as why:
+        raise CallError(f"--device: {why}") from None
+    found = fit(folder, sheet)
+    if json is not None:
+        output.write(json_module.dumps(as_json(found), indent=2), json)
+    if out is not None:
+        output.write(fragment(found, source), out)
+    if "-" not in (json, out):
+        from rich.console import Console
+
+        render(found, Console(highlight=False))

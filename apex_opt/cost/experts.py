@@ -1,0 +1,62 @@
+"""The routed experts of a layer: which are read, how many visits the fullest device gets."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from apex_opt.cost.curves import Array, experts_seconds
+from apex_opt.cost.formats import format_precision, nearest, product_format
+from apex_opt.cost.operators import ACTIVATION_BYTES, Experts
+from apex_opt.cost.rates import Cost, Rates
+
+
+def touched(e: Experts, tokens: Array) -> Array:
+    """Return how many of a device's experts a batch reads, in expectation under even routing.
+
+    A token passes an expert by with probability 1 - k/E; n tokens do with (1 - k/E)^n.
+    """
+    return np.asarray(e.local * -np.expm1(tokens * math.log1p(-min(e.top_k / e.total, 1 - 1e-9))))
+
+
+def visits(e: Experts, tokens: Array, skew: float = 0.0) -> Array:
+    """Return the pairs of token and expert that the fullest device computes.
+
+    Args:
+        e: the experts, as a device sees them.
+        tokens: batch sizes.
+        skew: the load of the fullest device over the mean, less 1, that routing shows in the long
+            run: 0 is even, 1.2 is what a power law of exponent 1.2 shows over 8 devices
+            (128 experts, 8 a token; MoE tables of aiconfigurator-core).
+
+    Returns:
+        mean (1 + skew) + sqrt(2 mean ln g): the second part is chance, the expected maximum of g
+        near-normal loads; no more than every expert of the device for every token.
+    """
+    mean = tokens * e.top_k / e.ranks
+    if e.ranks == 1:
+        return np.asarray(mean)
+    fullest = mean * (1.0 + skew) + np.sqrt(2.0 * mean * math.log(e.ranks))
+    return np.minimum(fullest, tokens * min(e.top_k, e.local))
+
+
+def experts(rates: Rates, e: Experts, tokens: Array) -> Cost:
+    """Return the cost of the routed experts on the fullest device."""
+    device, shape = rates.device, rates.shape
+    weights, hidden = shape.weights, shape.model.hidden_size
+    name = product_format(device, weights)
+    precision = format_precision(device, name)
+    computed = visits(e, tokens, shape.expert_skew)
+    moved = touched(e, tokens) * e.weights * weights.bits / 8
+    moved = moved + 2 * ACTIVATION_BYTES * computed * hidden
+    flops = 2.0 * computed * e.weights
+    seconds = experts_seconds(
+        nearest(device.efficiency.experts, name),
+        rates.peak(precision),
+        rates.bandwidth,
+        (flops, moved),
+        computed,
+        np.array(float(hidden)),
+    )
+    return rates.cost(np.where(tokens > 0, seconds, 0.0), flops, moved, precision)

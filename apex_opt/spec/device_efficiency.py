@@ -1,0 +1,162 @@
+"""What a device reaches of its data sheet: one curve an operator and number format.
+
+A curve has few numbers, each with a meaning; `apexopt calibrate` fits them to measured kernels. The
+formulas stand in `apex_opt.cost.curves`. Defaults are priors: what a usual device reaches.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from apex_opt.spec.table import Fraction, NonNegative, Positive, Table
+
+ProductFormat = Literal[
+    "fp32", "fp16", "bf16", "fp8", "fp8-block", "int8", "fp4", "weight-only-8", "weight-only-4"
+]
+"""How a matrix product runs: in one precision, or in 16 bits with narrower weights."""
+
+AttentionFormat = Literal["bf16", "fp8"]
+"""How attention runs: over a cache of 16 or of 8 bits."""
+
+Percent = Annotated[float, Field(ge=0, le=1000)]
+Errors = tuple[Percent, Percent]
+
+
+class Curve(Table):
+    """What all curves say."""
+
+    error: Errors | None = Field(
+        None,
+        description="Median and 90th percentile of the error on shapes left out of the fit, "
+        "percent; none: a prior.",
+    )
+
+
+class Product(Curve):
+    """Matrix products (m, k) x (k, n) of one format.
+
+    Time = floor + (C^blend + B^blend)^(1/blend) + depth k / 128, with B = bytes / (bandwidth x
+    memory) and C = 2 n k max(m, 64, fill / n) / (peak x compute).
+    """
+
+    compute: Fraction = Field(0.6, description="Share of the dense peak.")
+    memory: Fraction = Field(0.75, description="Share of memory bandwidth when weights stream.")
+    floor_us: NonNegative = Field(4.0, description="Shortest time.")
+    blend: Annotated[float, Field(ge=1, le=100)] = Field(
+        4.0, description="How sharply compute and memory time change over; 1: they add up."
+    )
+    fill_outputs: NonNegative = Field(
+        60_000.0, description="Outputs that occupy the device; fewer take as long."
+    )
+    depth_ns: NonNegative = Field(35.0, description="Time of 128 of the inner dimension.")
+
+
+class Prefill(Curve):
+    """Attention of prompts.
+
+    Time = floor + pairs / (peak x compute) + bytes of queries, keys, values, outputs / (bandwidth x
+    memory) + length x tokens of the longest prompt.
+    """
+
+    compute: Fraction = Field(0.45, description="Share of the dense peak.")
+    memory: Fraction = Field(0.35, description="Share of memory bandwidth for inputs and outputs.")
+    floor_us: NonNegative = Field(13.0, description="Shortest time.")
+    length_ns: NonNegative = Field(8.0, description="Time by token of the longest prompt.")
+
+
+class Decode(Curve):
+    """Attention of one token a sequence over its cache.
+
+    Time = floor + bytes / (bandwidth x memory) + ramp (1 - exp(-bytes / ramp bytes)).
+    """
+
+    memory: Fraction = Field(0.85, description="Share of memory bandwidth that large reads reach.")
+    floor_us: NonNegative = Field(10.0, description="Shortest time.")
+    ramp_us: NonNegative = Field(10.0, description="What large reads take beyond that rate.")
+    ramp_mb: Positive = Field(100.0, description="Cache, 1e6 bytes, over which that sets in.")
+
+
+class ExpertProduct(Curve):
+    """The routed experts of a layer, all kernels from permutation to summing up.
+
+    Time = floor + (C^blend + B^blend)^(1/blend) + visit x visits x hidden / 4096: C and B
+    count the experts that are touched.
+    """
+
+    compute: Fraction = Field(0.6, description="Share of the dense peak.")
+    memory: Fraction = Field(0.75, description="Share of memory bandwidth.")
+    floor_us: NonNegative = Field(30.0, description="Shortest time.")
+    blend: Annotated[float, Field(ge=1, le=100)] = Field(
+        1.8, description="How sharply compute and memory time change over; 1: they add up."
+    )
+    visit_ns: NonNegative = Field(
+        12.0, description="Permuting and summing, by token and expert, at 4,096 of hidden size."
+    )
+
+
+class PowerUse(Curve):
+    """Power above idle, as a share of what lies between idle and the limit.
+
+    Share = active + min(1 - active, max(compute x utilisation, memory x utilisation)).
+    """
+
+    compute: NonNegative = Field(1.7, description="Share at full compute utilisation.")
+    memory: NonNegative = Field(0.6, description="Share at full bandwidth utilisation.")
+    active: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="Share that any running kernel draws."
+    )
+    communication: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.2, description="Share that a collective draws."
+    )
+    source: str = Field("prior: H200 as measured", description="Data of the fit, or `prior`.")
+
+
+def _usual_products() -> dict[ProductFormat, Product]:
+    return {"bf16": Product()}
+
+
+def _usual_experts() -> dict[ProductFormat, ExpertProduct]:
+    return {"bf16": ExpertProduct()}
+
+
+def _usual_prefill() -> dict[AttentionFormat, Prefill]:
+    return {"bf16": Prefill()}
+
+
+def _usual_decode() -> dict[AttentionFormat, Decode]:
+    return {"bf16": Decode()}
+
+
+class Efficiency(Table):
+    """What a device reaches of its data sheet; the priors of its class where it is not measured."""
+
+    products: dict[ProductFormat, Product] = Field(
+        default_factory=_usual_products,
+        min_length=1,
+        description="Matrix products, by format; a format that is missing runs as the nearest.",
+    )
+    experts: dict[ProductFormat, ExpertProduct] = Field(
+        default_factory=_usual_experts,
+        min_length=1,
+        description="Routed experts, by format; a format that is missing runs as the nearest.",
+    )
+    prefill: dict[AttentionFormat, Prefill] = Field(
+        default_factory=_usual_prefill,
+        min_length=1,
+        description="Attention of prompts, by format; without fp8: in 16 bits.",
+    )
+    decode: dict[AttentionFormat, Decode] = Field(
+        default_factory=_usual_decode,
+        min_length=1,
+        description="Attention of decoding sequences, by format of the cache.",
+    )
+    power: PowerUse = Field(default_factory=PowerUse, description="Power by utilisation.")
+    elementwise_memory: Fraction = Field(
+        0.7, description="Share of memory bandwidth of norms, activations and sums."
+    )
+    error_band: Fraction = Field(
+        0.4, description="Stated error of the time of a step's kernels: 0.4 is 40 percent."
+    )
+    source: str = Field("prior", description="Data of the fits, or `prior`.")
