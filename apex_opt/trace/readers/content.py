@@ -27,13 +27,11 @@ def content(path: Path, file: str) -> Content:
         TraceError: it cannot be read.
     """
     with opened(path) as stream, told(file):
-        begin = stream.readline(MOST_LINE_BYTES + 1).removeprefix(codecs.BOM_UTF8)
-        while begin and not begin.strip():
-            begin = stream.readline(MOST_LINE_BYTES + 1)
-    first = begin.strip()
+        begin = stream.read(MOST_LINE_BYTES + 1)
     if begin.startswith(MAGIC):
         return "parquet"
-    if first.startswith(b"[") or (first.startswith(b"{") and not _is_whole(first)):
+    line = begin.removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")[0]
+    if line.startswith(b"[") or (line.startswith(b"{") and not _is_whole(line)):
         return "json"
     return "lines"
 

@@ -19,6 +19,7 @@ CHUNK = 1 << 20
 MOST_CHARACTERS = 256 << 20
 """Of one value: a result with all its texts is long, but not this long."""
 
+_DECODER = json.JSONDecoder()
 _SPACE = " \t\r\n"
 _CUT = 16
 """Characters before the end of a text in which a fault may only mean that the text goes on."""
@@ -92,7 +93,7 @@ class _Text:
     def _decoded(self) -> tuple[object, int] | None:
         """Return the value that begins here and where it ends; None where the text may go on."""
         try:
-            return json.JSONDecoder().raw_decode(self.held, self.at)
+            return _DECODER.raw_decode(self.held, self.at)
         except json.JSONDecodeError as why:
             if why.msg.startswith("Unterminated") or why.pos > len(self.held) - _CUT:
                 return None
