@@ -120,7 +120,7 @@ class Twin:
         batch = self.flying.pop(0)
         self.go(batch.finish)
         self.flown.append(batch)
-        for request, _ in batch.parts:
+        for request in sorted((r for r, _ in batch.parts), key=lambda r: r.index):
             request.flights -= 1
             if request.over and request in self.running and not request.flights:
                 batch.cohort.remove(request)
@@ -185,11 +185,10 @@ class Twin:
             n = 1 + guesses(r, self.rules)
             if not r.decoding:
                 n = min(r.tokens - r.computed, self.budget(batch))
-            while self.held(r, r.computed + n) - r.blocks > self.free:
-                victim = self.victim(batch)
-                self.preempt(victim, batch)
-                if victim is r:
-                    return
+            while r in batch.cohort and self.held(r, r.computed + n) - r.blocks > self.free:
+                self.preempt(self.victim(batch), batch)
+            if r not in batch.cohort:
+                return  # those behind wait for the next batch
             self.take(r, self.held(r, r.computed + n))
             self.put(r, n, batch)
 
@@ -201,12 +200,12 @@ class Twin:
 
     def victim(self, batch: Batch) -> Request:
         ready = self.ready(batch)
+        if self.rules.order == "priority":
+            return max(ready, key=lambda r: (r.priority, r.number))
         if self.rules.retract_fewest:
             partial = [r for r in ready if not r.decoding]
             fewest = min(ready, key=lambda r: (len(r.times), -r.prompt, -ready.index(r)))
             return partial[0] if partial else fewest
-        if self.rules.order == "priority":
-            return max(ready, key=lambda r: (r.priority, r.number))
         return ready[-1]
 
     def preempt(self, r: Request, batch: Batch) -> None:
