@@ -200,7 +200,8 @@ class Workload(Table):
         "whole trace, or all that arrive until the end of `phases`.",
     )
     prompt_tokens: Lengths | None = Field(
-        None, description="Prompt lengths, shared beginnings and all."
+        None,
+        description="Prompt lengths, shared beginnings and all; in sessions, of each new message.",
     )
     output_tokens: Lengths | None = Field(None, description="Output lengths.")
     lengths_from: Name | None = Field(
@@ -213,7 +214,7 @@ class Workload(Table):
         None,
         description="Format of the trace: azure, vidur, burstgpt, splitwise, plain, bailian, "
         "mooncake, apex, llmservingsim, inference-perf, sharegpt or bench; default: told by its "
-        "columns.",
+        "content.",
     )
     repair: Repairs = Field(
         (),
