@@ -49,13 +49,14 @@ def prefill(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Prefill]
         kind, _ = FORMATS[name]
         if kind == "fp8" and kind not in device.peak_tflops:
             continue
-        fitted = fit(_prefill(part, device, name))
+        fitted = fit(prefill_problem(part, device, name))
         if fitted is not None:
             found[kind] = fitted
     return found
 
 
-def _prefill(rows: Columns, device: Device, name: str) -> Problem[Prefill]:
+def prefill_problem(rows: Columns, device: Device, name: str) -> Problem[Prefill]:
+    """Return prompts over a cache of a format and the times that their curve should meet."""
     kind, width = FORMATS[name]
     batch, length = rows.numbers("batch_size"), rows.numbers("isl")
     heads, kv_heads, dim = _heads(rows)
@@ -82,13 +83,14 @@ def decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Decode]]:
     """
     found: dict[AttentionFormat, Fit[Decode]] = {}
     for name, part in _formats(rows, ["kv_cache_dtype"]):
-        fitted = fit(_decode(part, device, name))
+        fitted = fit(decode_problem(part, device, name))
         if fitted is not None:
             found[FORMATS[name][0]] = fitted
     return found
 
 
-def _decode(rows: Columns, device: Device, name: str) -> Problem[Decode]:
+def decode_problem(rows: Columns, device: Device, name: str) -> Problem[Decode]:
+    """Return reads of a cache of a format and the times that their curve should meet."""
     batch, length = rows.numbers("batch_size"), rows.numbers("kv_len")
     heads, kv_heads, dim = _heads(rows)
     bandwidth = device.bandwidth_gbytes_per_s * 1e9

@@ -35,7 +35,7 @@ def own_all_reduce(rows: Columns, device: Device) -> Fit[Collective] | None:
         CallError: a column is missing, or a row holds no number.
     """
     mine = rows.where("op", OWN[0]).where("variant", OWN[1])
-    return fit(_problem(mine, device, 2))
+    return fit(problem(mine, device, 2))
 
 
 def nccl(rows: Columns, device: Device) -> dict[Operation, Fit[Collective]]:
@@ -47,13 +47,14 @@ def nccl(rows: Columns, device: Device) -> dict[Operation, Fit[Collective]]:
     found: dict[Operation, Fit[Collective]] = {}
     for name, operation in NCCL.items():
         rounds = 2 if operation == "all_reduce" else 1
-        fitted = fit(_problem(rows.where("op", name), device, rounds))
+        fitted = fit(problem(rows.where("op", name), device, rounds))
         if fitted is not None:
             found[operation] = fitted
     return found
 
 
-def _problem(rows: Columns, device: Device, rounds: int) -> Problem[Collective]:
+def problem(rows: Columns, device: Device, rounds: int) -> Problem[Collective]:
+    """Return collectives of `rounds` ring passes and the times that their curve should meet."""
     devices, size = rows.numbers("num_gpus"), rows.numbers("bytes")
     bandwidth = device.link.bandwidth_gbytes_per_s * 1e9
     bus = rounds * (devices - 1) / np.maximum(devices, 1) * size

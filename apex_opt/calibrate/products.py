@@ -60,13 +60,14 @@ def products(rows: Columns, device: Device) -> dict[ProductFormat, Fit[Product]]
     """
     found: dict[ProductFormat, Fit[Product]] = {}
     for name, part in _formats(rows, "gemm_dtype"):
-        fitted = fit(_product(part, device, name))
+        fitted = fit(problem(part, device, name))
         if fitted is not None:
             found[FORMATS[name][0]] = fitted
     return _without_quantising(found)
 
 
-def _product(rows: Columns, device: Device, name: str) -> Problem[Product]:
+def problem(rows: Columns, device: Device, name: str) -> Problem[Product]:
+    """Return products of a format and the times that their curve should meet."""
     kind, stored = FORMATS[name]
     m, n, k = (rows.numbers(column) for column in ("m", "n", "k"))
     peak, bandwidth = rates(device, kind)

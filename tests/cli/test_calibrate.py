@@ -1,0 +1,69 @@
+import json
+import sys
+
+import pytest
+import tomli
+from typer.testing import CliRunner
+
+from apex_opt.cli.app import app
+from apex_opt.errors import CallError
+from tests.calibrate import tables
+
+HEAD = "curve                         rows  left out         error  numbers"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["calibrate", *map(str, arguments)])
+
+
+@pytest.fixture
+def kernels(tmp_path):
+    pytest.importorskip("scipy", reason="the extra `calibrate` is not installed")
+    tables.products(tmp_path)
+    return tmp_path
+
+
+def test_each_curve_is_a_line(kernels):
+    shown = run(kernels, "--device", "H100")
+    assert shown.exit_code == 0
+    head, curve, *_ = shown.stdout.splitlines()
+    assert head == HEAD
+    assert curve.startswith("products.bf16                   30         0")
+
+
+def test_json_on_stdout_is_all_that_stands_there(kernels):
+    shown = run(kernels, "--device", "h100-sxm-80gb", "--json", "-")
+    (curve,) = json.loads(shown.stdout)["curves"]
+    assert (curve["place"], curve["rows"], curve["left_out"]) == ("products.bf16", 30, 0)
+    assert curve["compute"] == pytest.approx(tables.PRODUCT.compute, rel=0.02)
+
+
+def test_toml_goes_to_a_file_the_table_to_stdout(kernels):
+    out = kernels / "h100.toml"
+    shown = run(kernels, "--device", "h100-sxm-80gb", "--source", "our lab", "-o", out)
+    assert shown.stdout.splitlines()[0] == HEAD
+    found = tomli.loads(out.read_text())["efficiency"]
+    assert found["source"] == "our lab: tool/1"
+    assert set(found["products"]) == {"bf16"}
+
+
+def test_both_cannot_go_to_one_place(kernels):
+    shown = run(kernels, "--device", "h100", "--json", "-", "-o", "-")
+    assert isinstance(shown.exception, CallError)
+    assert str(shown.exception) == "the curves and the tables cannot both go to -"
+
+
+def test_an_unknown_device_is_refused(tmp_path):
+    shown = run(tmp_path, "--device", "h100-sxm-80gbb")
+    assert isinstance(shown.exception, CallError)
+    expected = "--device: unknown device `h100-sxm-80gbb`; did you mean `h100-sxm-80gb`?"
+    assert str(shown.exception) == expected
+
+
+def test_without_scipy_it_says_what_to_install(kernels, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    shown = run(kernels, "--device", "h100-sxm-80gb")
+    assert isinstance(shown.exception, CallError)
+    assert str(shown.exception) == (
+        "`apexopt calibrate` needs scipy; install it with `pip install 'apexopt[calibrate]'`"
+    )

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from apex_opt.cost.attention import (
+    NOMINAL_CONTEXT,
+    context_rates,
+    decode_cost,
+    history_rate,
+    prompt_cost,
+)
+from apex_opt.cost.curves import decode_seconds
+from apex_opt.cost.operators import layer
+from apex_opt.cost.rates import Rates
+from tests.shapes import shape
+
+
+def attention(s, kind=-1):
+    return layer(s.model.layers[s.model.sequence()[kind]], s).attention
+
+
+@pytest.mark.parametrize("cache", ["bf16", "fp8"])
+def test_decode_attention_is_met_at_the_nominal_context(cache):
+    s = shape("llama-3.1-70b", tensor=8, kv_cache=cache)
+    rates, a = Rates(s), attention(s)
+    sequences = np.array([1.0, 16.0, 256.0])
+    moved = sequences * NOMINAL_CONTEXT * a.kv_bytes
+    curve = s.pool.device.efficiency.decode[cache]
+    slope = context_rates(rates, a).context.seconds[0]
+    found = decode_cost(rates, a, sequences).seconds + slope * sequences * NOMINAL_CONTEXT
+    assert found.tolist() == pytest.approx(decode_seconds(curve, rates.bandwidth, moved).tolist())
+
+
+def test_no_sequence_and_no_prompt_cost_nothing():
+    s = shape()
+    rates, a, none = Rates(s), attention(s), np.array([0.0])
+    assert decode_cost(rates, a, none).seconds[0] == 0
+    assert prompt_cost(rates, a, none).seconds[0] == 0
+
+
+def test_an_8_bit_cache_halves_what_a_token_costs_where_kernels_know_it():
+    wide, narrow = shape(kv_cache="bf16"), shape(kv_cache="fp8")
+    per_token = [context_rates(Rates(s), attention(s)).context.seconds[0] for s in (wide, narrow)]
+    assert per_token[0] / per_token[1] == pytest.approx(2, rel=0.05)
+
+
+def test_a_device_without_kernels_for_8_bit_caches_attends_in_16():
+    s = shape(device="mi300x", kv_cache="fp8")
+    pair = context_rates(Rates(s), attention(s)).pair.seconds[0]
+    # 4 operations for each of 128 numbers of 32 heads, at the share of the 16-bit peak.
+    share = s.pool.device.efficiency.prefill["bf16"].compute
+    assert pair == pytest.approx(4 * 32 * 128 / (1307e12 * share))
+
+
+def test_a_cached_prefix_is_read_once_a_chunk():
+    s = shape()
+    read = history_rate(Rates(s), attention(s)).seconds[0]
+    # 8 heads of 128, keys and values, 2 bytes.
+    assert read >= 8 * 128 * 2 * 2 / 3350e9
+    assert read == pytest.approx(context_rates(Rates(s), attention(s)).context.seconds[0])
+
+
+def test_latent_attention_projects_a_cached_prefix_up():
+    s = shape("deepseek-v3", tensor=8, weights="fp8-block")
+    read = history_rate(Rates(s), attention(s)).seconds[0]
+    # 16 heads: 192 numbers of a key and 128 of a value, written and read in 16 bits.
+    assert read >= (1152 + 2 * 16 * 320 * 2) / 3350e9
+
+
+def test_windows_and_recurrent_states_read_no_history():
+    for name, tensor in (("gpt-oss-20b", 1), ("qwen3-next-80b-a3b", 2)):
+        s = shape(name, tensor=tensor)
+        free = [
+            layer(kind, s).attention
+            for kind in s.model.layers.values()
+            if layer(kind, s).attention.window or not layer(kind, s).attention.kv_bytes
+        ]
+        assert free
+        assert all(history_rate(Rates(s), a).seconds[0] == 0 for a in free)
