@@ -137,10 +137,7 @@ class Twin:
         if self.rules.prefill_first:
             self.prompts_or_decodes(batch)
         else:
-            self.run(self.ready(batch), batch)
-            self.admit(batch)
-        if not batch.calm:
-            self.raise_owed()
+            self.decodes_and_prompts(batch)
         if not batch.parts:
             if batch.calm and self.waiting and not self.running:
                 raise LivelockError  # nothing will ever make room
@@ -164,6 +161,13 @@ class Twin:
     def budget(self, batch: Batch) -> int:
         return self.rules.max_batch_tokens - batch.tokens
 
+    def decodes_and_prompts(self, batch: Batch) -> None:
+        """Fill a batch with all that decode, the rest of a prompt, and the head of the queue."""
+        partial = [r for r in self.ready(batch) if not r.decoding]
+        if self.decode(batch):
+            self.run(partial, batch)
+        self.admit(batch)
+
     def prompts_or_decodes(self, batch: Batch) -> None:
         """Fill a batch with prompts; if there are none that can run, decode."""
         decoding = [r for r in self.ready(batch) if r.decoding]
@@ -175,10 +179,23 @@ class Twin:
         if all(r in [part for part, _ in batch.parts] for r in partial):
             self.admit(batch)
         if not batch.parts:
-            self.run(decoding, batch)
+            self.decode(batch)
 
-    def run(self, sequences: list[Request], batch: Batch) -> None:
-        """Schedule one after the other; one that gets no block preempts, at worst itself."""
+    def decode(self, batch: Batch) -> bool:
+        """Let all decode; return whether none of them had to preempt itself."""
+        decoding = [r for r in self.ready(batch) if r.decoding]
+        preempted = self.stale
+        done = self.run(decoding, batch)
+        if self.stale > preempted:
+            self.raise_owed()
+        return done
+
+    def run(self, sequences: list[Request], batch: Batch) -> bool:
+        """Schedule one after the other; one that gets no block preempts, at worst itself.
+
+        Return whether it came to the last one: those behind one that has preempted itself wait
+        for the next batch.
+        """
         for r in sequences:
             if r not in batch.cohort:
                 continue
@@ -188,9 +205,10 @@ class Twin:
             while r in batch.cohort and self.held(r, r.computed + n) - r.blocks > self.free:
                 self.preempt(self.victim(batch), batch)
             if r not in batch.cohort:
-                return  # those behind wait for the next batch
+                return False
             self.take(r, self.held(r, r.computed + n))
             self.put(r, n, batch)
+        return True
 
     def put(self, r: Request, n: int, batch: Batch) -> None:
         """Put tokens of a sequence into the batch; what is known of them is cached at once."""
@@ -253,7 +271,8 @@ class Twin:
         if self.rules.prefix_caching:
             self.cache.use(r.path)
         self.take(r, admission.holds)
-        self.fill(r, len(admission.hits) * self.rules.block_tokens, r.computed)  # the loaded
+        if admission.loads:
+            self.fill(r, len(admission.hits) * self.rules.block_tokens, r.computed)
         self.cache.touch(r.path)
         self.hit_tokens += admission.hit
         batch.loaded += admission.loads
