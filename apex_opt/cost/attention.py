@@ -43,9 +43,14 @@ class ContextRates:
     state: Cost
 
 
-def prefill_curve(rates: Rates) -> tuple[Prefill, Precision]:
-    """Return how prompts are attended, and in which precision."""
+def prefill_curve(rates: Rates, a: Attention) -> tuple[Prefill, Precision]:
+    """Return how prompts are attended, and in which precision.
+
+    Latent attention expands an 8-bit cache and computes in 16 bits (vLLM, FlashMLA).
+    """
     curves = rates.device.efficiency.prefill
+    if a.expand_flops:
+        return curves["bf16"], half_precision(rates.device)
     name, precision = attention_format(rates.device, curves, rates.shape.kv_cache)
     return curves[name], precision
 
@@ -56,22 +61,21 @@ def decode_curve(rates: Rates) -> Decode:
     return curves[attention_format(rates.device, curves, rates.shape.kv_cache)[0]]
 
 
-def _work(rates: Rates, flops: float, moved: float, share: tuple[float, float]) -> Cost:
-    """Return the greater of compute and memory time, at shares of peak and bandwidth."""
-    _, precision = prefill_curve(rates)
-    seconds = max(flops / (rates.peak(precision) * share[0]), moved / (rates.bandwidth * share[1]))
+def _work(rates: Rates, a: Attention, flops: float, moved: float) -> Cost:
+    """Return the greater of compute and memory time, at the shares that attention reaches."""
+    curve, precision = prefill_curve(rates, a)
+    compute_s = flops / (rates.peak(precision) * curve.compute)
+    seconds = max(compute_s, moved / (rates.bandwidth * decode_curve(rates).memory))
     return rates.cost(np.array([seconds]), np.array([flops]), np.array([moved]), precision)
 
 
 def context_rates(rates: Rates, a: Attention) -> ContextRates:
     """Return the cost rates of attention in one layer."""
-    prefill, decode = prefill_curve(rates)[0], decode_curve(rates)
-    share = (prefill.compute, decode.memory)
     none = nothing(1)
-    read = _work(rates, a.decode_flops, a.kv_bytes, share)
-    pair = _work(rates, a.pair_flops, 0.0, share)
-    index = _work(rates, a.index_flops, a.index_bytes, share)
-    index_pair = _work(rates, a.index_flops, 0.0, share)
+    read = _work(rates, a, a.decode_flops, a.kv_bytes)
+    pair = _work(rates, a, a.pair_flops, 0.0)
+    index = _work(rates, a, a.index_flops, a.index_bytes)
+    index_pair = _work(rates, a, a.index_flops, 0.0)
     windowed = a.window is not None
     return ContextRates(
         context=index + (none if windowed else read),
@@ -79,7 +83,7 @@ def context_rates(rates: Rates, a: Attention) -> ContextRates:
         pair=index_pair + (none if windowed else pair),
         window_pair=pair if windowed else none,
         history=history_rate(rates, a),
-        state=_work(rates, 0.0, 2.0 * a.state_bytes, share),
+        state=_work(rates, a, 0.0, 2.0 * a.state_bytes),
     )
 
 
@@ -92,8 +96,7 @@ def history_rate(rates: Rates, a: Attention) -> Cost:
     """
     if a.window is not None or not a.kv_bytes:
         return nothing(1)
-    share = (prefill_curve(rates)[0].compute, decode_curve(rates).memory)
-    return _work(rates, a.expand_flops, a.kv_bytes + 2.0 * a.expanded_bytes, share)
+    return _work(rates, a, a.expand_flops, a.kv_bytes + 2.0 * a.expanded_bytes)
 
 
 def prompt_cost(rates: Rates, a: Attention, tokens: Array) -> Cost:
@@ -101,7 +104,7 @@ def prompt_cost(rates: Rates, a: Attention, tokens: Array) -> Cost:
 
     All tokens count as of one prompt: its last queries, which see most, end last.
     """
-    curve, precision = prefill_curve(rates)
+    curve, precision = prefill_curve(rates, a)
     moved = tokens * (a.io_bytes + a.kv_bytes + a.expanded_bytes)
     seconds = curve.floor_us * 1e-6 + moved / (rates.bandwidth * curve.memory)
     seconds = np.where(tokens > 0, seconds + curve.length_ns * 1e-9 * tokens, 0.0)
@@ -121,5 +124,5 @@ def decode_cost(rates: Rates, a: Attention, sequences: Array) -> Cost:
 def token_cost(rates: Rates, a: Attention, tokens: Array) -> Cost:
     """Return the cost of passing tokens through a recurrent state; its bytes count by sequence."""
     precision, flops = half_precision(rates.device), a.token_flops * tokens
-    seconds = flops / (rates.peak(precision) * prefill_curve(rates)[0].compute)
+    seconds = flops / (rates.peak(precision) * prefill_curve(rates, a)[0].compute)
     return rates.cost(seconds, flops, np.zeros_like(flops), precision)

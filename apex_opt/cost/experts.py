@@ -11,6 +11,14 @@ from apex_opt.cost.formats import format_precision, nearest, product_format
 from apex_opt.cost.operators import ACTIVATION_BYTES, Experts
 from apex_opt.cost.rates import Cost, Rates
 
+ROUTING_KERNELS = 2
+"""Kernels around the experts that their tables leave out: top-k of the router's scores, and the sum
+with the residual or the shared expert.
+"""
+
+ROUTING_US = 3.0
+"""Shortest time of each (AIConfigurator times any element-wise kernel as 3 us and its bytes)."""
+
 
 def touched(e: Experts, tokens: Array) -> Array:
     """Return how many of a device's experts a batch reads, in expectation under even routing.
@@ -59,4 +67,5 @@ def experts(rates: Rates, e: Experts, tokens: Array) -> Cost:
         computed,
         np.array(float(hidden)),
     )
+    seconds = seconds + ROUTING_KERNELS * ROUTING_US * 1e-6
     return rates.cost(np.where(tokens > 0, seconds, 0.0), flops, moved, precision)

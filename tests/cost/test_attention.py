@@ -51,6 +51,17 @@ def test_a_device_without_kernels_for_8_bit_caches_attends_in_16():
     assert pair == pytest.approx(4 * 32 * 128 / (1307e12 * share))
 
 
+def test_latent_attention_computes_in_16_bits_over_any_cache():
+    pairs = [
+        context_rates(Rates(s), attention(s)).pair.seconds[0]
+        for s in (
+            shape("deepseek-v3", tensor=8, weights="fp8-block", kv_cache=cache)
+            for cache in ("bf16", "fp8")
+        )
+    ]
+    assert pairs[0] == pairs[1]
+
+
 def test_a_cached_prefix_is_read_once_a_chunk():
     s = shape()
     read = history_rate(Rates(s), attention(s)).seconds[0]

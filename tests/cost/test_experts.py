@@ -46,3 +46,11 @@ def test_skewed_routing_makes_a_step_longer():
     at_rest, busy = np.array([0.0]), np.array([4096.0])
     assert experts(Rates(skewed), SPREAD, busy).seconds > experts(Rates(even), SPREAD, busy).seconds
     assert experts(Rates(even), SPREAD, at_rest).seconds == 0
+
+
+def test_routing_takes_two_short_kernels():
+    s = shape("mixtral-8x7b")
+    floor_us = s.pool.device.efficiency.experts["bf16"].floor_us
+    one = dataclasses.replace(MIXTRAL, weights=1)
+    seconds = experts(Rates(s), one, np.array([1.0])).seconds[0]
+    assert seconds * 1e6 == pytest.approx(floor_us + 6, abs=0.1)
