@@ -21,7 +21,7 @@ AttentionFormat = Literal["bf16", "fp8"]
 """How attention runs: over a cache of 16 or of 8 bits."""
 
 Percent = Annotated[float, Field(ge=0, le=1000)]
-Errors = tuple[Percent, Percent]
+Errors = Annotated[tuple[Percent, ...], Field(min_length=2, max_length=2)]
 
 
 class Curve(Table):
