@@ -120,7 +120,8 @@ class Twin:
         batch = self.flying.pop(0)
         self.go(batch.finish)
         self.flown.append(batch)
-        for request in sorted((r for r, _ in batch.parts), key=lambda r: r.index):
+        # Of those that end together, decoding ones leave last admitted first, then whole prompts.
+        for request, _ in batch.parts[: batch.decodes][::-1] + batch.parts[batch.decodes :]:
             request.flights -= 1
             if request.over and request in self.running and not request.flights:
                 batch.cohort.remove(request)
