@@ -120,8 +120,7 @@ class Twin:
         batch = self.flying.pop(0)
         self.go(batch.finish)
         self.flown.append(batch)
-        # Of those that end together, decoding ones leave last admitted first, then whole prompts.
-        for request, _ in batch.parts[: batch.decodes][::-1] + batch.parts[batch.decodes :]:
+        for request, _ in batch.parts:
             request.flights -= 1
             if request.over and request in self.running and not request.flights:
                 batch.cohort.remove(request)
