@@ -27,6 +27,7 @@ def shape(
     tensor: int = 1,
     pipeline: int = 1,
     expert: int = 1,
+    attention_data: int = 1,
     weights: str = "bf16",
     kv_cache: str = "bf16",
     nodes: int = 4,
@@ -49,4 +50,5 @@ def shape(
         stage_layers=even_split(len(found.sequence()), pipeline),
         clock=clock,
         reserve_fraction=reserve,
+        attention_data=attention_data,
     )

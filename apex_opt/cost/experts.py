@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
+from apex_opt.cost import collectives
 from apex_opt.cost.curves import Array, experts_seconds
 from apex_opt.cost.formats import format_precision, nearest, product_format
 from apex_opt.cost.operators import ACTIVATION_BYTES, Experts
 from apex_opt.cost.rates import Cost, Rates
+from apex_opt.cost.shape import Shape
 
 ROUTING_KERNELS = 2
 """Kernels around the experts that their tables leave out: top-k of the router's scores, and the sum
@@ -49,8 +51,34 @@ def visits(e: Experts, tokens: Array, skew: float = 0.0) -> Array:
     return np.minimum(fullest, tokens * min(e.top_k, e.local))
 
 
+def exchange(shape: Shape, e: Experts, tokens: Array) -> Array:
+    """Return seconds in which ranks exchange the tokens of a layer, `tokens` of each; 0 for one.
+
+    To whole experts, each device of a rank sends its part of the rank's tokens, once to each device
+    that a token visits at most, and gets as much back: two all-to-alls (DeepEP). To experts that
+    are split over all ranks, every token of every rank goes: all-gather and reduce-scatter (vLLM,
+    `allgather_reducescatter`).
+    """
+    if shape.attention_data == 1:
+        return np.zeros_like(tokens)
+    devices, each = shape.stage_devices, ACTIVATION_BYTES * shape.model.hidden_size * tokens
+    if e.ranks > 1:
+        sent = each * min(e.top_k, devices) / shape.tensor
+        return 2.0 * collectives.collective(shape, "all_to_all", devices, sent)
+    whole = each * shape.attention_data
+    return collectives.collective(shape, "all_gather", devices, whole) + collectives.collective(
+        shape, "reduce_scatter", devices, whole
+    )
+
+
 def experts(rates: Rates, e: Experts, tokens: Array) -> Cost:
-    """Return the cost of the routed experts on the fullest device."""
+    """Return the cost of the routed experts on the fullest device.
+
+    Args:
+        rates: of the device.
+        e: the experts, as a device sees them.
+        tokens: of all ranks of the replica together.
+    """
     device, shape = rates.device, rates.shape
     weights, hidden = shape.weights, shape.model.hidden_size
     name = product_format(device, weights)

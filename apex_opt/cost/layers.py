@@ -11,7 +11,7 @@ import numpy as np
 from apex_opt.cost import collectives
 from apex_opt.cost.attention import token_cost
 from apex_opt.cost.curves import Array, product_seconds
-from apex_opt.cost.experts import experts
+from apex_opt.cost.experts import exchange, experts
 from apex_opt.cost.formats import format_precision, nearest, product_format
 from apex_opt.cost.operators import ACTIVATION_BYTES, Gemm, Layer
 from apex_opt.cost.rates import Cost, Rates, half_precision
@@ -81,7 +81,9 @@ def layer_cost(rates: Rates, one: Layer, tokens: Array) -> Cost:
     for product in one.gemms:
         total = total + gemm(rates, product, tokens)
     if one.experts is not None:
-        total = total + experts(rates, one.experts, tokens)
+        visitors = tokens * rates.shape.attention_data
+        total = total + experts(rates, one.experts, visitors)
+        total = total + rates.communication(exchange(rates.shape, one.experts, tokens))
     total = total + token_cost(rates, one.attention, tokens)
     if one.all_reduces:
         size = ACTIVATION_BYTES * tokens * rates.shape.model.hidden_size

@@ -83,7 +83,7 @@ def activation_bytes(shape: Shape, kinds: dict[str, Layer]) -> float:
     """
     settings, hidden = shape.settings, shape.model.hidden_size
     widest = max(
-        max(g.n + g.k for g in one.gemms) + _expert_width(one, hidden) for one in kinds.values()
+        max(g.n + g.k for g in one.gemms) + _expert_width(one, shape) for one in kinds.values()
     )
     forward = ACTIVATION_BYTES * settings.max_num_batched_tokens * (2 * hidden + widest)
     rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
@@ -91,11 +91,15 @@ def activation_bytes(shape: Shape, kinds: dict[str, Layer]) -> float:
     return float(max(forward, logits + ACTIVATION_BYTES * rows * hidden))
 
 
-def _expert_width(one: Layer, hidden: int) -> int:
-    """Return the widest expert buffers per token: `top_k` copies of the intermediate vector."""
+def _expert_width(one: Layer, shape: Shape) -> int:
+    """Return the widest expert buffers per token of a rank: `top_k` copies of its inner vector.
+
+    The tokens of all ranks come to the experts.
+    """
     if one.experts is None:
         return 0
-    return one.experts.top_k * (one.experts.weights // hidden) // max(one.experts.ranks, 1)
+    inner = shape.attention_data * (one.experts.weights // shape.model.hidden_size)
+    return one.experts.top_k * inner // max(one.experts.ranks, 1)
 
 
 def _kv_token_bytes(counts: dict[str, int], kinds: dict[str, Layer]) -> float:

@@ -5,6 +5,9 @@ that a device holds after the split over the tensor group, the mixture of expert
 attention costs per cached token and per query-key pair. Memory (bytes of the matrices) and time
 both follow from it, so the two can never disagree.
 
+Attention-data-parallel ranks hold all but the routed experts for themselves; these are split over,
+or spread over, the devices of all ranks (vLLM, `--data-parallel-size` with a mixture of experts).
+
 Splits: column-parallel products divide their outputs by TP, row-parallel ones their inputs
 (Megatron-LM, arXiv 1909.08053). Key-value heads are copied, not split, past their number. Latent
 attention keeps its down-projections and its cache whole on every device (vLLM MLA).
@@ -215,7 +218,8 @@ def _ffn(f: Ffn, hidden: int, shape: Shape) -> tuple[list[Gemm], Experts | None,
         top_k=f.top_k,
         weights=matrices * hidden * _expert_width(f, shape),
     )
-    return gemms, experts, _expert_biases(f, hidden) // tp + (hidden if f.shared_gate else 0)
+    biases = _expert_biases(f, hidden) // shape.stage_devices
+    return gemms, experts, biases + (hidden if f.shared_gate else 0)
 
 
 def _expert_width(f: MoeFfn, shape: Shape) -> int:
@@ -223,7 +227,7 @@ def _expert_width(f: MoeFfn, shape: Shape) -> int:
     if shape.expert > 1:
         return f.width
     unit = (shape.weights.group or 1) if shape.weights.name in SLICED_BY_BLOCK else 1
-    return math.ceil(f.width / (shape.tensor * unit)) * unit
+    return math.ceil(f.width / (shape.stage_devices * unit)) * unit
 
 
 def _expert_biases(f: MoeFfn, hidden: int) -> int:

@@ -37,9 +37,11 @@ class Shape:
     """One replica inside one pool.
 
     Attributes:
-        tensor: devices of a stage, over which every layer is split.
-        expert: 1: each expert is split over the stage like a dense layer; else equal to `tensor`:
-            whole experts are spread over the stage.
+        tensor: devices over which attention and dense layers of a stage are split.
+        attention_data: ranks of the replica, `tensor` devices each: every rank has attention and
+            dense layers of its own and batches by itself; experts belong to all ranks together.
+        expert: 1: each expert is split over the stage like a dense layer; else equal to
+            `tensor x attention_data`: whole experts are spread over the stage.
         stage_layers: layers of each pipeline stage, first to last.
         clock: share of the boost clock, 0 to 1.
         reserve_fraction: share of device memory that the spec keeps free.
@@ -60,6 +62,7 @@ class Shape:
     clock: float
     reserve_fraction: float
     expert_skew: float = 0.0
+    attention_data: int = 1
 
     @property
     def pipeline(self) -> int:
@@ -67,9 +70,14 @@ class Shape:
         return len(self.stage_layers)
 
     @property
+    def stage_devices(self) -> int:
+        """Devices of a pipeline stage, those of all ranks."""
+        return self.tensor * self.attention_data
+
+    @property
     def devices(self) -> int:
         """Devices of the replica."""
-        return self.tensor * self.pipeline
+        return self.stage_devices * self.pipeline
 
     def stage_counts(self) -> tuple[dict[str, int], ...]:
         """Return the number of layers of each kind on each stage."""

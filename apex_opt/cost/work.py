@@ -27,6 +27,7 @@ class ModelWork:
         context_bytes: bytes of cache read per cached token of a decoding sequence.
         weight_bytes: bytes of all weights but routed experts.
         experts: (bytes of routed experts, share that one token visits) by kind of layer.
+        ranks: attention-data-parallel ranks that share the experts; a step of each is one step.
     """
 
     token_flops: float
@@ -35,6 +36,7 @@ class ModelWork:
     context_bytes: float
     weight_bytes: float
     experts: tuple[tuple[float, float], ...]
+    ranks: int = 1
 
     def flops(self, totals: Totals) -> float:
         """Return the operations of a run."""
@@ -61,13 +63,17 @@ class ModelWork:
         return self.weight_bytes * totals.steps + touched + self.context_bytes * totals.context
 
     def _visited(self, batch: float) -> float:
-        """Return the bytes of the experts that a step of `batch` tokens visits."""
-        return float(sum(size * (1.0 - (1.0 - share) ** batch) for size, share in self.experts))
+        """Return a rank's part of the bytes of experts that a step of `batch` tokens visits."""
+        tokens = batch * self.ranks
+        visited = (size * (1.0 - (1.0 - share) ** tokens) for size, share in self.experts)
+        return float(sum(visited)) / self.ranks
 
 
 def model_work(shape: Shape) -> ModelWork:
     """Return the work of the model of `shape`. Windows are not cut off: an upper bound of use."""
-    whole = replace(shape, tensor=1, expert=1)  # what TP copies to every device counts once
+    whole = replace(
+        shape, tensor=1, expert=1, attention_data=1
+    )  # what TP copies to every device counts once
     model, rates = whole.model, Rates(whole)
     token = pair = context = weights = 0.0
     experts: list[tuple[float, float]] = []
@@ -90,4 +96,5 @@ def model_work(shape: Shape) -> ModelWork:
         context_bytes=context,
         weight_bytes=weights + ACTIVATION_BYTES * head,
         experts=tuple(experts),
+        ranks=shape.attention_data,
     )

@@ -71,6 +71,7 @@ class Candidate:
             tensor=shape.tensor,
             pipeline=shape.pipeline,
             expert=shape.expert,
+            attention_data=shape.attention_data,
             weights=shape.weights.name,
             kv_cache=shape.kv_cache.name,
             clock_mhz=None if boost is None else round(boost * shape.clock, 6),
@@ -107,9 +108,10 @@ class Drawn:
     def _content(self) -> tuple[object, ...]:
         s, p = self.shape, self.shape.pool
         pool = (p.device, p.node_devices, p.link, p.power_cap_w)
-        degrees = (s.tensor, s.expert, s.stage_layers, s.clock, s.reserve_fraction)
+        degrees = (s.tensor, s.attention_data, s.expert, s.stage_layers)
+        knobs = (s.clock, s.reserve_fraction)
         formats = (s.weights, s.kv_cache)
-        return (*degrees, s.settings, *formats, *pool, s.model, s.network, s.release)
+        return (*degrees, *knobs, s.settings, *formats, *pool, s.model, s.network, s.release)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Drawn) and self._content() == other._content()

@@ -60,35 +60,57 @@ def kv_heads_divide(shape: Shape) -> Iterator[str]:
 def widths_divide(shape: Shape) -> Iterator[str]:
     """Intermediate widths that are split over TP are a multiple of it."""
     for kind in _kinds(shape):
-        for width in _split_widths(kind, shape):
-            if width % shape.tensor:
-                yield f"width {width} does not divide by tensor = {shape.tensor}"
+        for width, devices in _split_widths(kind, shape):
+            if width % devices:
+                yield f"width {width} does not divide by {_over(shape, devices)}"
 
 
-def _split_widths(kind: LayerKind, shape: Shape) -> Iterator[int]:
+def _split_widths(kind: LayerKind, shape: Shape) -> Iterator[tuple[int, int]]:
+    """Yield widths that are split, and over how many devices."""
     f = kind.ffn
     if isinstance(f, DenseFfn):
-        yield f.width
+        yield f.width, shape.tensor
         return
-    yield from (w for w in (f.shared_width, f.dense_width) if w)
+    yield from ((w, shape.tensor) for w in (f.shared_width, f.dense_width) if w)
     if shape.expert == 1 and shape.weights.name not in SLICED_BY_BLOCK:
-        yield f.width
+        yield f.width, shape.stage_devices
+
+
+def _over(shape: Shape, devices: int) -> str:
+    ranks = " x attention_data" if devices > shape.tensor else ""
+    return f"tensor{ranks} = {devices}"
 
 
 def experts_spread(shape: Shape) -> Iterator[str]:
-    """Expert parallelism takes the whole tensor group, and needs an expert for each device.
+    """Expert parallelism takes the whole stage, and needs an expert for each device.
 
     Source: vLLM `--enable-expert-parallel`: EP = TP x DP; experts need not divide.
     """
     if shape.expert == 1:
         return
-    if shape.expert != shape.tensor:
-        yield f"expert = {shape.expert} is neither 1 nor tensor = {shape.tensor}"
+    if shape.expert != shape.stage_devices:
+        whole = _over(shape, shape.stage_devices)
+        yield f"expert = {shape.expert} is neither 1 nor {whole}"
     counts = [k.ffn.experts for k in _kinds(shape) if k.ffn.kind == "moe"]
     if not counts:
         yield "expert parallelism needs a mixture of experts"
     elif min(counts) < shape.expert:
         yield f"{min(counts)} experts are fewer than expert = {shape.expert}"
+
+
+def ranks_share_experts(shape: Shape) -> Iterator[str]:
+    """Attention-data-parallel ranks have experts to share, stages have not.
+
+    Source: vLLM docs, data-parallel deployment: ranks of a dense model are replicas of their own.
+    That ranks stand in no pipeline is a limit of the simulator.
+    """
+    if shape.attention_data == 1:
+        return
+    if all(k.ffn.kind != "moe" for k in _kinds(shape)):
+        yield f"attention_data = {shape.attention_data} needs a mixture of experts to share"
+    if shape.pipeline > 1:
+        degrees = f"attention_data = {shape.attention_data} and pipeline = {shape.pipeline}"
+        yield f"{degrees} exclude each other"
 
 
 def scales_divide(shape: Shape) -> Iterator[str]:
@@ -97,21 +119,21 @@ def scales_divide(shape: Shape) -> Iterator[str]:
     Source: vLLM fp8_utils.py validate_fp8_block_shape; marlin_utils.py for groups.
     """
     unit = shape.weights.block or shape.weights.group
-    if unit is None or shape.tensor == 1:
+    if unit is None or shape.stage_devices == 1:
         return
     for kind in _kinds(shape):
         widths = list(_split_widths(kind, shape)) if _covers(shape, kind) else []
         a = kind.attention
         if shape.weights.applies_to != "experts":
             if isinstance(a, SoftmaxAttention):
-                widths.append(a.heads * (a.value_dim or a.head_dim))
+                widths.append((a.heads * (a.value_dim or a.head_dim), shape.tensor))
             elif isinstance(a, LatentAttention):
-                widths.append(a.heads * a.value_dim)
-        for width in widths:
-            if (width // shape.tensor) % unit:
+                widths.append((a.heads * a.value_dim, shape.tensor))
+        for width, devices in widths:
+            if devices > 1 and (width // devices) % unit:
                 yield (
                     f"{shape.weights.name} scales cover {unit} channels, "
-                    f"tensor = {shape.tensor} leaves {width // shape.tensor}"
+                    f"{_over(shape, devices)} leaves {width // devices}"
                 )
 
 
@@ -170,6 +192,7 @@ RULES: tuple[Rule, ...] = (
     kv_heads_divide,
     widths_divide,
     experts_spread,
+    ranks_share_experts,
     scales_divide,
 )
 

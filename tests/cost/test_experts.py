@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apex_opt.cost.experts import experts, touched, visits
-from apex_opt.cost.operators import Experts
+from apex_opt.cost.collectives import collective
+from apex_opt.cost.experts import exchange, experts, touched, visits
+from apex_opt.cost.memory import fit
+from apex_opt.cost.operators import Experts, layer
 from apex_opt.cost.rates import Rates
+from apex_opt.cost.steps import step_table
 from tests.shapes import shape
 
 MIXTRAL = Experts(total=8, local=8, ranks=1, top_k=2, weights=3 * 4096 * 14336)
@@ -54,3 +57,42 @@ def test_routing_takes_two_short_kernels():
     one = dataclasses.replace(MIXTRAL, weights=1)
     seconds = experts(Rates(s), one, np.array([1.0])).seconds[0]
     assert seconds * 1e6 == pytest.approx(floor_us + 6, abs=0.1)
+
+
+def ranks(n, **knobs):
+    return shape("qwen3-235b-a22b", attention_data=n, **knobs)
+
+
+def test_ranks_exchange_their_tokens_and_one_rank_does_not():
+    one, two = ranks(1), ranks(2, expert=2)
+    assert exchange(one, SPREAD, TOKENS).tolist() == [0, 0, 0, 0]
+    # 2 all-to-alls of 4,096 tokens of 4,096 values in 16 bits, once to each of 2 devices: half of
+    # it stays where it is.
+    sent = collective(two, "all_to_all", 2, np.array([4096.0 * 4096 * 2 * 2]))
+    assert exchange(two, SPREAD, TOKENS)[3] == pytest.approx(2 * float(sent[0]))
+
+
+def test_ranks_that_slice_their_experts_gather_all_tokens_and_scatter_the_sums():
+    sliced = ranks(4)
+    size = np.array([4 * 16 * 4096 * 2.0])
+    both = [collective(sliced, name, 4, size)[0] for name in ("all_gather", "reduce_scatter")]
+    assert exchange(sliced, MIXTRAL, TOKENS)[2] == pytest.approx(sum(both))
+
+
+def test_ranks_hold_attention_whole_and_their_part_of_the_experts():
+    one, eight = ranks(1), ranks(8, expert=8)
+    kind = next(iter(one.model.layers.values()))
+    alone, shared = layer(kind, one), layer(kind, eight)
+    assert alone.attention == shared.attention
+    assert alone.gemms == shared.gemms
+    assert (shared.experts.local, shared.experts.ranks) == (16, 8)
+    assert alone.experts.local == 128
+
+
+def test_a_step_of_ranks_takes_longer_than_the_experts_of_one_alone():
+    eight = ranks(8, expert=8)
+    assert fit(eight).blocks > 0
+    alone = dataclasses.replace(eight, attention_data=1)
+    table, lone = step_table(eight), step_table(alone)
+    assert (table.decode_ns[0, 64:] > lone.decode_ns[0, 64:]).all()
+    assert table.idle_w == 8 * lone.idle_w

@@ -77,6 +77,27 @@ FEW = dataclasses.replace(SETTINGS, max_num_batched_tokens=128)
         ),
         ({"model": "qwen3-235b-a22b", "tensor": 4, "weights": "fp8-block"}, None),
         ({"model": "qwen3-235b-a22b", "tensor": 8, "expert": 8, "weights": "fp8-block"}, None),
+        ({"model": "qwen3-235b-a22b", "tensor": 2, "attention_data": 4, "expert": 8}, None),
+        (
+            {"model": "qwen3-235b-a22b", "tensor": 2, "attention_data": 4, "expert": 2},
+            "expert = 2 is neither 1 nor tensor x attention_data = 8",
+        ),
+        (
+            {"model": "qwen3-235b-a22b", "attention_data": 5},
+            "width 1536 does not divide by tensor x attention_data = 5",
+        ),
+        (
+            {"model": "qwen3-235b-a22b", "attention_data": 8, "weights": "fp8-block"},
+            "fp8-block scales cover 128 channels, tensor x attention_data = 8 leaves 192",
+        ),
+        (
+            {"tensor": 2, "attention_data": 2},
+            "attention_data = 2 needs a mixture of experts to share",
+        ),
+        (
+            {"model": "mixtral-8x7b", "attention_data": 2, "pipeline": 2},
+            "attention_data = 2 and pipeline = 2 exclude each other",
+        ),
         (
             {"device": "mi355x", "weights": "int8-w8a8"},
             "mi355x does not compute in int8-w8a8",
