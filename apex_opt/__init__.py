@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 from apex_opt import version
 
 if TYPE_CHECKING:
-    from apex_opt.api import Plan, Result, Spec, Wish, load, simulate, solve
+    from apex_opt.api import Audit, Plan, Result, Spec, Wish, audit, load, simulate, solve
     from apex_opt.plan.by_hand import read_plan
 
 __version__ = version.VERSION
 
 __all__ = [
+    "Audit",
     "Plan",
     "Result",
     "Spec",
     "Wish",
     "__version__",
+    "audit",
     "load",
     "read_plan",
     "simulate",

@@ -1,4 +1,4 @@
-"""The Python API, which is what the command line calls: `load`, `solve`, `simulate`.
+"""The Python API, which is what the command line calls: `load`, `solve`, `audit`, `simulate`.
 
 import apex_opt
 spec = apex_opt.load("spec.toml")
@@ -13,6 +13,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from apex_opt.auditing import story as audit_story
+from apex_opt.auditing.result import Audit
 from apex_opt.errors import CallError, NotBuiltError
 from apex_opt.plan import by_hand
 from apex_opt.plan import solve as story
@@ -24,7 +26,7 @@ from apex_opt.spec.goals import Search
 from apex_opt.spec.loader import load_with_lines, require_built
 from apex_opt.spec.spec import Spec
 
-__all__ = ["Plan", "Result", "Spec", "Wish", "load", "simulate", "solve"]
+__all__ = ["Audit", "Plan", "Result", "Spec", "Wish", "audit", "load", "simulate", "solve"]
 
 
 def load(path: str | Path) -> Spec:
@@ -65,6 +67,28 @@ def solve(
     """
     changes = {"top_k": top_k, "seed": seed, "time_limit_s": time_limit_s, "executor": executor}
     return story.solve(_changed(spec, changes), listen)
+
+
+def audit(
+    spec: Spec,
+    *,
+    seed: int | None = None,
+    time_limit_s: float | None = None,
+    listen: Listen = silent,
+) -> Audit:
+    """Return why `spec` cannot be met and what would help, or what binds it and what that costs.
+
+    Args:
+        spec: what to serve, on what, for whom.
+        seed: seed of the traffic; None: as the spec says, like all that follow.
+        time_limit_s: seconds after which questions stay open.
+        listen: told of progress.
+
+    Raises:
+        NotBuiltError, TraceError, CallError: as in `solve`. That the spec is infeasible or
+            undecided is no error here, but what `Audit.status` says.
+    """
+    return audit_story.audit(_changed(spec, {"seed": seed, "time_limit_s": time_limit_s}), listen)
 
 
 def simulate(

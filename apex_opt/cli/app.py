@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from apex_opt.cli.audit import audit
 from apex_opt.cli.calibrate import calibrate
 from apex_opt.cli.catalog import catalog
 from apex_opt.cli.schema import schema
@@ -59,6 +60,7 @@ def root(
 
 
 app.command()(solve)
+app.command()(audit)
 app.command()(simulate)
 app.command()(trace)
 app.command()(calibrate)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from apex_opt.spec.spec import Spec
 
 SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="The spec, a TOML file.")]
 JsonTarget = Annotated[
@@ -36,6 +39,9 @@ def solve(
     executor: Annotated[
         str | None, typer.Option(metavar="local|ray", help="Where simulations run.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Where there is no plan, say why, as `audit` does.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the best plan for SPEC, prove it, simulate it, and print it.
@@ -47,6 +53,7 @@ def solve(
 
     from apex_opt import api
     from apex_opt.cli import output
+    from apex_opt.errors import InfeasibleError, UndecidedError
     from apex_opt.report.console import as_text, render
     from apex_opt.report.progress import progress
 
@@ -54,15 +61,22 @@ def solve(
     target = None if out is None else output.folder(out)
     if json is not None:
         output.check(json)
-    with progress(quiet=quiet) as listen:
-        result = api.solve(
-            loaded,
-            top_k=top,
-            seed=seed,
-            time_limit_s=time_limit,
-            executor=executor,
-            listen=listen,
-        )
+    try:
+        with progress(quiet=quiet) as listen:
+            result = api.solve(
+                loaded,
+                top_k=top,
+                seed=seed,
+                time_limit_s=time_limit,
+                executor=executor,
+                listen=listen,
+            )
+    except (InfeasibleError, UndecidedError) as why:
+        if explain:
+            typer.echo(f"error: {why}\n", err=True)
+            _explain(loaded, seed, time_limit, quiet=quiet)
+            raise typer.Exit(why.exit_status) from None
+        raise
     text = result.model_dump_json(indent=2)
     if target is not None:
         output.write(text, str(target / "PLAN.json"))
@@ -71,3 +85,16 @@ def solve(
         output.write(text, json)
     if json != "-":
         render(result, Console(highlight=False))
+
+
+def _explain(spec: Spec, seed: int | None, time_limit_s: float | None, *, quiet: bool) -> None:
+    """Print on stderr, where faults are told, why a spec has no plan."""
+    from rich.console import Console
+
+    from apex_opt import api
+    from apex_opt.report.audit import render
+    from apex_opt.report.progress import progress
+
+    with progress(quiet=quiet) as listen:
+        found = api.audit(spec, seed=seed, time_limit_s=time_limit_s, listen=listen)
+    render(found, Console(stderr=True, highlight=False))

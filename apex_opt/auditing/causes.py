@@ -1,0 +1,142 @@
+"""The cause of a conflict: a code that scripts can read, and a sentence with the arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from apex_opt.auditing.conflict import Found
+from apex_opt.auditing.entries import Entry
+from apex_opt.auditing.guesses import most_of
+from apex_opt.auditing.judge import Judge
+from apex_opt.auditing.near import closest
+from apex_opt.auditing.replica_causes import replica_cause
+from apex_opt.auditing.result import Code
+from apex_opt.auditing.words import both, digits
+from apex_opt.cost.rates import idle_w
+from apex_opt.plan.companions import floor_ns
+from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric
+from apex_opt.plan.problem import Problem
+from apex_opt.plan.tell import NAMES, label
+from apex_opt.solvers.fleet_data import HORIZON
+
+RESOURCES: tuple[Code, ...] = ("power", "budget", "devices", "replicas", "stock", "node", "kinds")
+
+
+def cause(judge: Judge, found: Found) -> tuple[Code, str]:
+    """Return the code of a conflict, and its story."""
+    if found.verdict.stage == "replica":
+        code, text = replica_cause(judge, found)
+        return (code if found.members else "nothing_helps"), text
+    code = _code(found)
+    return code, _text(found, code)
+
+
+def _code(found: Found) -> Code:
+    families = {e.family for e in found.members}
+    keys = {e.key for e in found.members}
+    if not families:
+        return "nothing_helps"
+    if "slo.attainment" in keys and "engine.max_model_len" in keys:
+        return "length"
+    if "slo" in families:
+        return "slo.load" if "demand" in families else "slo.unreachable"
+    if families & {"demand", "stability"}:
+        return "demand"
+    return next((code for code in RESOURCES if code in families), "choices")
+
+
+def _text(found: Found, code: Code) -> str:
+    """Return the story: what was asked, and how near the best that is possible comes."""
+    asked = found.verdict.asked
+    if asked is None:
+        return _smallest(found, code)
+    if code == "length":
+        return "; ".join(sorted({m for m in asked.alone_misses if m}))
+    if code in {"slo.unreachable", "slo.load"}:
+        return _simulated(found, asked) or "; ".join(_floors(found, asked)) or _busy(asked)
+    if code == "demand":
+        return _busy(asked)
+    return _simulated(found, asked) or _smallest(found, code)
+
+
+def _simulated(found: Found, asked: Problem) -> str | None:
+    """Return what the closest plan misses of the conflict, where plans were simulated."""
+    if not found.verdict.missed:
+        return None
+    plan, all_misses = closest(found.core, found.verdict.missed)
+    mine = [words for key, words in all_misses if any(key == e.key for e in found.members)]
+    if not mine:
+        return None
+    many = len(found.verdict.missed)
+    plans = f"all {many:,} plans" if many > 1 else "the one plan"
+    return (
+        f"{plans} within the bounds simulated; closest is {label(asked, plan.counts)}: {both(mine)}"
+    )
+
+
+def _floors(found: Found, asked: Problem) -> Iterator[str]:
+    """Yield for each level the least that even a lone request takes, on the best replica."""
+    for entry in found.members:
+        if entry.family != "slo" or entry.key == "slo.attainment":
+            continue
+        metric, statistic = _metric(entry)
+        floors = [_floor(asked, r, metric, statistic) for r in range(len(asked.bounds))]
+        best = min(range(len(floors)), key=lambda r: floors[r])
+        name = NAMES[metric][0] + (f" {statistic}" if statistic else "")
+        yield (
+            f"{name} is at least {digits(floors[best])} ms for requests alone on idle devices "
+            f"({asked.candidates[best].replica.label}); `{entry.key}` asks for {entry.shown}"
+        )
+
+
+def _metric(entry: Entry) -> tuple[Metric, str | None]:
+    metric: Metric = entry.loc[1]  # type: ignore[assignment]  # a level stands under slo.<metric>
+    return metric, str(entry.loc[2]) if len(entry.loc) > 2 else None
+
+
+def _floor(asked: Problem, r: int, metric: Metric, statistic: str | None) -> float:
+    """Return a bound of a statistic where replica `r` serves alone, ms; None: of the fastest."""
+    floors = floor_ns(asked.bounds[r], asked.traffic.features, metric)
+    known = floors[~np.isnan(floors)] / NS_PER_MS
+    if len(known) == 0:
+        return 0.0
+    if statistic is None:
+        return float(known.min())
+    return float(known.mean() if statistic == "mean" else np.quantile(known, SHARE[statistic]))
+
+
+def _busy(asked: Problem) -> str:
+    """Return how long the strongest fleet of one kind works on what arrives, at the very least."""
+    horizon_s, span_s = asked.traffic.horizon_s, asked.traffic.span_s
+    loads = []
+    for r, kind in enumerate(asked.data.kinds):
+        n = most_of(asked, r)
+        if n and kind.work and horizon_s is not None:
+            loads.append((max(sum(row) for row in kind.work) / (HORIZON * n) * horizon_s, r, n))
+    if not loads:
+        return "the traffic is more than what any fleet within the limits serves in time"
+    seconds, r, n = min(loads)
+    return (
+        f"what arrives in {digits(span_s)} s is work for at least {digits(seconds)} s on the "
+        f"strongest fleet of one kind that the limits allow, {n:,} x "
+        f"{asked.candidates[r].replica.label}"
+    )
+
+
+def _smallest(found: Found, code: Code) -> str:
+    """Return what the replica takes that takes the least of a resource."""
+    shapes = [shape for shape, _ in found.verdict.found.legal]
+    if code == "budget":
+        least, s = min(((s.devices * s.pool.price, s) for s in shapes), key=lambda x: x[0])
+        taken = f"costs {digits(least)} USD/h"
+    elif code == "power":
+        least, s = min(((s.devices * idle_w(s.pool), s) for s in shapes), key=lambda x: x[0])
+        taken = f"draws {digits(least)} W when idle"
+    else:
+        s = min(shapes, key=lambda s: s.devices)
+        taken = f"takes {s.devices:,} device{'' if s.devices == 1 else 's'}"
+    name = f"{s.pool.name} TP{s.tensor}" + (f" PP{s.pipeline}" if s.pipeline > 1 else "")
+    asked = both([f"`{e.key}` = {e.shown}" for e in found.members])
+    return f"the smallest replica, {name} {s.weights.name}, {taken}; {asked}"

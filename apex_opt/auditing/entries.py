@@ -1,0 +1,172 @@
+"""The entries of a spec that may be loosened, each with its place, its value and its range.
+
+Ranges are finite, so that the search for a relaxation is: stock up to 16 times, limits as far or to
+all that the stock takes, latency levels up to 1,000 times, demand down to a thousandth, choices
+within the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from apex_opt.auditing.choices import choices
+from apex_opt.auditing.dials import Dial, Options, Put, Range, in_pool, replaced, under
+from apex_opt.plan.levels import METRICS, counts_goodput, drain_limit_s
+from apex_opt.spec.goals import Percentiles
+from apex_opt.spec.lines import Loc
+from apex_opt.spec.spec import Spec
+
+Family = Literal[
+    "slo", "stability", "demand", "stock", "node", "power", "budget", "devices", "replicas",
+    "reserve", "format", "parallelism", "engine", "kinds",
+]  # fmt: skip
+STOCK = 16
+LATENCY = 1000
+DEMAND = 1000
+LEAST_ATTAINMENT = 0.01
+LARGEST_NODE = 16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a spec: where it stands, what it says, and how it can be loosened.
+
+    Attributes:
+        key: as people write it: `pools.h100.nodes`.
+        loc: where it stands in the document.
+        family: what kind of limit it is.
+        dial: its value and its range.
+        written: whether the spec says it; else it is a default.
+    """
+
+    key: str
+    loc: Loc
+    family: Family
+    dial: Dial
+    written: bool = True
+
+    @property
+    def shown(self) -> str:
+        """Its value, for people."""
+        return self.dial.value if isinstance(self.dial, Options) else self.dial.say(self.dial.value)
+
+    def loosened(self, spec: Spec) -> Spec:
+        """Return the spec with this entry at the end of its range."""
+        return self.dial.loosest(spec)
+
+
+def entries(spec: Spec, span_s: float, *, unwritten: bool) -> tuple[Entry, ...]:
+    """Return the entries of `spec`, in the order in which they are cleared of blame.
+
+    Where several entries could be blamed alike, the last of them are: choices before stock, stock
+    before limits, limits before levels.
+
+    Args:
+        spec: a spec, as loaded.
+        span_s: time over which its requests arrive, on which the default of `drain_s` rests.
+        unwritten: look at the engine's defaults too.
+    """
+    made = [*_levels(spec), *_stability(spec, span_s), *_demand(spec)]
+    made += [*_limits(spec), *_pools(spec)]
+    for key, loc, family, dial, written in choices(spec, unwritten=unwritten):
+        made.append(Entry(key, loc, family, dial, written))
+    return tuple(e for e in made if not (isinstance(e.dial, Options) and not e.dial.others))
+
+
+def _level(metric: str, statistic: str | None) -> Put:
+    def put(spec: Spec, limit: float) -> Spec:
+        value: float | Percentiles = limit
+        if statistic is not None:
+            value = getattr(spec.slo, metric).model_copy(update={statistic: limit})
+        return replaced(spec, {"slo": spec.slo.model_copy(update={metric: value})})
+
+    return put
+
+
+def _levels(spec: Spec) -> Iterator[Entry]:
+    for metric in METRICS:
+        limit = getattr(spec.slo, metric)
+        if isinstance(limit, float):
+            dial = Range(limit, LATENCY * limit, False, "ms", _level(metric, None))
+            yield Entry(f"slo.{metric}", ("slo", metric), "slo", dial)
+        elif isinstance(limit, Percentiles):
+            for name, value in limit.limits().items():
+                dial = Range(value, LATENCY * value, False, "ms", _level(metric, name))
+                yield Entry(f"slo.{metric}.{name}", ("slo", metric, name), "slo", dial)
+    if not counts_goodput(spec):
+        share = Range(spec.slo.attainment, LEAST_ATTAINMENT, False, "", under("slo", "attainment"))
+        written = "attainment" in spec.slo.model_fields_set
+        yield Entry("slo.attainment", ("slo", "attainment"), "slo", share, written)
+
+
+def _stability(spec: Spec, span_s: float) -> Iterator[Entry]:
+    if counts_goodput(spec) or spec.workload.arrival == "closed":
+        return
+    limit = drain_limit_s(spec.slo, span_s)
+    dial = Range(limit, LATENCY * limit, False, "s", under("slo", "drain_s"))
+    written = spec.slo.drain_s is not None
+    yield Entry("slo.drain_s", ("slo", "drain_s"), "stability", dial, written)
+
+
+def _demand(spec: Spec) -> Iterator[Entry]:
+    asked = spec.workload
+    if asked.arrival == "closed" and asked.concurrency is not None and asked.concurrency > 1:
+        dial = Range(asked.concurrency, 1, True, "clients", under("workload", "concurrency"))
+        yield Entry("workload.concurrency", ("workload", "concurrency"), "demand", dial)
+    elif asked.arrival == "trace":
+        scale = asked.time_scale
+        dial = Range(scale, DEMAND * scale, False, "", under("workload", "time_scale"))
+        written = "time_scale" in asked.model_fields_set
+        yield Entry("workload.time_scale", ("workload", "time_scale"), "demand", dial, written)
+    elif asked.rate_rps is not None:
+        rate = asked.rate_rps
+        dial = Range(rate, rate / DEMAND, False, "requests/s", under("workload", "rate_rps"))
+        yield Entry("workload.rate_rps", ("workload", "rate_rps"), "demand", dial)
+
+
+def _limits(spec: Spec) -> Iterator[Entry]:
+    limits, pools = spec.limits, spec.pools
+    devices = float(sum(p.devices for p in pools))
+    price = sum(p.devices * p.price for p in pools)
+    draw = sum(p.devices * (p.device.tdp_w or p.power_cap_w or 0.0) for p in pools)
+    rows: tuple[tuple[str, Family, float | None, float, str], ...] = (
+        ("power_w", "power", limits.power_w, draw, "W"),
+        ("budget_per_hour", "budget", limits.budget_per_hour, price, "USD/h"),
+        ("devices", "devices", limits.devices, devices, "devices"),
+        ("replicas", "replicas", limits.replicas, devices, "replicas"),
+    )
+    for key, family, value, least, unit in rows:
+        if value is not None:
+            end = max(STOCK * value, least)
+            dial = Range(value, end, family in {"devices", "replicas"}, unit, under("limits", key))
+            yield Entry(f"limits.{key}", ("limits", key), family, dial)
+    reserve = limits.memory_reserve_fraction
+    if reserve > 0:
+        dial = Range(reserve, 0.0, False, "", under("limits", "memory_reserve_fraction"))
+        loc = ("limits", "memory_reserve_fraction")
+        yield Entry("limits.memory_reserve_fraction", loc, "reserve", dial)
+
+
+def _pools(spec: Spec) -> Iterator[Entry]:
+    for nth, pool in enumerate(spec.pools):
+        name, loc = f"pools.{pool.name}", ("pools", nth)
+        if pool.power_w is not None:
+            watts = Range(pool.power_w, STOCK * pool.power_w, False, "W", in_pool(nth, "power_w"))
+            yield Entry(f"{name}.power_w", (*loc, "power_w"), "power", watts)
+        cap, tdp = pool.power_cap_w, pool.device.tdp_w
+        if cap is not None and tdp is not None and cap < tdp:
+            capped = Range(cap, tdp, False, "W", in_pool(nth, "power_cap_w"))
+            yield Entry(f"{name}.power_cap_w", (*loc, "power_cap_w"), "power", capped)
+        sizes = [2**k for k in range(11) if pool.node_devices < 2**k <= LARGEST_NODE]
+        if sizes:
+            put = in_pool(nth, "devices_per_node")
+            others = tuple((s, f"nodes of {s} devices in pool {pool.name}") for s in sizes)
+            node = Options(str(pool.node_devices), others, sizes[-1], put)
+            written = pool.devices_per_node is not None
+            key = f"{name}.devices_per_node"
+            yield Entry(key, (*loc, "devices_per_node"), "node", node, written)
+        nodes = Range(pool.nodes, STOCK * pool.nodes, True, "nodes", in_pool(nth, "nodes"))
+        written = "nodes" in pool.model_fields_set
+        yield Entry(f"{name}.nodes", (*loc, "nodes"), "stock", nodes, written)

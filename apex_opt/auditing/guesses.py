@@ -1,0 +1,100 @@
+"""Plans that are likely to meet a spec if any does: all of a small space, else good guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apex_opt.plan.optimistic import value
+from apex_opt.plan.problem import Problem
+from apex_opt.solvers.fleet_data import HORIZON
+
+Counts = tuple[int, ...]
+KINDS = 6
+"""Kinds of replica that are guessed from each of two orders."""
+
+FEWER = 3
+"""By how much each round of guesses is smaller than the one before."""
+
+
+def every(asked: Problem) -> Iterator[Counts]:
+    """Yield the plans of the space that stock allows, largest first: for small spaces only."""
+    found = sorted(_grown(asked, 0, ()), key=lambda counts: -_devices(asked, counts))
+    yield from found
+
+
+def _devices(asked: Problem, counts: Counts) -> int:
+    return sum(k.devices * n for k, n in zip(asked.data.kinds, counts, strict=False))
+
+
+def _grown(asked: Problem, kind: int, counts: Counts) -> Iterator[Counts]:
+    """Yield the ways to add replicas of `kind` and all after it."""
+    data = asked.data
+    if kind == len(data.kinds):
+        if any(counts):
+            yield counts
+        return
+    mine = data.kinds[kind]
+    pool = data.pools[mine.pool]
+    others = sum(
+        k.devices * n for k, n in zip(data.kinds, counts, strict=False) if k.pool == mine.pool
+    )
+    free = pool.nodes * pool.node_devices - others
+    several = sum(1 for n in counts if n) < data.max_kinds
+    for n in range(min(mine.max_count, free // mine.devices) + 1 if several else 1):
+        yield from _grown(asked, kind + 1, (*counts, n))
+
+
+def most_of(asked: Problem, r: int) -> int:
+    """Return the most replicas of kind `r` alone that stock and limits allow."""
+    data, kind = asked.data, asked.data.kinds[r]
+    pool = data.pools[kind.pool]
+    whole = data.whole_nodes(r)
+    groups = (
+        pool.nodes // whole if whole else pool.nodes * (pool.node_devices // kind.group_devices)
+    )
+    limits = (
+        (data.devices, kind.devices),
+        (data.replicas, 1),
+        (data.price_u, kind.price_u),
+        (data.power_mw, kind.power_mw),
+        (pool.power_mw, kind.power_mw),
+    )
+    allowed = [most // each for most, each in limits if most is not None and each]
+    return min(kind.max_count, groups // kind.groups, *allowed)
+
+
+def alone(asked: Problem, r: int, n: int) -> Counts:
+    """Return the plan of `n` replicas of kind `r`."""
+    return tuple(n if q == r else 0 for q in range(len(asked.data.kinds)))
+
+
+def carries(asked: Problem, r: int, n: int) -> bool:
+    """Whether bounds allow `n` replicas of kind `r` to serve all traffic alone."""
+    kind = asked.data.kinds[r]
+    if n < 1 or kind.companions is not None:
+        return False
+    return asked.data.sense == "max" or all(sum(row) <= HORIZON * n for row in kind.work)
+
+
+def possible(asked: Problem, r: int) -> bool:
+    """Whether bounds allow a plan of kind `r` alone: more replicas carry more, so ask the most."""
+    return carries(asked, r, most_of(asked, r))
+
+
+def guesses(asked: Problem) -> Iterator[Counts]:
+    """Yield plans of one kind: the fastest and the strongest kinds, all in, then ever fewer."""
+    totals, kinds = asked.traffic.features.totals, asked.data.kinds
+
+    def busy(r: int) -> float:
+        rows = asked.bounds[r].busy_ns
+        return kinds[r].devices * max(value(row, totals) for row in rows)
+
+    numbers = range(len(kinds))
+    fast = sorted(numbers, key=lambda r: value(asked.bounds[r].e2e_ns, totals))
+    strong = sorted(numbers, key=busy)
+    first = dict.fromkeys(r for pair in zip(fast, strong, strict=True) for r in pair)
+    chosen = [r for r in list(first)[: 2 * KINDS] if possible(asked, r)]
+    sizes = {r: min(most_of(asked, r), asked.traffic.requests) for r in chosen}
+    while sizes:
+        yield from (alone(asked, r, n) for r, n in sizes.items() if carries(asked, r, n))
+        sizes = {r: n // FEWER for r, n in sizes.items() if n >= FEWER}

@@ -1,0 +1,276 @@
+"""Can a spec be met? Asked again and again of specs that differ in an entry or two.
+
+The question is answered in the order of what it costs: is there a legal replica, do bounds allow a
+plan, does a plan that is simulated meet the spec. `infeasible` is a proof: no replica, no plan
+within the bounds, or every plan within the bounds was simulated and misses. Step tables, bounds and
+simulations are remembered: specs that differ in limits and levels share them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from apex_opt.auditing.guesses import Counts, every, guesses, possible
+from apex_opt.cost.rates import idle_w
+from apex_opt.cost.shape import Shape
+from apex_opt.plan.candidate import Candidate, Drawn
+from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
+from apex_opt.plan.events import Event, Listen
+from apex_opt.plan.features import Features
+from apex_opt.plan.levels import counts_goodput
+from apex_opt.plan.optimistic import Optimistic, optimistic
+from apex_opt.plan.predict import measure, play_parts
+from apex_opt.plan.problem import Problem, problem
+from apex_opt.plan.search import Tried, search
+from apex_opt.plan.solve import AT_ONCE, longest_request, parts_of, tried
+from apex_opt.plan.use import Part
+from apex_opt.sim.fleet import FleetLog
+from apex_opt.sim.replica import EndlessRunError
+from apex_opt.solvers.fleet import FleetModel
+from apex_opt.solvers.fleet_space import space
+from apex_opt.solvers.fleet_verify import faults
+from apex_opt.spec.goals import Objective
+from apex_opt.spec.spec import Spec
+from apex_opt.trace.traffic import Traffic, traffic
+
+SMALL = 500
+"""Plans of a space that is listed whole."""
+
+MOST_PLANS = 120
+"""Simulations for one question about a large space."""
+
+SAMPLE = 24
+"""Replicas among which a plan is looked for first, where there are many."""
+
+KEPT_REQUESTS = 2_000_000
+"""Requests whose simulated times are remembered, about 100 bytes each."""
+
+KEPT_BOUNDS = 100_000_000
+"""Requests times replicas whose bounds are remembered, 16 bytes each."""
+
+Stage = Literal["replica", "bound", "simulation"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a spec can be met.
+
+    Attributes:
+        status: `infeasible` is proved; `undecided`: no plan was found and none excluded.
+        stage: how far the answer was sought: at replicas, at bounds, by simulation.
+        found: replicas, legal and not.
+        asked: the fleet problem; None where no replica is legal.
+        plan: a simulated plan that meets the spec.
+        missed: simulated plans that do not.
+    """
+
+    status: Literal["feasible", "infeasible", "undecided"]
+    stage: Stage
+    found: Enumeration
+    asked: Problem | None = None
+    plan: Tried | None = None
+    missed: tuple[Tried, ...] = ()
+
+    @property
+    def feasible(self) -> bool:
+        """Whether a plan meets the spec."""
+        return self.status == "feasible"
+
+
+class Judge:
+    """Answers whether specs of one model can be met, and remembers what they share.
+
+    Args:
+        deadline: `time.monotonic()` after which questions stay undecided.
+        listen: told of each question.
+    """
+
+    def __init__(self, deadline: float, listen: Listen) -> None:
+        self.deadline, self.listen = deadline, listen
+        self.questions = 0
+        self.simulated = 0
+        self._traffic: OrderedDict[str, Traffic] = OrderedDict()
+        self._bounds: dict[tuple[Drawn, int], Optimistic] = {}
+        self._bounded = 0
+        self._played: OrderedDict[object, FleetLog | None] = OrderedDict()
+        self._kept = 0
+
+    @property
+    def late(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() > self.deadline
+
+    def traffic(self, spec: Spec) -> Traffic:
+        """Return the traffic of a spec."""
+        key = self._traffic_key(spec)
+        if key not in self._traffic:
+            self._traffic[key] = traffic(spec.workload, spec.search.seed, spec.folder)
+            if len(self._traffic) > 8:
+                self._traffic.popitem(last=False)
+        return self._traffic[key]
+
+    def replicas(self, spec: Spec) -> Enumeration:
+        """Return the replicas of a spec, legal and not."""
+        return enumerate_replicas(spec, longest_request(spec, self.traffic(spec)))
+
+    def ask(self, spec: Spec, most: int = MOST_PLANS) -> Verdict:
+        """Return whether a plan meets `spec`; of a large space, at most `most` are simulated."""
+        self.questions += 1
+        self.listen(Event("asking what would help", self.questions))
+        offered = self.traffic(spec)
+        found = self.replicas(spec)
+        if not found.legal:
+            return Verdict("infeasible", "replica", found)
+        number = {pool.name: i for i, pool in enumerate(spec.pools)}
+        candidates = [
+            Candidate(s, room, number[s.pool.name])
+            for s, room in found.legal
+            if affordable(spec, s)
+        ]
+        if not candidates:
+            return Verdict("infeasible", "bound", found)
+        sample = spread(candidates)
+        if len(sample) < len(candidates):
+            verdict = self._decide(spec, offered, found, sample, 0)
+            if verdict.feasible:
+                return verdict
+        return self._decide(spec, offered, found, candidates, most)
+
+    def _decide(
+        self,
+        spec: Spec,
+        offered: Traffic,
+        found: Enumeration,
+        candidates: Sequence[Candidate],
+        most: int,
+    ) -> Verdict:
+        """Answer for plans of these candidates; of a large space after guesses and `most` plans."""
+        plain = spec if counts_goodput(spec) else _fewest_devices(spec)
+        asked = problem(plain, offered.load, candidates, self._bound)
+        # Each kind alone makes as many plans as there may be replicas of it.
+        small = sum(k.max_count for k in asked.data.kinds) <= SMALL >= space(asked.data)
+        missed: list[Tried] = []
+        plans = (p for p in every(asked) if not faults(asked.data, p)) if small else guesses(asked)
+        for counts in plans:
+            if self.late:
+                return Verdict("undecided", "simulation", found, asked, None, tuple(missed))
+            one = self.play(spec, offered, asked, counts)
+            if one.missed is None:
+                return Verdict("feasible", "simulation", found, asked, one, tuple(missed))
+            missed.append(one)
+        if small or (not missed and self._excluded(asked)):
+            stage: Stage = "simulation" if missed else "bound"
+            return Verdict("infeasible", stage, found, asked, None, tuple(missed))
+        if most <= len(missed):
+            return Verdict("undecided", "simulation", found, asked, None, tuple(missed))
+        return self._search(spec, offered, asked, found, missed, most)
+
+    def _excluded(self, asked: Problem) -> bool:
+        """Whether bounds exclude every plan of a large space."""
+        if asked.data.max_kinds == 1:
+            return not any(possible(asked, r) for r in range(len(asked.candidates)))
+        left = max(self.deadline - time.monotonic(), 0.05)
+        return FleetModel(asked.data).solve(time_limit_s=left).status == "infeasible"
+
+    def _search(
+        self,
+        spec: Spec,
+        offered: Traffic,
+        asked: Problem,
+        found: Enumeration,
+        missed: list[Tried],
+        most: int,
+    ) -> Verdict:
+        """Answer by the certified search, which ends with a plan, or with nothing left to try."""
+        left = (self.deadline - time.monotonic()) / 4
+        ended = search(
+            asked,
+            lambda counts: self.play(spec, offered, asked, counts),
+            top_k=1,
+            time_limit_s=max(left, 0.0),
+            threads=AT_ONCE,
+            listen=self.listen,
+            gap=math.inf,
+            most=most,
+        )
+        everything = (*missed, *ended.rejected)
+        if ended.best:
+            return Verdict("feasible", "simulation", found, asked, ended.best[0], everything)
+        proved = ended.exhausted
+        stage: Stage = "simulation" if everything else "bound"
+        return Verdict(
+            "infeasible" if proved else "undecided", stage, found, asked, None, everything
+        )
+
+    def play(self, spec: Spec, offered: Traffic, asked: Problem, counts: Counts) -> Tried:
+        """Return a plan, simulated unless it has been, held against `spec`."""
+        parts = parts_of(asked, counts)
+        log = self._log(self._traffic_key(spec), offered, parts)
+        if log is None:
+            return Tried(
+                counts, math.nan, math.nan, "cannot be simulated: its run has no end", None
+            )
+        return tried(spec, counts, measure(spec, offered.load, parts, log))
+
+    def _log(self, key: str, offered: Traffic, parts: tuple[Part, ...]) -> FleetLog | None:
+        """Return the simulation of a plan; None where its run has no end."""
+        what = (key, tuple((Drawn(p.candidate.shape), p.count, p.weight) for p in parts))
+        if what in self._played:
+            return self._played[what]
+        self.simulated += 1
+        try:
+            log = play_parts(offered.load, parts)
+        except EndlessRunError:
+            log = None
+        self._played[what] = log
+        self._kept += len(offered.load)
+        while self._kept > KEPT_REQUESTS and len(self._played) > 1:
+            _, old = self._played.popitem(last=False)
+            self._kept -= len(offered.load) if old is None else len(old.replica)
+        return log
+
+    def _bound(self, candidate: Candidate, traffic: Features) -> Optimistic:
+        """Return the optimistic model of a candidate; lengths alone decide it, not the rate."""
+        key = (Drawn(candidate.shape), traffic.columns.shape[1])
+        if key not in self._bounds:
+            if self._bounded > KEPT_BOUNDS:
+                self._bounds.clear()
+                self._bounded = 0
+            self._bounds[key] = optimistic(candidate, traffic)
+            self._bounded += traffic.columns.shape[1]
+        return self._bounds[key]
+
+    def _traffic_key(self, spec: Spec) -> str:
+        return f"{spec.search.seed} {spec.workload.model_dump_json()}"
+
+
+def affordable(spec: Spec, shape: Shape) -> bool:
+    """Whether limits and pool allow one replica of this shape, whatever it does."""
+    limits, pool = spec.limits, shape.pool
+    idle = idle_w(pool) * shape.devices
+    rows = (
+        (limits.devices, shape.devices),
+        (limits.budget_per_hour, shape.devices * pool.price),
+        (limits.power_w, idle),
+        (pool.power_w, idle),
+    )
+    return all(most is None or taken <= most for most, taken in rows)
+
+
+def spread(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return few of many candidates, from the smallest to the largest replica."""
+    if len(candidates) <= 2 * SAMPLE:
+        return list(candidates)
+    order = sorted(candidates, key=lambda c: (c.shape.devices, c.fit.blocks))
+    return [order[round(i * (len(order) - 1) / (SAMPLE - 1))] for i in range(SAMPLE)]
+
+
+def _fewest_devices(spec: Spec) -> Spec:
+    """Return the spec with an objective that needs no price and asks for small plans first."""
+    few = spec.model_copy(update={"objective": Objective(minimize="devices")})
+    return few.placed(spec.folder, spec.lines)

@@ -1,0 +1,109 @@
+"""Why no replica is legal: the rule at which the nearest shape fails, or its memory, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from apex_opt.auditing.conflict import Found, loosened
+from apex_opt.auditing.judge import Judge
+from apex_opt.auditing.result import Code
+from apex_opt.auditing.words import gigabytes
+from apex_opt.cost.memory import Fit, fit
+from apex_opt.cost.shape import Shape
+from apex_opt.plan.enumerate import shapes
+from apex_opt.plan.legality import RULES
+from apex_opt.plan.solve import longest_request
+
+CODES: dict[str, Code] = {
+    "steps_hold": "engine",
+    "stages_hold": "stages",
+    "groups_stand": "stock",
+    "formats_run": "format",
+    "heads_divide": "divisibility",
+    "kv_heads_divide": "divisibility",
+    "widths_divide": "divisibility",
+    "experts_spread": "experts",
+    "scales_divide": "divisibility",
+}
+"""What each rule of `plan.legality` is about."""
+
+
+def replica_cause(judge: Judge, found: Found) -> tuple[Code, str]:
+    """Return the code and the story of a conflict that leaves no legal replica."""
+    longest = longest_request(found.core, judge.traffic(found.core))
+    tried = [s for pool in found.core.pools for s in shapes(found.core, pool, longest)]
+    furthest, reason, rule = max(
+        (_broken(shape) for shape in tried), key=lambda b: b[0], default=(-1, "", "")
+    )
+    if furthest < len(RULES):
+        code = CODES.get(rule, "choices")
+        if code == "stock" and "neither fits a node" in reason:
+            code = "node"
+        return code, reason or "no degree of parallelism is left to try"
+    fits = [(s, fit(s)) for s in tried if _broken(s)[0] == len(RULES)]
+    nearest = max(fits, key=lambda pair: (pair[1].memory.room, pair[1].blocks))
+    return _memory(judge, found, *nearest)
+
+
+def _broken(shape: Shape) -> tuple[int, str, str]:
+    """Return how many rules a shape passes, why the next does not, and its name."""
+    for nth, rule in enumerate(RULES):
+        for reason in rule(shape):
+            return nth, reason, rule.__name__
+    return len(RULES), "", ""
+
+
+def _memory(judge: Judge, found: Found, shape: Shape, room: Fit) -> tuple[Code, str]:
+    """Return which component of memory is too large on the shape that comes closest."""
+    m = room.memory
+    rest = m.total - m.other - m.graphs
+    free = rest - m.reserve - m.weights
+    cut = f"TP{shape.tensor}" + (f" PP{shape.pipeline}" if shape.pipeline > 1 else "")
+    where = f"on each {shape.pool.name} device of {gigabytes(m.total)} ({cut})"
+    reserved = any(e.family == "reserve" and e.written for e in found.members)
+    if free < 0 and not (reserved and m.weights <= rest):
+        return "memory.weights", _weights(judge, found, shape, room)
+    if free < 0:
+        return "memory.reserve", (
+            f"weights take {gigabytes(m.weights)} {where}, of which {gigabytes(m.reserve)} are "
+            "kept free"
+        )
+    if m.room <= 0:
+        s = shape.settings
+        return "memory.activations", (
+            f"activations of {s.max_num_batched_tokens:,} tokens and {s.max_num_seqs:,} sequences "
+            f"a step take {gigabytes(m.activations)} {where}; weights and reserve leave "
+            f"{gigabytes(free)}"
+        )
+    needed = -(-shape.settings.max_model_len // shape.settings.block_size) + room.sequence_blocks
+    pinned = replace(shape.settings, num_gpu_blocks=needed)
+    cache = fit(replace(shape, settings=pinned)).memory.kv_cache
+    held = shape.settings.num_gpu_blocks
+    left = f"{held:,} blocks are pinned" if held is not None else f"{gigabytes(m.room)} are left"
+    return "memory.kv_cache", (
+        f"the KV cache of one request of {shape.settings.max_model_len:,} tokens takes "
+        f"{gigabytes(cache)} {where}; {left}"
+    )
+
+
+def _weights(judge: Judge, found: Found, shape: Shape, room: Fit) -> str:
+    m = room.memory
+    layers = len(shape.model.sequence())
+    whole = fit(replace(shape, tensor=1, expert=1, stage_layers=(layers,))).memory.weights
+    usable = m.total - m.reserve - m.other - m.graphs - m.activations
+    text = (
+        f"weights of {gigabytes(whole)} in {shape.weights.name} do not fit: the nearest cut, "
+        f"{shape.devices} x {shape.pool.name} (TP{shape.tensor} PP{shape.pipeline}), leaves "
+        f"{gigabytes(m.weights)} for a device that has {gigabytes(max(usable, 0))} for them"
+    )
+    least = min(_devices(judge, found), default=None)
+    return text if least is None else f"{text}; at least {least} such devices a replica are needed"
+
+
+def _devices(judge: Judge, found: Found) -> Iterator[int]:
+    """Yield the devices of the replicas that are legal once stock and degrees are free."""
+    free = [e for e in found.members if e.family in {"stock", "node", "parallelism"}]
+    if free:
+        for legal, _ in judge.replicas(loosened(found.core, free)).legal:
+            yield legal.devices

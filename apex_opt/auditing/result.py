@@ -1,0 +1,168 @@
+"""What an audit says: the model behind `apexopt audit --json`, and what the Python API returns.
+
+`schema_version` changes when a script that reads the JSON would break. Codes of causes are stable.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from apex_opt.plan.result import Record
+
+SCHEMA_VERSION: Literal[1] = 1
+
+Code = Literal[
+    "memory.weights",
+    "memory.kv_cache",
+    "memory.activations",
+    "memory.reserve",
+    "divisibility",
+    "experts",
+    "stages",
+    "format",
+    "engine",
+    "node",
+    "stock",
+    "power",
+    "budget",
+    "devices",
+    "replicas",
+    "kinds",
+    "length",
+    "demand",
+    "slo.unreachable",
+    "slo.load",
+    "choices",
+    "nothing_helps",
+]
+
+
+class Entry(Record):
+    """An entry of the spec: its key, its line (None if it comes from no file), and its value.
+
+    `default` entries are not written in the spec; their line is that of the nearest table.
+    """
+
+    key: str
+    file: str | None
+    line: int | None
+    value: str
+    default: bool
+
+
+class Change(Record):
+    """An entry and the value that it would need; `words` say it for people."""
+
+    entry: Entry
+    value: str
+    words: str
+
+
+class Relaxation(Record):
+    """Changes with which the spec has a plan, verified by simulation of that plan.
+
+    Attributes:
+        smallest: `proved`: with 1 % (or one unit) less of a change there is none. `not proved`: a
+            smaller change was neither shown to do nor excluded.
+        size: how large the changes are together, a logarithm; relaxations come in its order.
+        plan: label of a plan that meets the changed spec.
+    """
+
+    changes: tuple[Change, ...]
+    smallest: Literal["proved", "not proved"]
+    size: float
+    plan: str
+
+    @property
+    def text(self) -> str:
+        """The changes for people: `slo.tpot_ms` 12 ms -> 17.4 ms."""
+        return " and ".join(change.words for change in self.changes)
+
+
+class Conflict(Record):
+    """Entries that cannot hold together, why, and what of them would help.
+
+    Attributes:
+        code: the cause.
+        text: the cause in a sentence or two, with its arithmetic.
+        entries: none of them can be left out; empty where nothing within its range helps.
+        irreducible: whether that is proved for each of them.
+        relaxations: smallest first; with other conflicts cured, where there are any.
+        helpless: keys of entries that cannot help alone.
+    """
+
+    code: Code
+    text: str
+    entries: tuple[Entry, ...]
+    irreducible: bool
+    relaxations: tuple[Relaxation, ...]
+    helpless: tuple[str, ...]
+
+
+class Near(Record):
+    """The plan that comes closest. It does not meet the spec; `misses` says by what."""
+
+    plan: str
+    misses: tuple[str, ...]
+
+
+class Held(Record):
+    """An entry of a spec that can be met: what the best plan uses of it, and what it costs.
+
+    Attributes:
+        used: what the best plan uses; None where nothing is counted.
+        slack: what is left of it, in percent of the value; None likewise.
+        binds: whether the best plan is better without it.
+        without: the best objective without it; None if it was not found in the time.
+        step: what a small change is worth, for people; None where it binds not, or is a choice.
+        proved: whether `without` is proved to be the best.
+    """
+
+    entry: Entry
+    used: str | None
+    slack: float | None
+    binds: bool
+    without: float | None
+    step: str | None
+    proved: bool
+
+
+class Alternative(Record):
+    """A plan that lost, and why."""
+
+    plan: str
+    reason: str
+
+
+class Audit(Record):
+    """The answer of `audit`.
+
+    Attributes:
+        status: `undecided`: no plan was found and none excluded.
+        text: the answer in a sentence.
+        relaxations: changes that make the whole spec feasible, smallest first.
+        best, objective, unit: of a spec that can be met.
+        questions, simulated: how much was asked.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    apexopt_version: str
+    model: str
+    status: Literal["feasible", "infeasible", "undecided"]
+    text: str
+    conflicts: tuple[Conflict, ...] = ()
+    relaxations: tuple[Relaxation, ...] = ()
+    near: Near | None = None
+    best: str | None = None
+    objective: float | None = None
+    unit: str = ""
+    held: tuple[Held, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    questions: int = 0
+    simulated: int = 0
+    seconds: float = 0.0
+
+    @property
+    def conflict(self) -> Conflict | None:
+        """The first conflict; None where there is none."""
+        return self.conflicts[0] if self.conflicts else None

@@ -1,0 +1,139 @@
+"""The story of an audit: can the spec be met, if not why and what would help, if so what binds."""
+
+from __future__ import annotations
+
+import time
+
+from apex_opt.auditing.binding import alternatives, held
+from apex_opt.auditing.causes import cause
+from apex_opt.auditing.conflict import Found, conflicts, loosened
+from apex_opt.auditing.entries import Entry, entries
+from apex_opt.auditing.judge import Judge, Verdict
+from apex_opt.auditing.near import closest
+from apex_opt.auditing.relax import Repair, combined, repairs
+from apex_opt.auditing.result import Audit, Conflict, Near
+from apex_opt.auditing.told import told, told_repair
+from apex_opt.errors import InfeasibleError, UndecidedError
+from apex_opt.plan.events import Listen
+from apex_opt.plan.needs import require_figures
+from apex_opt.plan.solve import silent, solve
+from apex_opt.plan.tell import label
+from apex_opt.spec.spec import Spec
+from apex_opt.version import VERSION
+
+NS = 1e9
+
+
+def audit(spec: Spec, listen: Listen = silent) -> Audit:
+    """Return why a spec cannot be met and what would help, or what binds it.
+
+    Raises:
+        CallError: the spec lacks a figure that the search needs.
+    """
+    start = time.monotonic()
+    require_figures(spec)
+    judge = Judge(start + spec.search.time_limit_s, listen)
+    verdict = judge.ask(spec)
+    load = judge.traffic(spec).load
+    span_s = 0.0 if load.concurrency else float(load.arrival_ns[-1] - load.arrival_ns[0]) / NS
+    known = entries(spec, span_s, unwritten=verdict.stage == "replica")
+    if verdict.feasible:
+        told_audit = _feasible(spec, known, judge, listen)
+    elif verdict.status == "infeasible":
+        told_audit = _infeasible(spec, known, judge, verdict)
+    else:
+        told_audit = _undecided(spec, verdict)
+    counted = {"questions": judge.questions, "simulated": judge.simulated}
+    return told_audit.model_copy(update={**counted, "seconds": time.monotonic() - start})
+
+
+def _feasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, listen: Listen) -> Audit:
+    """Return what binds. The verdict had a plan, so the search has one too, given the time."""
+    left = judge.deadline - time.monotonic()
+    half = spec.search.model_copy(update={"time_limit_s": max(left / 2, 0.01)})
+    timed = spec.model_copy(update={"search": half}).placed(spec.folder, spec.lines)
+    try:
+        found = solve(timed, listen)
+    except (InfeasibleError, UndecidedError) as why:
+        return _answer(spec, "feasible", f"the spec can be met, but the best plan: {why}")
+    best = found.plans[0]
+    return _answer(spec, "feasible", f"the spec can be met; {found.proof.text}").model_copy(
+        update={
+            "best": best.label,
+            "objective": best.objective,
+            "unit": found.unit,
+            "held": held(spec, found, known, judge.deadline, listen),
+            "alternatives": tuple(alternatives(found)),
+        }
+    )
+
+
+def _answer(spec: Spec, status: str, text: str) -> Audit:
+    return Audit.model_validate(
+        {
+            "apexopt_version": VERSION,
+            "model": spec.model.name,
+            "status": status,
+            "text": text,
+        }
+    )
+
+
+def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Verdict) -> Audit:
+    found = conflicts(judge, spec, known, verdict)
+    fixes: list[list[Repair]] = []
+    shown: list[Conflict] = []
+    for one in found:
+        cured = loosened(spec, [e for o in found if o is not one for e in o.cure])
+        mended, helpless = repairs(judge, cured, one.members)
+        fixes.append(mended)
+        shown.append(_conflict(spec, judge, one, mended, helpless))
+    whole = (
+        fixes[0] if len(found) == 1 else combined(judge, spec, fixes, [o.members for o in found])
+    )
+    many = f"{len(found)} conflicts" if len(found) > 1 else "a conflict"
+    return _answer(spec, "infeasible", f"no plan meets the spec: {many}").model_copy(
+        update={
+            "conflicts": tuple(shown),
+            "relaxations": tuple(told_repair(spec, one) for one in whole),
+            "near": _near(spec, verdict, whole),
+        }
+    )
+
+
+def _conflict(
+    spec: Spec, judge: Judge, one: Found, mended: list[Repair], helpless: list[Entry]
+) -> Conflict:
+    code, text = cause(judge, one)
+    return Conflict(
+        code=code,
+        text=text,
+        entries=tuple(told(spec, entry) for entry in one.members),
+        irreducible=one.irreducible,
+        relaxations=tuple(told_repair(spec, repair) for repair in mended),
+        helpless=tuple(entry.key for entry in helpless),
+    )
+
+
+def _near(spec: Spec, verdict: Verdict, whole: list[Repair]) -> Near | None:
+    """Return the closest plan: of those that were simulated, else that of the smallest repair."""
+    if verdict.missed and verdict.asked is not None:
+        plan, missed = closest(spec, verdict.missed)
+        return Near(
+            plan=label(verdict.asked, plan.counts), misses=tuple(words for _, words in missed)
+        )
+    if not whole:
+        return None
+    first = told_repair(spec, whole[0])
+    needs = tuple(f"only with {change.words}" for change in first.changes)
+    return Near(plan=first.plan, misses=needs)
+
+
+def _undecided(spec: Spec, verdict: Verdict) -> Audit:
+    """Return how near the plans come that were simulated: neither a plan nor a proof was found."""
+    tries = len(verdict.missed)
+    text = (
+        f"not proved: no plan was found among {tries:,} simulated, and none is excluded; "
+        "raise `search.time_limit_s`, or lower `workload.requests`"
+    )
+    return _answer(spec, "undecided", text).model_copy(update={"near": _near(spec, verdict, [])})

@@ -1,0 +1,74 @@
+"""What a simulated plan uses of an entry: how tight the entry could be for this very plan."""
+
+from __future__ import annotations
+
+from apex_opt.auditing.entries import Entry
+from apex_opt.plan.levels import counts_goodput
+from apex_opt.plan.problem import Problem
+from apex_opt.plan.search import Tried
+from apex_opt.plan.use import Part
+from apex_opt.spec.goals import Percentiles
+from apex_opt.spec.spec import Spec
+
+
+def uses(entry: Entry, spec: Spec, asked: Problem, plan: Tried) -> float | None:
+    """Return the tightest value of the entry that the plan meets; None where nobody can tell."""
+    played = plan.outcome
+    if played is None:
+        return None
+    shown, parts = played.prediction, played.parts
+    key = entry.loc[-1]
+    if entry.family == "slo":
+        return _level(entry, spec, plan)
+    if entry.family == "stability":
+        return shown.drain_s
+    if entry.loc[0] == "limits":
+        sums = {
+            "power_w": shown.power_peak_w,
+            "budget_per_hour": shown.cost_per_hour,
+            "devices": float(sum(p.devices for p in parts)),
+            "replicas": float(sum(p.count for p in parts)),
+        }
+        return sums.get(str(key))
+    if entry.loc[0] == "pools" and key in {"nodes", "power_w"}:
+        return _of_pool(entry, asked, plan)
+    return None
+
+
+def _level(entry: Entry, spec: Spec, plan: Tried) -> float | None:
+    assert plan.outcome is not None
+    shown = plan.outcome.prediction
+    if entry.loc[-1] == "attainment":
+        if counts_goodput(spec):
+            return None
+        return min(shown.attainment, shown.completed / shown.requests)
+    if isinstance(getattr(spec.slo, str(entry.loc[1])), Percentiles):
+        return float(getattr(getattr(shown, str(entry.loc[1])), str(entry.loc[2])))
+    return None  # a limit on each request: the share that meets it decides
+
+
+def _of_pool(entry: Entry, asked: Problem, plan: Tried) -> float | None:
+    """Return the nodes that the plan takes of a pool, or the power that it draws there."""
+    assert plan.outcome is not None
+    nth = int(entry.loc[1])
+    mine = [
+        (part, peak)
+        for part, peak in zip(plan.outcome.parts, plan.outcome.peaks_w, strict=True)
+        if part.candidate.pool == nth
+    ]
+    if entry.loc[-1] == "power_w":
+        return sum(peak for _, peak in mine)
+    return float(max(1, _nodes(asked, nth, [part for part, _ in mine])))
+
+
+def _nodes(asked: Problem, nth: int, parts: list[Part]) -> int:
+    """Return nodes that suffice for replicas: each size of group on nodes of its own."""
+    node = asked.data.pools[nth].node_devices
+    groups: dict[int, int] = {}
+    for part in parts:
+        size = part.candidate.shape.tensor
+        groups[size] = groups.get(size, 0) + part.count * part.candidate.shape.pipeline
+    return sum(
+        count * (size // node) if size > node else -(-count // (node // size))
+        for size, count in groups.items()
+    )
