@@ -25,6 +25,7 @@ FORMATS: dict[str, tuple[ProductFormat, str]] = {
     "sq": ("int8", "int8-w8a8"),
     "int8_wo": ("weight-only-8", "int8-w8a8"),
     "int4_wo": ("weight-only-4", "gptq-int4"),
+    "w4a16_mxfp4": ("weight-only-4", "mxfp4"),
 }
 """Names of the tables: (how the product runs, whose bits its weights take)."""
 

@@ -27,7 +27,7 @@ def link(shape: Shape) -> Link:
     return shape.pool.link or shape.pool.device.link
 
 
-def _network_bytes_per_s(shape: Shape) -> float:
+def network_bytes_per_s(shape: Shape) -> float:
     """Return what one device sends between nodes: the lesser of its port and the spec's network."""
     network = shape.network
     port = shape.pool.device.nic_gbytes_per_s
@@ -65,7 +65,7 @@ def collective(shape: Shape, operation: Operation, devices: int, size: Array) ->
         seconds = np.min([collective_seconds(c, rate, group, size, bus) for c in curves], axis=0)
     if nodes > 1:
         part = size if operation == "all_to_all" else size / inside
-        between = rounds * (nodes - 1) / nodes * part / _network_bytes_per_s(shape)
+        between = rounds * (nodes - 1) / nodes * part / network_bytes_per_s(shape)
         seconds = seconds + between + 2 * (nodes - 1) * shape.network.latency_us * 1e-6
     return np.where(size > 0, seconds, 0.0)
 
@@ -86,7 +86,7 @@ def point_to_point(shape: Shape, size_bytes: Array, *, same_node: bool) -> Array
     if same_node:
         rate, latency = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency, wire.latency_us * 1e-6
     else:
-        rate, latency = _network_bytes_per_s(shape), shape.network.latency_us * 1e-6
+        rate, latency = network_bytes_per_s(shape), shape.network.latency_us * 1e-6
     return np.where(size_bytes > 0, latency + size_bytes / rate, 0.0)
 
 

@@ -102,7 +102,7 @@ def _expert_width(one: Layer, shape: Shape) -> int:
     return one.experts.top_k * inner // max(one.experts.ranks, 1)
 
 
-def _kv_token_bytes(counts: dict[str, int], kinds: dict[str, Layer]) -> float:
+def kv_token_bytes(counts: dict[str, int], kinds: dict[str, Layer]) -> float:
     """Return bytes of one token in the cache of a stage; window layers are held whole."""
     return sum(
         count * (kinds[kind].attention.kv_bytes + kinds[kind].attention.index_bytes)
@@ -128,7 +128,7 @@ def fit(shape: Shape) -> Fit:
         )
         state = sum(n * kinds[k].attention.state_bytes for k, n in counts.items())
         # A stage of recurrent layers only pages its state in blocks of one sequence.
-        page = math.ceil(_kv_token_bytes(counts, kinds) * shape.settings.block_size) or state or 1
+        page = math.ceil(kv_token_bytes(counts, kinds) * shape.settings.block_size) or state or 1
         bare = MemoryUse(total, weights, activations, graphs, other, reserve, kv_cache=0)
         pinned = shape.settings.num_gpu_blocks
         blocks = pinned if pinned is not None else max(bare.room // page, 0)

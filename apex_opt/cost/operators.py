@@ -111,7 +111,8 @@ class Layer:
         gemms: matrix products, in order.
         experts: routed experts, or none.
         attention: attention.
-        elementwise_bytes: bytes that norms, activation and residual move, per token.
+        elementwise_bytes: bytes that norms, rotary embedding, activation and residual move, per
+            token.
         small_weights: elements of norms and biases, 16 bits each.
         all_reduces: all-reduces of (tokens, hidden) over the tensor group.
     """
@@ -247,8 +248,8 @@ def layer(kind: LayerKind, shape: Shape) -> Layer:
     ffn, experts, biases = _ffn(kind.ffn, hidden, shape)
     inner = sum(g.n for g in ffn) - hidden
     # Two norms and two residual sums read and write the hidden vector; the activation reads its
-    # inputs. Queries and outputs are counted with attention.
-    elementwise = ACTIVATION_BYTES * (8 * hidden + 2 * max(inner, 0))
+    # inputs; rotary embedding passes over the queries.
+    elementwise = ACTIVATION_BYTES * (8 * hidden + 2 * max(inner, 0)) + round(attention.io_bytes)
     return Layer(
         gemms=(*gemms, *ffn),
         experts=experts,

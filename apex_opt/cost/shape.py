@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from apex_opt.spec.engine import EngineRelease
+from apex_opt.spec.engine import EngineName, EngineRelease, Policy
 from apex_opt.spec.model import Model
 from apex_opt.spec.pools import Network, Pool
 from apex_opt.spec.quantization import KvFormat, WeightFormat
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """Guessing tokens ahead.
+
+    Attributes:
+        tokens: guesses for each decoding sequence in a step.
+        acceptance: chance that a guess is right if those before it were.
+        model: what guesses; None: nothing that takes device memory.
+        layer: the model is one more layer of the target, with its embedding and head.
+        cost: time of a guess as a share of a step of the target; None: that of `model`.
+    """
+
+    tokens: int
+    acceptance: float
+    model: Model | None = field(default=None, hash=False)  # tables hold dicts
+    layer: bool = False
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -18,6 +37,10 @@ class Settings:
         version: as the spec names it, else the release's.
         graph_tokens: largest batch that runs in a CUDA graph, as `graph_tokens` gives it; 0: none.
         num_gpu_blocks: blocks pinned by the spec; None: computed from memory.
+        mixed_chunk, conservativeness: of SGLang's scheduler.
+        kv_offload_bytes: host memory for lost blocks, for each device.
+        weight_offload, expert_offload: shares of the layers' weights and of the routed experts that
+            stay in host memory.
     """
 
     version: str
@@ -30,6 +53,20 @@ class Settings:
     async_scheduling: bool
     graph_tokens: int
     num_gpu_blocks: int | None
+    engine: EngineName = "vllm"
+    prefix_caching: bool = False
+    policy: Policy = "fcfs"
+    mixed_chunk: bool = False
+    conservativeness: float = 1.0
+    drafts: Drafts | None = None
+    kv_offload_bytes: int = 0
+    weight_offload: float = 0.0
+    expert_offload: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Most tokens that decoding sequences run in a step, guesses and all."""
+        return self.max_num_seqs * (1 + (self.drafts.tokens if self.drafts else 0))
 
 
 @dataclass(frozen=True)
@@ -107,15 +144,18 @@ def graph_tokens(release: EngineRelease, max_num_seqs: int, max_num_batched_toke
     return most // 8 * 8 if most < 256 else most // 16 * 16
 
 
-def even_split(layers: int, stages: int) -> tuple[int, ...]:
-    """Return how vLLM spreads `layers` over `stages` when it is not told.
+def even_split(layers: int, stages: int, engine: EngineName = "vllm") -> tuple[int, ...]:
+    """Return how an engine spreads `layers` over `stages` when it is not told.
 
     Each stage gets `layers // stages`; the rest goes one by one to the stages counted back from the
-    second last, so that first and last stage, which hold embedding and head, stay short.
+    second last, so that first and last stage, which hold embedding and head, stay short. SGLang
+    counts from the last.
 
-    Source: vLLM 0.33 `get_pp_indices` (vllm/distributed/utils.py).
+    Source: vLLM 0.33 `get_pp_indices` (vllm/distributed/utils.py); SGLang 0.5.23 likewise
+    (sglang/srt/distributed/utils.py). TensorRT-LLM: taken to be as vLLM.
     """
     split = [layers // stages] * stages
-    for i in range(2, layers % stages + 2):
+    last = 1 if engine == "sglang" else 2
+    for i in range(last, layers % stages + last):
         split[-i] += 1
     return tuple(split)

@@ -40,7 +40,7 @@ def test_no_sequence_and_no_prompt_cost_nothing():
 def test_an_8_bit_cache_halves_what_a_token_costs_where_kernels_know_it():
     wide, narrow = shape(kv_cache="bf16"), shape(kv_cache="fp8")
     per_token = [context_rates(Rates(s), attention(s)).context.seconds[0] for s in (wide, narrow)]
-    assert per_token[0] / per_token[1] == pytest.approx(2, rel=0.05)
+    assert per_token[0] / per_token[1] == pytest.approx(2, rel=0.1)
 
 
 def test_a_device_without_kernels_for_8_bit_caches_attends_in_16():

@@ -1,0 +1,105 @@
+"""Guessing tokens ahead: the model that guesses as a replica of its own, and what a guess costs.
+
+A guess is a pass of the small model over one token of each decoding sequence, so k guesses are k
+passes one after the other. They stand on the same devices, in the target's step: the engine's
+overhead is paid once, by the target.
+
+Source: vLLM, vllm/v1/spec_decode/eagle.py `propose`: a pass for each speculative token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from apex_opt.cost.attention import NOMINAL_CONTEXT
+from apex_opt.cost.curves import Array
+from apex_opt.cost.shape import Drafts, Shape
+from apex_opt.cost.steps import step_table
+from apex_opt.sim.steps import StepTable
+from apex_opt.spec import catalog
+from apex_opt.spec.model import Model, Repeat
+from apex_opt.spec.speculation import Speculation
+
+FS_PER_NS = 1e6
+
+
+def drafts_of(asked: Speculation | None, target: Model) -> Drafts | None:
+    """Return what a spec's `[engine.speculation]` asks for."""
+    if asked is None:
+        return None
+    model = None
+    if asked.model is not None:
+        model = catalog.model(asked.model)
+    elif asked.method in {"eagle", "mtp"}:
+        last = Repeat(layers=(target.sequence()[-1],))
+        model = target.model_copy(update={"pattern": (last,), "extra_parameters": 0.0})
+    layer = model is not None and asked.method != "draft_model"
+    return Drafts(asked.tokens, asked.acceptance, model, layer, asked.draft_cost)
+
+
+def draft_shape(shape: Shape) -> Shape | None:
+    """Return the small model on the devices of `shape`; None where nothing guesses.
+
+    It is split as the target is, or copied to all devices where its heads do not divide. One of
+    the catalogue runs in its checkpoint's format; a layer of the target in the target's.
+    """
+    drafts = shape.settings.drafts
+    if drafts is None or drafts.model is None:
+        return None
+    release, chosen = shape.release, shape.settings
+    quiet = release.overheads.model_copy(update={"step_us": 0.0, "sequence_us": 0.0})
+    weights = shape.weights
+    if not drafts.layer:
+        weights = catalog.weight_format(drafts.model.native_weights)
+    return replace(
+        shape,
+        model=drafts.model,
+        release=release.model_copy(update={"overheads": quiet}),
+        settings=replace(
+            chosen,
+            max_num_batched_tokens=chosen.max_num_seqs,
+            graph_tokens=min(chosen.graph_tokens, chosen.max_num_seqs),
+            drafts=None,
+            weight_offload=0.0,
+            expert_offload=0.0,
+        ),
+        weights=weights,
+        tensor=shape.tensor if _divides(drafts.model, shape.tensor) else 1,
+        expert=shape.expert if drafts.layer else 1,
+        stage_layers=(len(drafts.model.sequence()),),
+    )
+
+
+def _divides(model: Model, tensor: int) -> bool:
+    heads = [
+        kind.attention.key_heads if kind.attention.kind == "linear" else kind.attention.heads
+        for kind in model.layers.values()
+    ]
+    return all(h % tensor == 0 for h in heads)
+
+
+def guessing(shape: Shape, target: StepTable) -> tuple[Array, Array] | None:
+    """Return (rows,) nanoseconds and joules of guessing, by decoding sequences; None: nothing.
+
+    Args:
+        shape: with `settings.drafts`.
+        target: the step table of the target alone; its rows are those of the result.
+    """
+    drafts = shape.settings.drafts
+    if drafts is None or (drafts.model is None and not drafts.cost):
+        return None
+    small = None if drafts.cost is not None else draft_shape(shape)
+    table, factor = target, float(drafts.tokens) * (drafts.cost or 0.0)
+    seconds_j = 1.0
+    if small is not None:
+        table, factor = step_table(small), float(drafts.tokens)
+        seconds_j = shape.tensor / small.tensor  # every device runs a copy that is not split
+    sequences = np.minimum(np.arange(target.max_seqs + 1), shape.settings.max_num_seqs)
+    context = sequences * NOMINAL_CONTEXT
+    ns = table.decode_ns.sum(axis=0)[sequences] + table.rows_ns.sum(axis=0)[sequences]
+    ns = ns + (table.context_fs.sum() + table.window_fs.sum()) / FS_PER_NS * context
+    joules = table.decode_j[sequences] + table.rows_j[sequences]
+    joules = joules + (table.context_j + table.window_j) * context
+    return factor * ns, factor * seconds_j * joules

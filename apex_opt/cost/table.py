@@ -1,0 +1,51 @@
+"""The step table of a replica with all that it does in a step: its model, guesses, host memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from apex_opt.cost.drafts import guessing
+from apex_opt.cost.offload import reading
+from apex_opt.cost.shape import Shape
+from apex_opt.cost.steps import step_table
+from apex_opt.sim.steps import StepTable
+
+NS = 1e9
+
+
+def replica_table(shape: Shape) -> StepTable:
+    """Return the step table of a replica.
+
+    Raises:
+        ValueError: see `step_table`; or the link to host memory is needed and not known.
+    """
+    # A row is a sampled token: with guesses a sequence has several.
+    rows = replace(shape.settings, max_num_seqs=shape.settings.rows)
+    return _with_drafts(shape, _with_host(shape, step_table(replace(shape, settings=rows))))
+
+
+def _with_host(shape: Shape, table: StepTable) -> StepTable:
+    """Return the table with what a step reads of weights in host memory."""
+    costs = reading(shape, np.arange(table.max_tokens + 1, dtype=np.float64))
+    if costs is None:
+        return table
+    ns = np.ceil(np.stack([c.seconds for c in costs]) * NS).astype(np.int64)
+    joules = np.sum([c.joules for c in costs], axis=0) * shape.stage_devices
+    return replace(
+        table,
+        decode_ns=table.decode_ns + ns,
+        mixed_ns=table.mixed_ns + ns,
+        decode_j=table.decode_j + joules,
+        mixed_j=table.mixed_j + joules,
+    )
+
+
+def _with_drafts(shape: Shape, table: StepTable) -> StepTable:
+    """Return the table with what guessing takes."""
+    cost = guessing(shape, table)
+    if cost is None:
+        return table
+    ns, joules = cost
+    return replace(table, draft_ns=np.ceil(ns).astype(np.int64), draft_j=joules)
