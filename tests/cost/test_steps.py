@@ -5,10 +5,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from apex_opt.cost.layers import storage
+from apex_opt.cost.layers import layer_cost, storage
 from apex_opt.cost.operators import layer
 from apex_opt.cost.rates import Rates, half_precision
-from apex_opt.cost.steps import padded, step_table
+from apex_opt.cost.steps import grid, padded, step_table
 from apex_opt.plan.legality import why_not
 from apex_opt.spec import catalog
 from tests.shapes import SETTINGS, shape
@@ -24,6 +24,27 @@ def test_small_batches_are_padded_to_the_next_graph(tokens, size):
 
 def test_without_graphs_nothing_is_padded():
     assert padded(np.arange(600), 0).tolist() == list(range(600))
+
+
+def test_the_grid_holds_every_graph_size_both_ends_and_what_is_asked_for():
+    found = grid(5000, 250)
+    assert set(padded(np.arange(1025), 1024).tolist()) <= set(found.tolist())
+    assert {0, 250, 5000} <= set(found.tolist())
+    assert (np.diff(found) > 0).all()
+    assert grid(3, 0).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-70b", "qwen3-30b-a3b"])
+def test_between_the_points_of_the_grid_the_table_is_near_the_operators(model):
+    s = shape(model, tensor=8, settings=dataclasses.replace(SETTINGS, max_num_batched_tokens=8192))
+    table, rates = step_table(s), Rates(s)
+    sizes = np.array([521, 1500, 4001, 8100])
+    exact = sum(
+        layer_cost(rates, layer(s.model.layers[name], s), sizes.astype(float)).seconds * count
+        for name, count in s.model.counts().items()
+    )
+    rest = table.decode_ns[0, sizes] * 1e-9 - exact  # embedding, engine, eager kernels
+    assert (np.abs(np.diff(rest)) < 0.005 * exact[1:]).all()
 
 
 SMALL = dataclasses.replace(SETTINGS, max_num_seqs=64, max_num_batched_tokens=512, graph_tokens=128)
