@@ -207,10 +207,9 @@ def tables(each: Sequence[StepTable]) -> Table:
         history = one.history_fs if len(one.history_fs) else blank(one.stages)
         rates = (one.context_fs, one.window_fs, one.pair_fs, one.window_pair_fs, history)
         tokens.append(np.stack([one.decode_ns, one.mixed_ns, one.hop_ns], axis=1))
-        draft_ns.append(one.draft_ns if len(one.draft_ns) else blank(one.max_seqs + 1))
+        draft_ns.append(guessing(one.draft_ns, one.max_seqs))
         fs.append(np.stack(rates, axis=1))
-    draft_j = [one.draft_j if len(one.draft_j) else np.zeros(one.max_seqs + 1) for one in each]
-    rows_j = [np.stack([one.rows_j, drafts]) for one, drafts in zip(each, draft_j, strict=True)]
+    rows_j = [np.stack([one.rows_j, guessing(one.draft_j, one.max_seqs)]) for one in each]
     return Table(
         tokens_ns=stacked(tokens),
         rows_ns=stacked([one.rows_ns for one in each]),
@@ -219,6 +218,13 @@ def tables(each: Sequence[StepTable]) -> Table:
         tokens_j=stacked([np.stack([one.decode_j, one.mixed_j]) for one in each]),
         rows_j=stacked(rows_j),
     )
+
+
+def guessing(column: NDArray[Number], max_seqs: int) -> NDArray[Number]:
+    """Return what guessing costs by decoding sequences: nothing for none."""
+    whole = np.zeros(max_seqs + 1, column.dtype)
+    whole[1 : len(column)] = column[1:]
+    return whole
 
 
 def stacked(arrays: Sequence[NDArray[Number]]) -> NDArray[Number]:

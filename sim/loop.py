@@ -226,18 +226,26 @@ def decode(g: Given, m: Machine, s: State, batch: Batch) -> None:
     preemptions = m.preemptions
     if g.drafts:
         decode_with_guesses(g, m, s, which)
-        batch.decode_tokens = guessed_tokens(g, s, which)
     else:
         need = s.residues[which, cohort.phase]
         if need <= m.free:
             take(g, m, s, need)
         else:
             decode_one_by_one(g, m, s, which)
-        batch.decode_tokens = cohort.decoding
-    batch.decodes, batch.rows = cohort.decoding, batch.decode_tokens
+    count_decodes(g, s, batch)
     if g.owed_ppm > 0 and m.preemptions > preemptions:
         sampled = m.outputs - m.owed
         m.share_ppm = min(PPM, (sampled + AHEAD * m.decoding) * PPM // (m.outputs + 1))
+
+
+@njit_helper
+def count_decodes(g: Given, s: State, batch: Batch) -> None:
+    """Let the batch run the tokens of all sequences that decode."""
+    decoding = s.cohorts[batch.cohort].decoding
+    batch.decodes = batch.decode_tokens = decoding
+    if g.drafts:
+        batch.decode_tokens = guessed_tokens(g, s, batch.cohort)
+    batch.rows = batch.decode_tokens
 
 
 @njit_rare
@@ -386,9 +394,11 @@ def resume(g: Given, m: Machine, s: State, batch: Batch) -> None:
     need = held(g, s, sequence.request, sequence.cached + chunk)
     need -= held(g, s, sequence.request, sequence.cached)
     if need > m.free:
-        if not g.prefill_first or cohort.decoding == 0:
-            preempt(g, m, s, batch.cohort, slot)
-        return
+        if g.prefill_first and cohort.decoding > 0:
+            return
+        if not find_room(g, m, s, batch.cohort, slot, need):
+            return
+        count_decodes(g, s, batch)
     take(g, m, s, need)
     prefill(g, m, s, batch, slot, chunk)
 
@@ -430,11 +440,12 @@ def admit(g: Given, m: Machine, s: State, batch: Batch) -> bool:
     length = request.prompt + request.made
     found = kept = unused = 0  # blocks of the prompt: in the cache; there or in host memory
     if g.prefix_caching:
-        leaf, most = m.leaf + index, (length - 1) // g.block_tokens
-        found = min(cached_blocks(s.nodes, leaf), most)
-        kept = min(kept_blocks(s.nodes, leaf), most) if g.host_blocks else found
+        leaf = m.leaf + index
+        kept = found = cached_blocks(s.nodes, leaf)
+        if g.host_blocks:
+            kept = max(found, min(kept_blocks(s.nodes, leaf), (length - 1) // g.block_tokens))
         unused = unused_blocks(s.nodes, leaf)
-    hit = kept * g.block_tokens
+    hit = found_tokens(g, length, kept)
     chunk = min(length - hit, left)
     if g.chunked_prefill == 0 and chunk < min(length - hit, g.max_batch_tokens):
         return False
@@ -445,6 +456,12 @@ def admit(g: Given, m: Machine, s: State, batch: Batch) -> bool:
     start(g, m, s, batch, index, found, kept, need)
     prefill(g, m, s, batch, s.cohorts[batch.cohort].tail, chunk)
     return True
+
+
+@njit_helper
+def found_tokens(g: Given, length: int, kept: int) -> int:
+    """Return how many tokens need not be computed: the last one always is, with its block."""
+    return min(kept, (length - 1) // g.block_tokens) * g.block_tokens
 
 
 @njit_helper
@@ -480,14 +497,15 @@ def start(
         host_use(m, s.nodes, m.leaf + index)
         batch.loaded += kept - found
         m.loaded_blocks += kept - found
-    m.hit_tokens += kept * g.block_tokens
+    hit = found_tokens(g, request.prompt + request.made, kept)
+    m.hit_tokens += hit
     batch.promised += min(request.output - request.made, CLIPPED)
     m.running += 1
     m.spares -= 1
     slot = s.sequences[m.slots + m.spares].spare
     sequence = s.sequences[slot]
     sequence.request, sequence.length = index, request.prompt + request.made
-    sequence.cached, sequence.shared = kept * g.block_tokens, kept
+    sequence.cached, sequence.shared = hit, kept
     sequence.since, sequence.granted, sequence.blocks = -1, -1, 0
     append(s, batch.cohort, slot)
 
@@ -514,9 +532,15 @@ def execute(g: Given, t: Table, m: Machine, s: State, batch: Batch) -> None:
 
 
 @njit_helper
+def context_of(s: State, batch: Batch) -> int:
+    """Return the cached tokens that the batch reads in order to decode."""
+    return s.cohorts[batch.cohort].context + batch.decode_tokens if batch.decodes > 0 else 0
+
+
+@njit_helper
 def stage_ns(g: Given, t: Table, s: State, batch: Batch, k: int, n: int) -> int:
     """Return the time of the batch on stage `k`, in a step of `n` tokens."""
-    context = s.cohorts[batch.cohort].context + batch.decode_tokens
+    context = context_of(s, batch)
     window = min(context, batch.decodes * g.window_tokens)
     window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
     fs = t.fs[g.kind, k]
@@ -533,7 +557,7 @@ def stage_ns(g: Given, t: Table, s: State, batch: Batch, k: int, n: int) -> int:
 def draw(g: Given, t: Table, m: Machine, s: State, batch: Batch, spent_ns: float) -> None:
     """Draw the energy of the batch, over so much time."""
     n = batch.decode_tokens + batch.prompt_tokens
-    context = s.cohorts[batch.cohort].context + batch.decode_tokens
+    context = context_of(s, batch)
     window = min(context, batch.decodes * g.window_tokens)
     window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
     energy = t.tokens_j[g.kind, 1 if batch.prompt_tokens > 0 else 0, n]

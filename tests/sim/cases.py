@@ -159,10 +159,6 @@ def cases(draw: st.DrawFn) -> Case:
     load, rules = draw(loads()), draw(engines())
     ends = most_blocks(load, rules)
     blocks = max(1, max(ends) + draw(st.sampled_from([0, 0, 1, 2, 4, 10, -1])))
-    # With a cache a request may need one block more than it takes: the last block of its prompt
-    # is in use with the rest of the prefix, and computed once more.
-    while rules.prefix_caching and blocks in ends:
-        blocks += 1
     stages = draw(st.sampled_from([1, 1, 1, 2, 3]))
     rows, tokens = rules.max_seqs * (1 + rules.drafts), rules.max_batch_tokens
     guessing_takes_time = rules.drafts > 0 and draw(st.booleans())

@@ -14,7 +14,8 @@ class Admission:
     """The admission of `r` to `batch`, looked at: nothing changes.
 
     Attributes:
-        hits: blocks of the prompt in the cache.
+        hits: blocks of the prompt in the cache; the last one is computed again, in its place, if
+            it is that of the last token.
         loads: how many more are fetched from host memory.
         hit: tokens that need not be computed.
         chunk: tokens of the prompt that run at once.
@@ -26,10 +27,13 @@ class Admission:
         rules, cache = twin.rules, twin.cache
         found = []
         if rules.prefix_caching:
-            found = cache.find(r.path, (r.tokens - 1) // rules.block_tokens)
+            most = (r.tokens - 1) // rules.block_tokens
+            found = cache.find(r.path, r.tokens // rules.block_tokens)
+            if len(found) > most and found[-1] not in cache.here:
+                found.pop()
         self.hits = [block for block in found if block in cache.here]
         self.loads = len(found) - len(self.hits)
-        self.hit = len(found) * rules.block_tokens
+        self.hit = min(len(found), (r.tokens - 1) // rules.block_tokens) * rules.block_tokens
         self.chunk = min(r.tokens - self.hit, twin.budget(batch))
         most = r.prompt + r.output - 1 if rules.reserve_output else self.hit + self.chunk
         self.holds = twin.held(r, most)
