@@ -27,9 +27,7 @@ import typer
 from apex_opt.solvers.flow import WORKERS, solve
 from apex_opt.solvers.flow_data import FlowData, Interval
 from apex_opt.solvers.flow_verify import faults, throughput
-from benchmarks.lines import geometric_mean, print_lines
-
-Line = dict[str, Any]
+from benchmarks.lines import Line, geometric_mean, print_lines
 
 
 def read(case: dict[str, Any]) -> FlowData:
