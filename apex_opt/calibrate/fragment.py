@@ -46,9 +46,11 @@ def _whose(calibration: Calibration, groups: frozenset[str], source: str, table:
 
 
 def _scalars(table: Table, skip: set[str]) -> list[str]:
-    """Return the plain values of a table, a line each."""
+    """Return the plain values of a table, a line each: what it is first, errors last."""
     values = table.model_dump(exclude=skip)
-    return [f"{key} = {_value(v)}" for key, v in values.items() if _is_plain(v)]
+    plain = {k: v for k, v in values.items() if v is not None and not isinstance(v, dict)}
+    order = {"kind": -2, "bandwidth_gbytes_per_s": -1, "error": 1}
+    return [f"{key} = {_value(plain[key])}" for key in sorted(plain, key=lambda k: order.get(k, 0))]
 
 
 def _group(name: str, curves: dict[Any, Any]) -> list[str]:
@@ -58,17 +60,9 @@ def _group(name: str, curves: dict[Any, Any]) -> list[str]:
     lines = ["", f"[{name}]"]
     for key, curve in curves.items():
         values = {k: v for k, v in curve.model_dump().items() if v is not None}
-        inner = ", ".join(f"{k} = {_value(v)}" for k, v in sorted(values.items(), key=_error_last))
-        lines.append(f"{key} = {{ {inner} }}")
+        names = sorted(values, key=lambda name: name == "error")
+        lines.append(f"{key} = {{ {', '.join(f'{n} = {_value(values[n])}' for n in names)} }}")
     return lines
-
-
-def _error_last(item: tuple[str, Any]) -> bool:
-    return item[0] == "error"
-
-
-def _is_plain(value: Any) -> bool:
-    return value is not None and not isinstance(value, dict)
 
 
 def _value(value: Any) -> str:
