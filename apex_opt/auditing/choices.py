@@ -7,7 +7,8 @@ from typing import Any
 
 from apex_opt.auditing.dials import Dial, Options, Range, in_pool, under
 from apex_opt.cost.rates import compute_precision
-from apex_opt.plan.enumerate import batch_default, formats, pipeline_degrees, tensor_degrees
+from apex_opt.plan.enumerate import formats, pipeline_degrees, tensor_degrees
+from apex_opt.plan.settings import batch_default
 from apex_opt.spec import catalog
 from apex_opt.spec.lines import Loc
 from apex_opt.spec.quantization import WeightFormat

@@ -2,8 +2,10 @@
 
 vLLM (vllm/v1/worker/gpu_worker.py, 0.19): KV bytes = utilisation x total - weights - peak
 activations of a forward pass over the whole token budget - CUDA graphs - what other libraries hold.
-Blocks = KV bytes / bytes of a block in all layers of the stage; the stage with the least room fixes
-the number for all.
+Blocks = KV bytes / bytes of a block in all layers of the stage (`apex_opt.cost.paging`); the stage
+that holds the fewest sequences fixes the number for all. SGLang counts alike: --mem-fraction-static
+is a share of the total (server_args.py, 0.5.23). TensorRT-LLM's share is of what the rest leaves
+free (KvCacheConfig, free_gpu_memory_fraction).
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from apex_opt.cost.layers import storage
+from apex_opt.cost.drafts import draft_shape
 from apex_opt.cost.operators import ACTIVATION_BYTES, Layer, layer
+from apex_opt.cost.paging import Paging, paging
 from apex_opt.cost.rates import Rates
 from apex_opt.cost.shape import Shape
+from apex_opt.cost.weights import layer_bytes
 
 SAMPLER_BYTES = 26
 """Bytes that sampling holds per sequence and token of the vocabulary: logits in 16 and 32 bits,
@@ -45,24 +49,19 @@ class MemoryUse:
 
 @dataclass(frozen=True)
 class Fit:
-    """What fits: memory of a device of the fullest stage, KV blocks, blocks of state per sequence.
+    """What fits: memory of a device of the fullest stage, KV blocks, and how they are cut.
 
     `blocks` is 0 where the weights alone do not fit; `memory.room` is then negative.
     """
 
     memory: MemoryUse
     blocks: int
-    sequence_blocks: int
+    paging: Paging
 
-
-def layer_bytes(rates: Rates, one: Layer) -> float:
-    """Return bytes of a layer's weights on one device."""
-    total = float(ACTIVATION_BYTES * one.small_weights)
-    for product in one.gemms:
-        total += product.weights * storage(rates, product.quantized)[1] / 8
-    if one.experts is not None:
-        total += one.experts.local * one.experts.weights * storage(rates, "experts")[1] / 8
-    return total
+    @property
+    def sequence_blocks(self) -> int:
+        """Blocks of state per sequence."""
+        return self.paging.sequence_blocks
 
 
 def _ends_bytes(shape: Shape, stage: int) -> float:
@@ -86,7 +85,7 @@ def activation_bytes(shape: Shape, kinds: dict[str, Layer]) -> float:
         max(g.n + g.k for g in one.gemms) + _expert_width(one, shape) for one in kinds.values()
     )
     forward = ACTIVATION_BYTES * settings.max_num_batched_tokens * (2 * hidden + widest)
-    rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
+    rows = min(settings.rows, settings.max_num_batched_tokens)
     logits = rows * shape.model.vocab_size * SAMPLER_BYTES
     return float(max(forward, logits + ACTIVATION_BYTES * rows * hidden))
 
@@ -112,25 +111,57 @@ def kv_token_bytes(counts: dict[str, int], kinds: dict[str, Layer]) -> float:
 
 def fit(shape: Shape) -> Fit:
     """Return how the memory of a replica is used, and the KV blocks that remain."""
-    rates = Rates(shape)
     kinds = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
     total = shape.pool.device.memory_bytes
     activations = math.ceil(activation_bytes(shape, kinds))
     graphs = math.ceil(shape.release.graph_memory_bytes) if shape.settings.graph_tokens else 0
     other = math.ceil(shape.release.other_memory_bytes)
-    usable = math.floor(total * shape.settings.gpu_memory_utilization)
-    reserve = max(total - usable, math.ceil(total * shape.reserve_fraction))
+    draft, draft_page = _draft_bytes(shape)
     fits = []
     for stage, counts in enumerate(shape.stage_counts()):
-        weights = math.ceil(
-            sum(n * layer_bytes(rates, kinds[k]) for k, n in counts.items())
-            + _ends_bytes(shape, stage)
-        )
-        state = sum(n * kinds[k].attention.state_bytes for k, n in counts.items())
-        # A stage of recurrent layers only pages its state in blocks of one sequence.
-        page = math.ceil(kv_token_bytes(counts, kinds) * shape.settings.block_size) or state or 1
-        bare = MemoryUse(total, weights, activations, graphs, other, reserve, kv_cache=0)
+        weights = math.ceil(stage_bytes(shape, stage, counts, kinds) + draft)
+        cut = paging(shape, counts, kinds)
+        cut = replace(cut, page=cut.page + math.ceil(draft_page))
+        bare = MemoryUse(total, weights, activations, graphs, other, reserve=0, kv_cache=0)
+        bare = replace(bare, reserve=_reserve(shape, bare))
         pinned = shape.settings.num_gpu_blocks
-        blocks = pinned if pinned is not None else max(bare.room // page, 0)
-        fits.append(Fit(replace(bare, kv_cache=blocks * page), blocks, math.ceil(state / page)))
-    return min(fits, key=lambda f: (f.blocks, f.memory.room))
+        blocks = pinned if pinned is not None else max(bare.room // cut.page, 0)
+        fits.append(Fit(replace(bare, kv_cache=blocks * cut.page), blocks, cut))
+    longest, block = shape.settings.max_model_len, shape.settings.block_size
+
+    def sequences(f: Fit) -> float:
+        return f.blocks / max(f.paging.needed(longest, block), 1)
+
+    return min(fits, key=lambda f: (sequences(f), f.memory.room))
+
+
+def stage_bytes(shape: Shape, stage: int, counts: dict[str, int], kinds: dict[str, Layer]) -> float:
+    """Return bytes of a stage's weights on one device."""
+    rates = Rates(shape)
+    layers = sum(n * layer_bytes(rates, kinds[k]) for k, n in counts.items())
+    return layers + _ends_bytes(shape, stage)
+
+
+def _reserve(shape: Shape, bare: MemoryUse) -> int:
+    """Return what the engine and the spec leave free, the greater of both."""
+    share = shape.settings.gpu_memory_utilization
+    kept = bare.total - math.floor(bare.total * share)
+    if shape.release.memory_rule == "of_free":
+        kept = math.ceil(max(bare.room, 0) * (1.0 - share))
+    return max(kept, math.ceil(bare.total * shape.reserve_fraction))
+
+
+def _draft_bytes(shape: Shape) -> tuple[float, float]:
+    """Return bytes of the weights of what guesses, and of its cache in each block.
+
+    One more layer of the target shares its embedding and head.
+    """
+    small = draft_shape(shape)
+    if small is None:
+        return 0.0, 0.0
+    kinds = {name: layer(kind, small) for name, kind in small.model.layers.items()}
+    counts = small.model.counts()
+    weights = stage_bytes(small, 0, counts, kinds)
+    if shape.settings.drafts is not None and shape.settings.drafts.layer:
+        weights -= _ends_bytes(small, 0)
+    return weights, kv_token_bytes(counts, kinds) * shape.settings.block_size

@@ -8,13 +8,11 @@ from functools import cached_property, lru_cache
 from apex_opt.cost.memory import Fit
 from apex_opt.cost.rates import Rates
 from apex_opt.cost.shape import Shape
-from apex_opt.cost.steps import step_table
+from apex_opt.cost.table import replica_table
+from apex_opt.plan import scheduler
 from apex_opt.plan.result import EngineSettings, Memory, Replica
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.steps import StepTable
-
-NS_PER_MS = 1_000_000
-
 
 KEPT = 64
 """Step tables that are kept: one takes up to megabytes, and there may be thousands of replicas."""
@@ -41,19 +39,7 @@ class Candidate:
     @cached_property
     def rules(self) -> EngineRules:
         """How its engine schedules."""
-        chosen = self.shape.settings
-        return EngineRules(
-            max_seqs=chosen.max_num_seqs,
-            max_batch_tokens=chosen.max_num_batched_tokens,
-            max_model_tokens=chosen.max_model_len,
-            block_tokens=chosen.block_size,
-            blocks=self.fit.blocks,
-            sequence_blocks=self.fit.sequence_blocks,
-            chunked_prefill=chosen.chunked_prefill,
-            async_scheduling=chosen.async_scheduling,
-            full_sequence_gate=self.shape.release.full_sequence_gate,
-            request_overhead_ns=round(self.shape.release.overheads.request_ms * NS_PER_MS),
-        )
+        return scheduler.rules(self.shape, self.fit)
 
     @property
     def price_per_hour(self) -> float:
@@ -76,7 +62,7 @@ class Candidate:
             kv_cache=shape.kv_cache.name,
             clock_mhz=None if boost is None else round(boost * shape.clock, 6),
             engine=EngineSettings(
-                name="vllm",
+                name=chosen.engine,
                 version=chosen.version,
                 max_num_seqs=chosen.max_num_seqs,
                 max_num_batched_tokens=chosen.max_num_batched_tokens,
@@ -84,7 +70,7 @@ class Candidate:
                 block_size=chosen.block_size,
                 gpu_memory_utilization=chosen.gpu_memory_utilization,
                 chunked_prefill=chosen.chunked_prefill,
-                prefix_caching=False,
+                prefix_caching=chosen.prefix_caching,
                 async_scheduling=chosen.async_scheduling and shape.pipeline == 1,
                 cuda_graphs=chosen.graph_tokens > 0,
             ),
@@ -124,4 +110,4 @@ class Drawn:
 
 @lru_cache(maxsize=KEPT)
 def _steps(drawn: Drawn) -> StepTable:
-    return step_table(drawn.shape)
+    return replica_table(drawn.shape)

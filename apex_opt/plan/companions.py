@@ -35,13 +35,22 @@ Bool = NDArray[np.bool_]
 
 
 def floor_ns(bounds: Optimistic, traffic: Features, metric: Metric) -> Float:
-    """Return the least value of a metric per request; the largest gap is at least the mean gap."""
+    """Return the least value of a metric per request; the largest gap is at least the mean gap.
+
+    Of several samples the first one to come gives the time to the first token, the last one the
+    end-to-end time; the time per token is no less than the least of theirs.
+    """
+
+    def each(values: Float) -> Float:
+        return values.reshape(-1, traffic.samples)
+
     if metric == "ttft_ms":
-        return bounds.ttft_ns
+        return np.asarray(each(bounds.ttft_ns).min(axis=1))
     if metric == "e2e_ms":
-        return bounds.ttft_ns + bounds.decode_ns
+        return np.asarray(each(bounds.ttft_ns + bounds.decode_ns).max(axis=1))
     several = traffic.decode > 0
-    return np.where(several, bounds.decode_ns / np.maximum(traffic.decode, 1), np.nan)
+    gaps = np.where(several, bounds.decode_ns / np.maximum(traffic.decode, 1), np.nan)
+    return np.asarray(np.fmin.reduce(each(gaps), axis=1))
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def _late(floors: Float, limit_ns: float) -> Bool:
 
 
 def _statistics(spec: Spec, traffic: Features, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
-    served = traffic.columns.shape[1]
+    served = traffic.served
     for level in statistic_levels(spec.slo):
         floors = [floor_ns(b, traffic, level.metric) for b in bounds]
         known = int(np.count_nonzero(~np.isnan(floors[0])))
@@ -101,7 +110,7 @@ def _shares(
     """Yield completion and attainment; where goodput is maximised they are the aim, no limit."""
     if counts_goodput(spec):
         return
-    served = traffic.columns.shape[1]
+    served = traffic.served
 
     def enough(on_time: int) -> bool:
         return reached(on_time / requests, spec.slo.attainment)

@@ -8,15 +8,14 @@ from itertools import product
 
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.rates import half_precision
-from apex_opt.cost.shape import Settings, Shape, even_split, graph_tokens
+from apex_opt.cost.shape import Shape, even_split
 from apex_opt.plan.legality import why_no_room, why_not
+from apex_opt.plan.settings import settings
 from apex_opt.spec import catalog
-from apex_opt.spec.engine import EngineRelease
 from apex_opt.spec.pools import Device, Pool
 from apex_opt.spec.quantization import KvFormat, WeightFormat
 from apex_opt.spec.spec import Spec
 
-GIB = 2**30
 HALVES = ("bf16", "fp16")
 
 
@@ -96,57 +95,6 @@ def clocks(pool: Pool) -> tuple[float, ...]:
     return tuple(c / boost for c in pool.clocks_mhz)
 
 
-def batch_default(release: EngineRelease, pool: Pool) -> tuple[int, int]:
-    """Return the default token budget and most sequences of an engine on a device."""
-    memory_gib = pool.device.memory_bytes / GIB
-    entry = max(
-        (
-            d
-            for d in release.batch_defaults
-            if memory_gib >= d.min_memory_gib and pool.device.name not in d.except_devices
-        ),
-        key=lambda d: d.min_memory_gib,
-    )
-    return entry.max_num_batched_tokens, entry.max_num_seqs
-
-
-def settings(
-    spec: Spec, pool: Pool, release: EngineRelease, longest_tokens: int
-) -> Iterator[Settings]:
-    """Yield the engine settings to try, defaults filled in and fitted to what is named.
-
-    `max_model_len` that is not said is the longest request of the traffic, in whole blocks, so that
-    the cache need not hold the model's longest context.
-    """
-    engine = spec.engine
-    budget, seqs = batch_default(release, pool)
-    block = engine.block_size or release.block_size
-    longest = min(spec.model.max_context, -(-longest_tokens // block) * block)
-    model_len = engine.max_model_len or longest
-    chunked = release.chunked_prefill if engine.chunked_prefill is None else engine.chunked_prefill
-    overlap = (
-        release.async_scheduling if engine.async_scheduling is None else engine.async_scheduling
-    )
-    for max_seqs, max_tokens in product(
-        engine.max_num_seqs or (seqs,), engine.max_num_batched_tokens or (budget,)
-    ):
-        whole = not chunked and engine.max_num_batched_tokens is None
-        tokens = max(max_tokens, model_len) if whole else max_tokens
-        sequences = max_seqs if engine.max_num_seqs else min(max_seqs, tokens)
-        yield Settings(
-            version=engine.version or release.version,
-            max_num_seqs=sequences,
-            max_num_batched_tokens=tokens,
-            max_model_len=model_len,
-            block_size=block,
-            gpu_memory_utilization=engine.gpu_memory_utilization or release.memory_utilization,
-            chunked_prefill=chunked,
-            async_scheduling=overlap,
-            graph_tokens=graph_tokens(release, sequences, tokens) if engine.cuda_graphs else 0,
-            num_gpu_blocks=engine.num_gpu_blocks,
-        )
-
-
 def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
     """Yield every shape of the pool, legal or not."""
     release = catalog.release(spec.engine.name, spec.engine.version)
@@ -171,7 +119,7 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
             kv_cache=kv_cache,
             tensor=tensor,
             expert=expert,
-            stage_layers=even_split(layers, pipeline),
+            stage_layers=even_split(layers, pipeline, spec.engine.name),
             clock=clock,
             reserve_fraction=spec.limits.memory_reserve_fraction,
         )

@@ -1,14 +1,20 @@
 """What the traffic asks of any replica: features, summed over its requests.
 
-For a request of p prompt and o output tokens (the last one is sampled, never processed):
+For a request of p prompt and o output tokens (the last one is sampled, never processed), of whose
+prompt c tokens are computed, the last ones; its d = o - 1 decoded tokens come in n steps:
 
     requests   1
-    prompt     p
-    decode     o - 1
-    context    sum over decode steps k = 1 .. o - 1 of the cached tokens p + k
-    pairs      p (p + 1) / 2          query-key pairs of its prefill
-    window     sum over decode steps of min(p + k, W)
-    windowed   sum over prompt tokens i of min(i, W)
+    prompt     c
+    decode     d
+    context    sum over the n steps of the cached tokens up to the last token of each
+    pairs      query-key pairs of its prefill: sum over computed tokens i of i
+    window     sum over the n steps of min(cached tokens, W)
+    windowed   sum over computed tokens i of min(i, W)
+
+Without prefix caching c = p, and n = d without guesses: step k reads p + k tokens. With caching c
+is the least that must be computed (`apex_opt.plan.content`). With g guesses a step yields up to
+1 + g tokens, so n = ceil(d / (1 + g)), of which the first may be the short one. Where replicas
+differ in this, features are those of the replica that does least.
 
 Whatever a scheduler does, it must process these. Sums are exact Python integers.
 """
@@ -19,10 +25,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apex_opt.plan.content import Content, content
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import Int64
 
 FEATURES = ("requests", "prompt", "decode", "context", "pairs", "window", "windowed")
+PROMPT = (FEATURES.index("prompt"), FEATURES.index("pairs"), FEATURES.index("windowed"))
 
 
 def _triangle(n: Int64) -> Int64:
@@ -40,16 +48,39 @@ def capped_sum(low: Int64, high: Int64, cap: int) -> Int64:
 
 
 @dataclass(frozen=True)
+class Least:
+    """What the replicas of a plan may save.
+
+    Attributes:
+        caching: whether prefixes are cached.
+        drafts: most tokens guessed ahead.
+        samples: consecutive requests of the load that are the samples of one.
+    """
+
+    caching: bool = False
+    drafts: int = 0
+    samples: int = 1
+
+
+@dataclass(frozen=True)
 class Features:
     """Features per request, one column each, of the requests that can be served at all.
 
     Attributes:
         columns: (7, n) int64, in the order of `FEATURES`.
         totals: their sums.
+        alone: (3, n) int64, prompt, pairs and windowed of what a request must compute itself.
+        steps: (n,) int64, least steps in which it decodes.
+        private: least share of a request's context that no running request shares.
+        samples: consecutive columns that are the samples of one request.
     """
 
     columns: Int64
     totals: tuple[int, ...]
+    alone: Int64
+    steps: Int64
+    private: float = 1.0
+    samples: int = 1
 
     @property
     def decode(self) -> Int64:
@@ -57,21 +88,73 @@ class Features:
         column: Int64 = self.columns[2]
         return column
 
+    @property
+    def served(self) -> int:
+        """Requests that can be served, samples not counted."""
+        return int(self.columns.shape[1]) // self.samples
 
-def features(load: Load, max_model_tokens: int, window_tokens: int) -> Features:
-    """Return the features of the requests that fit `max_model_tokens`; longer ones are rejected."""
-    served = load.prompt_tokens + load.output_tokens <= max_model_tokens
-    p, d = load.prompt_tokens[served], load.output_tokens[served] - 1
+
+def features(
+    load: Load, max_model_tokens: int, window_tokens: int, least: Least | None = None
+) -> Features:
+    """Return the features of the requests that fit `max_model_tokens`; longer ones are rejected.
+
+    Args:
+        load: the requests.
+        max_model_tokens: of the longest request that some replica takes.
+        window_tokens: W.
+        least: what the replicas may save; None: nothing.
+    """
+    least = least or Least()
+    served = fits(load, max_model_tokens, least.samples)
+    load = load.take(np.flatnonzero(served))
+    p, d = load.prompt_tokens, load.output_tokens - 1
+    found = content(load) if least.caching else Content(p, p, np.zeros_like(p))
+    steps = -(-d // (1 + least.drafts))
     columns = np.stack(
         [
             np.ones_like(p),
-            p,
+            found.own,
             d,
-            d * p + _triangle(d),
-            _triangle(p),
-            capped_sum(p, p + d, window_tokens),
-            capped_sum(np.zeros_like(p), p, window_tokens),
+            _read(p, d, steps, least.drafts),
+            _triangle(p) - _triangle(p - found.own),
+            _read(p, d, steps, least.drafts, window_tokens),
+            capped_sum(p - found.own, p, window_tokens),
         ]
     )
+    alone = columns[list(PROMPT)]
+    if least.caching:
+        pairs = _triangle(p) - _triangle(p - found.alone)
+        alone = np.stack([found.alone, pairs, capped_sum(p - found.alone, p, window_tokens)])
     totals = tuple(int(sum(column.tolist())) for column in columns)
-    return Features(np.ascontiguousarray(columns), totals)
+    reads = d > 0
+    # With guesses a sequence may take more steps than the least, at shorter contexts.
+    context = columns[3] / np.maximum(d, 1) if least.drafts == 0 else p + 1.0
+    private = float(np.min(1.0 - found.shared[reads] / context[reads], initial=1.0))
+    whole = np.ascontiguousarray(columns)
+    return Features(whole, totals, alone, steps, private, least.samples)
+
+
+def fits(load: Load, max_model_tokens: int, samples: int) -> np.ndarray:
+    """Return (n,) which requests fit, with all their samples."""
+    fit = load.prompt_tokens + load.output_tokens <= max_model_tokens
+    if samples > 1:
+        fit = np.repeat(fit.reshape(-1, samples).all(axis=1), samples)
+    return np.asarray(fit)
+
+
+def _read(p: Int64, d: Int64, steps: Int64, drafts: int, cap: int | None = None) -> Int64:
+    """Return the cached tokens that decoding reads, at most `cap` in a step.
+
+    Step j of n ends with at least d - (1 + g) (n - j) tokens decoded.
+    """
+    if drafts == 0:
+        return d * p + _triangle(d) if cap is None else capped_sum(p, p + d, cap)
+    last, stride = p + d, 1 + drafts
+    if cap is None:
+        return np.asarray(steps * last - stride * (steps * (steps - 1) // 2), dtype=np.int64)
+    # The steps of which the context is longer than the cap are the last ones.
+    over = np.clip(-(-(last - cap) // stride), 0, steps)
+    under, first = steps - over, last - stride * over
+    below = under * first - stride * (under * (under - 1) // 2)
+    return np.asarray(over * cap + below, dtype=np.int64)

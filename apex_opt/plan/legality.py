@@ -84,7 +84,8 @@ def _over(shape: Shape, devices: int) -> str:
 def experts_spread(shape: Shape) -> Iterator[str]:
     """Expert parallelism takes the whole stage, and needs an expert for each device.
 
-    Source: vLLM `--enable-expert-parallel`: EP = TP x DP; experts need not divide.
+    Sources: vLLM `--enable-expert-parallel`: EP = TP x DP; experts need not divide. In SGLang they
+    must (0.5.23, an assertion), and in TensorRT-LLM (documentation).
     """
     if shape.expert == 1:
         return
@@ -96,6 +97,9 @@ def experts_spread(shape: Shape) -> Iterator[str]:
         yield "expert parallelism needs a mixture of experts"
     elif min(counts) < shape.expert:
         yield f"{min(counts)} experts are fewer than expert = {shape.expert}"
+    elif shape.settings.engine != "vllm" and any(n % shape.expert for n in counts):
+        uneven, engine = next(n for n in counts if n % shape.expert), shape.settings.engine
+        yield f"{uneven} experts do not divide by expert = {shape.expert} in {engine}"
 
 
 def ranks_share_experts(shape: Shape) -> Iterator[str]:
@@ -173,18 +177,31 @@ def stages_hold(shape: Shape) -> Iterator[str]:
 def steps_hold(shape: Shape) -> Iterator[str]:
     """A step has a token for each sequence and, without chunked prefill, room for any prompt.
 
+    Each token that is guessed ahead is one more.
+
     Source: vLLM, vllm/config/scheduler.py, `SchedulerConfig`, an error at start.
     """
     s = shape.settings
     budget = f"max_num_batched_tokens = {s.max_num_batched_tokens:,}"
-    if s.max_num_batched_tokens < s.max_num_seqs:
-        yield f"max_num_seqs = {s.max_num_seqs:,} is more than {budget}"
+    if s.max_num_batched_tokens < s.rows:
+        each = f" with {s.rows // s.max_num_seqs} tokens each" if s.drafts else ""
+        yield f"max_num_seqs = {s.max_num_seqs:,}{each} is more than {budget}"
     if not s.chunked_prefill and s.max_num_batched_tokens < s.max_model_len:
         yield f"{budget} takes no prompt of {s.max_model_len:,} tokens without chunked prefill"
 
 
+def guesses_stand_on_one_stage(shape: Shape) -> Iterator[str]:
+    """Tokens are guessed ahead in no pipeline.
+
+    Source: vLLM issues 14089 and 57755 (0.29 does not start so); SGLang, TensorRT-LLM: not said.
+    """
+    if shape.settings.drafts is not None and shape.pipeline > 1:
+        yield f"speculation and pipeline = {shape.pipeline} exclude each other"
+
+
 RULES: tuple[Rule, ...] = (
     steps_hold,
+    guesses_stand_on_one_stage,
     stages_hold,
     groups_stand,
     formats_run,
@@ -215,7 +232,7 @@ def why_no_room(shape: Shape, fit: Fit) -> str | None:
             f"{label}: weights of {weights:.1f} GB leave {short:.1f} GB too little "
             f"on a device of {total:.1f} GB"
         )
-    needed = -(-shape.settings.max_model_len // shape.settings.block_size) + fit.sequence_blocks
+    needed = fit.paging.needed(shape.settings.max_model_len, shape.settings.block_size)
     if fit.blocks < needed:
         held = fit.blocks * shape.settings.block_size
         return (

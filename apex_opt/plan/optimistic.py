@@ -12,10 +12,16 @@ Each slope and each bound on K gives one linear row of work over the features
 (`apex_opt.plan.features`). A window layer's min(C, b W) of the step table is at least the sum over
 sequences of min(context, W).
 
+A prefix that running sequences share is in the cache once, so that only what each has to itself
+counts in the second bound. With guesses a step yields up to 1 + g tokens of a sequence, so K is at
+least the decode tokens over (1 + g) max_seqs.
+
 A preempted sequence computes its p + m tokens again, in place of the decode step that would have
 read as many from the cache. That is no cheaper: a token that runs moves its activations in every
 layer, which are more than its keys and values, and a step with prompts pays for eager kernels
-where padding hides further tokens.
+where padding hides further tokens. With prefix caching it may find all of them but one; that one
+costs p + m query-key pairs and reading what was found, p + m - 1 tokens, at the rates of prompts
+instead of those of decoding. So where both can happen the lower rates count.
 """
 
 from __future__ import annotations
@@ -27,6 +33,8 @@ from numpy.typing import NDArray
 
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, Features
+from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.steps import StepTable
 
 Float = NDArray[np.float64]
 Row = tuple[float, ...]
@@ -89,25 +97,70 @@ def _ratio(table: Float) -> float:
     return float(np.min(table[1:] / np.arange(1, len(table))))
 
 
-def _busy_rows(candidate: Candidate, stage: int) -> list[Row]:
+@dataclass(frozen=True)
+class _Reading:
+    """Least cost of reading the cache, per token: `context` of it, and of `window` layers."""
+
+    context: float
+    window: float
+
+
+def may_preempt(rules: EngineRules) -> bool:
+    """Return whether memory can run short of what running sequences need."""
+    longest = -(-(rules.max_model_tokens - 1) // rules.block_tokens)
+    windows = -(-min(longest, rules.window_limit) * rules.window_ppm // 1_000_000)
+    most = rules.token_blocks * longest + rules.sequence_blocks + windows
+    return not rules.reserve_output and rules.max_seqs * most > rules.blocks
+
+
+def _reading(rules: EngineRules, decode: _Reading, prompt: _Reading, history: float) -> _Reading:
+    """Return the least cost of reading: that of decoding, or of a preempted one that comes back."""
+    if not rules.prefix_caching or not may_preempt(rules):
+        return decode
+    # A history of p + m - 1 >= (p + m) / 2 tokens.
+    return _Reading(
+        min(decode.context, prompt.context + history / 2), min(decode.window, prompt.window)
+    )
+
+
+def _reading_ns(candidate: Candidate, stage: int) -> _Reading:
+    steps = candidate.steps
+    history = float(steps.history_fs[stage]) if len(steps.history_fs) else 0.0
+    return _reading(
+        candidate.rules,
+        _Reading(steps.context_fs[stage] / FS_PER_NS, steps.window_fs[stage] / FS_PER_NS),
+        _Reading(steps.pair_fs[stage] / FS_PER_NS, steps.window_pair_fs[stage] / FS_PER_NS),
+        history / FS_PER_NS,
+    )
+
+
+def _guessing(table: Float) -> float:
+    """Return the least cost of guessing, per decoding sequence and step."""
+    return _ratio(table) if len(table) else 0.0
+
+
+def _busy_rows(candidate: Candidate, stage: int, private: float) -> list[Row]:
     steps, rules = candidate.steps, candidate.rules
     table = np.minimum(steps.decode_ns[stage], steps.mixed_ns[stage]) - ROUNDING_NS
     sampled = _ratio(steps.rows_ns[stage].astype(np.float64))
-    context, window = steps.context_fs[stage] / FS_PER_NS, steps.window_fs[stage] / FS_PER_NS
+    reading = _reading_ns(candidate, stage)
+    each = 1 + rules.drafts
+    guess = _guessing(steps.draft_ns.astype(np.float64)) / each if stage == 0 else 0.0
     cache_tokens = max(rules.blocks * rules.block_tokens, 1)
+    in_cache = private / cache_tokens if rules.token_blocks else 0.0
     rows = []
     for line in lines(table):
         for by_seqs in (True, False):
-            per_decode = line.base / rules.max_seqs if by_seqs else 0.0
-            per_context = 0.0 if by_seqs else line.base / cache_tokens
+            per_decode = line.base / rules.max_seqs / each if by_seqs else 0.0
+            per_context = 0.0 if by_seqs else line.base * in_cache
             rows.append(
                 _row(
                     requests=sampled,
                     prompt=line.slope,
-                    decode=line.slope + sampled + per_decode,
-                    context=context + per_context,
+                    decode=line.slope + sampled + guess + per_decode,
+                    context=reading.context + per_context,
                     pairs=steps.pair_fs[stage] / FS_PER_NS,
-                    window=window,
+                    window=reading.window,
                     windowed=steps.window_pair_fs[stage] / FS_PER_NS,
                 )
             )
@@ -131,15 +184,19 @@ def _energy(candidate: Candidate, traffic: Features) -> Row:
     """Return the energy row that is greatest on this traffic."""
     steps, rules = candidate.steps, candidate.rules
     table = np.minimum(steps.decode_j, steps.mixed_j)
-    sampled = _ratio(steps.rows_j)
+    sampled, each = _ratio(steps.rows_j), 1 + rules.drafts
+    guess = _guessing(steps.draft_j) / each
+    decode = _Reading(steps.context_j, steps.window_j)
+    prompt = _Reading(steps.pair_j, steps.window_pair_j)
+    reading = _reading(rules, decode, prompt, steps.history_j)
     rows = [
         _row(
             requests=sampled,
             prompt=line.slope,
-            decode=line.slope + sampled + line.base / rules.max_seqs,
-            context=steps.context_j,
+            decode=line.slope + sampled + guess + line.base / rules.max_seqs / each,
+            context=reading.context,
             pairs=steps.pair_j,
-            window=steps.window_j,
+            window=reading.window,
             windowed=steps.window_pair_j,
         )
         for line in lines(table)
@@ -168,29 +225,37 @@ def optimistic(candidate: Candidate, traffic: Features) -> Optimistic:
     """Return the lower bounds of `candidate` on `traffic`."""
     steps, rules = candidate.steps, candidate.rules
     decode, mixed, sampled = _whole(candidate)
-    either = np.minimum(decode, mixed)
     once = float(np.min(sampled[1:]))
-    shortest = float(np.min(either[1:])) + once
-    context, pair = steps.context_fs.sum() / FS_PER_NS, steps.pair_fs.sum() / FS_PER_NS
-    window, windowed = steps.window_fs.sum() / FS_PER_NS, steps.window_pair_fs.sum() / FS_PER_NS
-    columns = traffic.columns.astype(np.float64)
-    chunks = np.ceil(columns[1] / rules.max_batch_tokens)
+    shortest = float(np.min(np.minimum(decode, mixed)[1:])) + once
+    if len(steps.draft_ns):
+        shortest += float(np.min(steps.draft_ns[1:]))
+    readings = [_reading_ns(candidate, stage) for stage in range(steps.stages)]
+    context, window = sum(r.context for r in readings), sum(r.window for r in readings)
+    pair, windowed = steps.pair_fs.sum() / FS_PER_NS, steps.window_pair_fs.sum() / FS_PER_NS
+    columns, alone = traffic.columns, traffic.alone
+    chunks = np.ceil(alone[0] / rules.max_batch_tokens)
     prefill_lines = lines(mixed)
-    prefill = np.max([ln.base * chunks + ln.slope * columns[1] for ln in prefill_lines], axis=0)
+    prefill = np.max([ln.base * chunks + ln.slope * alone[0] for ln in prefill_lines], axis=0)
     fixed = rules.request_overhead_ns + once
-    ttft = fixed + prefill + pair * columns[4] + windowed * columns[6]
-    decoding = shortest * columns[2] + context * columns[3] + window * columns[5]
-    best = max(prefill_lines, key=lambda ln: ln.base * len(chunks) + ln.slope * columns[1].sum())
+    best = max(prefill_lines, key=lambda ln: ln.base * len(chunks) + ln.slope * traffic.totals[1])
     e2e = _row(
         requests=fixed + best.base,
         prompt=best.slope,
-        decode=shortest,
+        decode=shortest / (1 + rules.drafts),
         context=context,
         pairs=pair,
         window=window,
         windowed=windowed,
     )
-    busy = [row for stage in range(steps.stages) for row in _busy_rows(candidate, stage)]
+    busy = [
+        row
+        for stage in range(steps.stages)
+        for row in _busy_rows(candidate, stage, traffic.private)
+    ]
     return Optimistic(
-        strongest(busy, traffic.totals), _energy(candidate, traffic), e2e, ttft, decoding
+        busy_ns=strongest(busy, traffic.totals),
+        energy_j=_energy(candidate, traffic),
+        e2e_ns=e2e,
+        ttft_ns=fixed + prefill + pair * alone[1] + windowed * alone[2],
+        decode_ns=shortest * traffic.steps + context * columns[3] + window * columns[5],
     )

@@ -16,12 +16,13 @@ import numpy as np
 
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
-from apex_opt.plan.features import FEATURES, Features, features
+from apex_opt.plan.features import FEATURES, Features, Least, features, fits
 from apex_opt.plan.levels import NS_PER_S, counts_goodput, drain_limit_s, longest_s
 from apex_opt.plan.needs import require_memory
 from apex_opt.plan.objective import Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
 from apex_opt.sim.load import Load
+from apex_opt.sim.steps import Int64
 from apex_opt.solvers.fleet_data import HORIZON, FleetData, Floor, Kind, PoolData
 from apex_opt.spec.spec import Spec
 
@@ -67,35 +68,62 @@ class Problem:
     def _offered(self) -> tuple[float, float]:
         """Return the part of a maximised objective that every plan may count, and the shared part.
 
-        Goodput counts requests, all of them shared. Throughput counts output tokens: the first of
-        each request comes with its prompt, the share is one of the tokens after it.
+        Goodput counts requests, samples as one, all of them shared. Throughput counts output
+        tokens: the first of each comes with its prompt, the share is one of the tokens after it.
         """
-        totals = self.traffic.features.totals
-        if self.goal.name == "goodput" or totals[2] == 0:
+        found = self.traffic.features
+        totals = found.totals
+        if self.goal.name == "goodput":
+            return 0.0, float(found.served)
+        if totals[2] == 0:
             return 0.0, float(totals[0])
         return float(totals[0]), float(totals[2])
 
 
+def least_of(spec: Spec, candidates: Sequence[Candidate]) -> Least:
+    """Return what the candidates may save: the features of all are those of whoever does least."""
+    return Least(
+        caching=any(c.rules.prefix_caching for c in candidates),
+        drafts=max(c.rules.drafts for c in candidates),
+        samples=spec.workload.samples,
+    )
+
+
+def earliest_ns(load: Load) -> Int64:
+    """Return (n,) when each request arrives at the earliest: turns follow replies of no length."""
+    at = load.arrival_ns
+    if len(load.after):
+        at = at.copy()
+        for later in np.flatnonzero(load.after >= 0).tolist():
+            at[later] = at[load.after[later]] + load.think_ns[later]
+    return at
+
+
 def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traffic:
-    """Return the traffic as the bounds see it; all candidates share one longest request."""
+    """Return the traffic as the bounds see it; all candidates share one longest request.
+
+    Sessions go on as fast as they are served: how long they do has no bound, as in a closed loop.
+    """
     longest = max(c.rules.max_model_tokens for c in candidates)
     window = candidates[0].steps.window_tokens  # of the model, which all share
-    found = features(load, longest, window)
-    served = load.prompt_tokens + load.output_tokens <= longest
-    outputs = load.output_tokens[served]
+    least = least_of(spec, candidates)
+    found = features(load, longest, window, least)
+    outputs = load.output_tokens[fits(load, longest, least.samples)]
     closed = load.concurrency > 0
-    span_s = 0.0 if closed else float(load.arrival_ns[-1] - load.arrival_ns[0]) / NS_PER_S
+    arrivals = earliest_ns(load)
+    span_s = 0.0 if closed else float(arrivals.max() - arrivals.min()) / NS_PER_S
     # Where goodput is maximised a run may drain for ever, but what counts ends with its own limits.
     after_s: float | None = (
         longest_s(spec.slo, int(outputs.max(initial=1)))
         if counts_goodput(spec)
         else drain_limit_s(spec.slo, span_s)
     )
+    endless = closed or len(load.after) > 0 or after_s is None
     return Traffic(
         features=found,
-        requests=len(load),
+        requests=len(load) // least.samples,
         span_s=span_s,
-        horizon_s=None if closed or after_s is None else span_s + after_s,
+        horizon_s=None if endless or after_s is None else span_s + after_s,
     )
 
 

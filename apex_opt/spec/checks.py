@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
+from apex_opt.spec.checks_engine import ENGINE_RULES
 from apex_opt.spec.checks_model import MODEL_RULES
 from apex_opt.spec.checks_workload import WORKLOAD_RULES
 from apex_opt.spec.faults import Fault
@@ -171,6 +172,7 @@ RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     (("pools.device", "pools.clocks_mhz"), (clocks_stay_below_boost,)),
     (("pools.clocks_mhz",), (clocks_differ,)),
     *WORKLOAD_RULES,
+    *ENGINE_RULES,
     (("objective",), (objective_is_one,)),
     (("slo",), (limits_of_statistics_limit_something,)),
     (("engine.name", "engine.max_num_seqs"), (every_sequence_gets_a_token,)),

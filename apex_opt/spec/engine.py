@@ -6,9 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from apex_opt.spec.table import Choice, Count, Fraction, Name, NonNegative, Table
+from apex_opt.spec.speculation import Speculation
+from apex_opt.spec.table import Choice, Count, Fraction, Name, NonNegative, Positive, Table
 
 EngineName = Literal["vllm", "sglang", "tensorrt-llm"]
+Scheduler = Literal["vllm-v0", "vllm-v1", "sglang", "tensorrt-llm"]
+Policy = Literal["fcfs", "priority", "shortest"]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class BatchDefault(Table):
@@ -36,7 +40,7 @@ class EngineRelease(Table):
     """What one version of an engine does when nothing is said, each figure with its source."""
 
     version: Name = Field(description="Oldest version that this entry describes.")
-    scheduler: Literal["vllm-v0", "vllm-v1", "sglang", "tensorrt-llm"]
+    scheduler: Scheduler
     block_size: Count = Field(description="Tokens of a KV-cache block.")
     memory_utilization: Fraction = Field(
         description="Share of device memory that the engine takes."
@@ -44,10 +48,18 @@ class EngineRelease(Table):
     memory_rule: Literal["of_total", "of_free"] = "of_total"
     batch_defaults: tuple[BatchDefault, ...] = Field(min_length=1)
     chunked_prefill: bool
+    chunked_above_tokens: Count | None = Field(
+        None, description="Only where contexts may be longer than this are prompts cut by default."
+    )
     prefix_caching: bool
     async_scheduling: bool
     full_sequence_gate: bool = Field(
         description="A request is admitted only if blocks for its whole prompt are free."
+    )
+    window_cache: Literal["whole", "window", "pool"] = Field(
+        "whole",
+        description="What sliding-window layers hold beside full ones: all tokens; their window; "
+        "a pool of its own, for 0.8 of the tokens.",
     )
     graph_max_tokens: Annotated[int, Field(ge=0)] = Field(
         description="Largest batch that runs in a CUDA graph; 0: none."
@@ -92,3 +104,29 @@ class Engine(Table):
         None, description="The next step is scheduled while the current one runs."
     )
     cuda_graphs: bool = Field(True, description="Small batches run in CUDA graphs.")
+    scheduling_policy: Policy = Field(
+        "fcfs",
+        description="Order of the queue: as they came; by `workload.priority_shares` or the "
+        "trace's priorities; shortest prompt first, which no engine has a flag for.",
+    )
+    enable_mixed_chunk: bool | None = Field(
+        None, description="SGLang: prompts and decoding sequences share steps; default: no."
+    )
+    schedule_conservativeness: Positive | None = Field(
+        None,
+        description="SGLang: scales the room that is kept for outputs under way; default 1.",
+    )
+    kv_offload_gib_per_device: Positive | None = Field(
+        None, description="Host memory, for each device, that keeps what the prefix cache loses."
+    )
+    weight_offload: Share = Field(
+        0.0,
+        description="Share of the layers' weights, routed experts apart, that stays in host "
+        "memory and is read over the host link in every step.",
+    )
+    expert_offload: Share = Field(
+        0.0,
+        description="Share of the routed experts that stays in host memory; of these a step reads "
+        "the ones that its tokens visit.",
+    )
+    speculation: Speculation | None = Field(None, description="Guessing tokens ahead.")

@@ -29,6 +29,9 @@ class Device(Table):
     idle_w: NonNegative | None = Field(None, description="Power when idle; default 12 % of TDP.")
     link: Link = Field(description="Link between the devices of a node.")
     devices_per_node: Count = Field(8, description="Devices of a usual node.")
+    host_link_gbytes_per_s: Positive | None = Field(
+        None, description="Link to host memory, per device and direction, data sheet."
+    )
     nic_gbytes_per_s: Positive | None = Field(None, description="Network of a node, per device.")
     price_per_device_hour: NonNegative | None = Field(None, description="Rent, USD.")
     clock_mhz: Positive | None = Field(

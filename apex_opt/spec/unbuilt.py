@@ -13,56 +13,18 @@ from apex_opt.spec.faults import Fault
 from apex_opt.spec.lines import Loc
 from apex_opt.spec.spec import Spec
 
-BUILT_ENGINE = "vllm"
-BUILT_SCHEDULER = "vllm-v1"
-
 
 def check(spec: Spec) -> list[Fault]:
     """Return all that `spec` asks for and that is not modelled yet."""
     return [fault for rule in RULES for fault in rule(spec)]
 
 
-def other_engines(spec: Spec) -> Iterator[Fault]:
-    """Engines other than vLLM."""
-    if spec.engine.name != BUILT_ENGINE:
-        yield _not_yet(("engine", "name"), f'write `name = "{BUILT_ENGINE}"`')
-
-
-def other_schedulers(spec: Spec) -> Iterator[Fault]:
-    """Releases of vLLM with the scheduler before V1."""
-    if spec.engine.name != BUILT_ENGINE:
-        return
+def releases_that_nobody_knows(spec: Spec) -> Iterator[Fault]:
+    """Versions of an engine that no loader has seen: of specs that were built by hand."""
     try:
-        release = catalog.release(BUILT_ENGINE, spec.engine.version)
-    except UnknownNameError as e:  # a spec that was built by hand
+        catalog.release(spec.engine.name, spec.engine.version)
+    except UnknownNameError as e:
         yield Fault(("engine", "version"), str(e))
-        return
-    if release.scheduler != BUILT_SCHEDULER:
-        oldest = min(
-            (r.version for r in catalog.engine(BUILT_ENGINE).releases if _is_built(r.scheduler)),
-            key=lambda version: catalog.version_key(version) or (),
-        )
-        yield _not_yet(("engine", "version"), f'write `version = "{oldest}"` or a newer one')
-
-
-def _is_built(scheduler: str) -> bool:
-    return scheduler == BUILT_SCHEDULER
-
-
-def prefix_caching(spec: Spec) -> Iterator[Fault]:
-    """Prefix caching where it is asked for; where it is a version's default it counts as off."""
-    if spec.engine.prefix_caching:
-        yield _not_yet(("engine", "prefix_caching"), "write `prefix_caching = false`")
-
-
-def shared_prompts(spec: Spec) -> Iterator[Fault]:
-    """Shared prefixes, sessions, several samples of one prompt."""
-    if spec.workload.prefix is not None:
-        yield _not_yet(("workload", "prefix"), "leave it out")
-    if spec.workload.sessions is not None:
-        yield _not_yet(("workload", "sessions"), "leave it out")
-    if spec.workload.samples > 1:
-        yield _not_yet(("workload", "samples"), "write `samples = 1`")
 
 
 def attention_data_parallel(spec: Spec) -> Iterator[Fault]:
@@ -105,10 +67,7 @@ def _not_yet(loc: Loc, instead: str) -> Fault:
 
 
 RULES: tuple[Callable[[Spec], Iterator[Fault]], ...] = (
-    other_engines,
-    other_schedulers,
-    prefix_caching,
-    shared_prompts,
+    releases_that_nobody_knows,
     attention_data_parallel,
     replicas_across_pools,
     disaggregation,

@@ -15,16 +15,16 @@ def bounds(ttft_ms, decode_ms):
     return Optimistic((), ZERO, ZERO, np.array(ttft_ms) * MS, np.array(decode_ms) * MS)
 
 
-def traffic(decode):
+def traffic(decode, samples=1):
     columns = np.zeros((7, len(decode)), dtype=np.int64)
     columns[2] = decode
-    return Features(columns, (0,) * 7)
+    return Features(columns, (0,) * 7, columns[:3], columns[2], samples=samples)
 
 
-def found(slo, floors, decode, objective=None, requests=None):
+def found(slo, floors, decode, objective=None, requests=None, samples=1):
     spec = Spec.model_construct(slo=slo, objective=objective or Objective(minimize="cost"))
-    sent = len(decode) if requests is None else requests
-    return companions(spec, traffic(decode), [bounds(*f) for f in floors], sent)
+    sent = len(decode) // samples if requests is None else requests
+    return companions(spec, traffic(decode, samples), [bounds(*f) for f in floors], sent)
 
 
 FAST, SLOW = [10.0] * 100, [10.0] * 98 + [500.0] * 2
@@ -102,3 +102,22 @@ def test_a_limit_on_the_largest_gap_is_missed_when_the_mean_gap_is_larger():
     needs, why = found(slo, [(FAST, [1000.0] * 100)], [10] * 100)
     assert needs == [frozenset()]
     assert why == ["attainment"]
+
+
+def test_of_two_samples_the_sooner_gives_the_first_token_and_the_later_the_end():
+    # Each request has a sample of 10 ms and one of 500 ms.
+    both = [10.0, 500.0] * 50
+    none = [0.0] * 100
+    ttft = found(Slo(ttft_ms=Percentiles(p99=100.0)), [(both, none)], [10] * 100, samples=2)
+    assert ttft == ([None], [None])
+    e2e = found(Slo(e2e_ms=Percentiles(p99=100.0)), [(both, none)], [10] * 100, samples=2)
+    assert e2e == ([frozenset()], ["e2e_ms p99"])
+
+
+def test_the_time_per_token_of_samples_is_at_least_the_least_of_theirs():
+    # 10 tokens in 90 or 900 ms: 10 or 100 ms a token; the last pair has one token each.
+    slow, decode = [90.0, 900.0] * 50, [9, 9] * 49 + [0, 0]
+    tpot = found(Slo(tpot_ms=Percentiles(p99=50.0)), [(FAST, slow)], decode, samples=2)
+    assert tpot == ([None], [None])
+    tpot = found(Slo(tpot_ms=Percentiles(p99=5.0)), [(FAST, slow)], decode, samples=2)
+    assert tpot == ([frozenset()], ["tpot_ms p99"])

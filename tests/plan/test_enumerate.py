@@ -1,14 +1,13 @@
 import pytest
 
 from apex_opt.plan.enumerate import (
-    batch_default,
     clocks,
     enumerate_replicas,
     expert_degrees,
     formats,
-    settings,
     tensor_degrees,
 )
+from apex_opt.plan.settings import batch_default, settings
 from apex_opt.spec import catalog
 from tests.small_specs import spec
 

@@ -6,13 +6,16 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from apex_opt.cost.memory import fit
+from apex_opt.cost.paging import keeps_tokens
+from apex_opt.cost.shape import Drafts
 from apex_opt.plan.candidate import Candidate
-from apex_opt.plan.features import FEATURES, features
+from apex_opt.plan.features import FEATURES, Least, features
 from apex_opt.plan.optimistic import lines, optimistic, strongest, value
 from apex_opt.sim.load import Load
 from apex_opt.sim.replica import EndlessRunError, play
 from apex_opt.spec import catalog
 from tests.shapes import SETTINGS, shape
+from tests.sim.cases import loads
 
 SHAPES = {
     "dense": {},
@@ -27,28 +30,52 @@ SHAPES = {
     "narrow": {"model": "llama-3.2-1b", "device": "l4", "kv_cache": "fp8"},
 }
 LONGEST = 256
+RELEASES = [("vllm", "0.6"), ("vllm", "0.14"), ("vllm", "0.19"), ("sglang", "0.5")]
+RELEASES += [("tensorrt-llm", "1.0")]
+GUESSES = [None, Drafts(1, 0.9), Drafts(3, 0.6, cost=0.1), Drafts(3, 1.0)]
 ENGINES = st.fixed_dictionaries(
     {
         "max_num_seqs": st.sampled_from([1, 3, 8]),
-        "max_num_batched_tokens": st.sampled_from([16, LONGEST]),
+        "max_num_batched_tokens": st.sampled_from([32, LONGEST]),
         "block_size": st.sampled_from([1, 16]),
         "async_scheduling": st.booleans(),
         "graph_tokens": st.sampled_from([0, 4, 16]),
         "chunked_prefill": st.booleans(),
+        "prefix_caching": st.booleans(),
+        "policy": st.sampled_from(["fcfs", "priority", "shortest"]),
+        "mixed_chunk": st.booleans(),
+        "conservativeness": st.sampled_from([0.3, 1.0]),
+        "drafts": st.sampled_from(GUESSES),
+        "kv_offload_bytes": st.sampled_from([0, 2**20]),
     }
 )
+HOSTED = {"host_link_gbytes_per_s": 64.0}
 
 
-def candidate(name, engine, spare_blocks, version):
+def candidate(name, engine, spare_blocks, release):
     """A replica with room for one longest request and `spare_blocks` more: it preempts."""
-    chosen = dataclasses.replace(SETTINGS, max_model_len=LONGEST, **engine)
+    chosen = dataclasses.replace(SETTINGS, max_model_len=LONGEST, engine=release[0], **engine)
     if not chosen.chunked_prefill:
         chosen = dataclasses.replace(chosen, max_num_batched_tokens=LONGEST)
-    s = shape(**SHAPES[name], settings=chosen)
-    needed = -(-LONGEST // chosen.block_size) + fit(s).sequence_blocks
+    s = dataclasses.replace(
+        shape(**SHAPES[name]), settings=chosen, release=catalog.release(*release)
+    )
+    if s.pipeline > 1:
+        chosen = dataclasses.replace(chosen, drafts=None)
+    if not chosen.prefix_caching or not keeps_tokens(s):
+        chosen = dataclasses.replace(chosen, prefix_caching=False, kv_offload_bytes=0)
+    device = s.pool.device.model_copy(update=HOSTED)
+    s = dataclasses.replace(s, pool=s.pool.model_copy(update={"device": device}), settings=chosen)
+    needed = fit(s).paging.needed(LONGEST, chosen.block_size)
     chosen = dataclasses.replace(chosen, num_gpu_blocks=needed + spare_blocks)
-    s = dataclasses.replace(s, settings=chosen, release=catalog.release("vllm", version))
+    s = dataclasses.replace(s, settings=chosen)
     return Candidate(s, fit(s), 0)
+
+
+def seen(requests, c):
+    """The features of requests as the bounds of a candidate have them."""
+    least = Least(c.rules.prefix_caching, c.rules.drafts)
+    return features(requests, c.rules.max_model_tokens, c.steps.window_tokens, least)
 
 
 def load(arrivals_us, pairs, clients):
@@ -57,26 +84,26 @@ def load(arrivals_us, pairs, clients):
     return Load(np.ascontiguousarray(arrivals), prompts, outputs, clients)
 
 
-@settings(max_examples=200, deadline=None)
+PAIRS = st.lists(
+    st.tuples(st.integers(1, 8) | st.integers(1, 190), st.just(1) | st.integers(1, 66)),
+    min_size=1,
+    max_size=12,
+)
+ARRIVALS = st.lists(st.integers(0, 2_000_000), min_size=12, max_size=12)
+SENT = st.builds(load, ARRIVALS, PAIRS, st.sampled_from([0, 0, 3]))
+
+
+@settings(max_examples=250, deadline=None)
 @given(
     name=st.sampled_from(sorted(SHAPES)),
     engine=ENGINES,
     spare=st.sampled_from([0, 1, 8, 4000]),
-    version=st.sampled_from(["0.14", "0.19"]),
-    arrivals=st.lists(st.integers(0, 2_000_000), min_size=12, max_size=12),
-    pairs=st.lists(
-        st.tuples(st.integers(1, 8) | st.integers(1, 190), st.just(1) | st.integers(1, 66)),
-        min_size=1,
-        max_size=12,
-    ),
-    clients=st.sampled_from([0, 0, 3]),
+    release=st.sampled_from(RELEASES),
+    requests=SENT | loads(),
 )
-def test_no_simulation_beats_the_optimistic_model(
-    name, engine, spare, version, arrivals, pairs, clients
-):
-    c = candidate(name, engine, spare, version)
-    requests = load(arrivals, pairs, clients)
-    traffic = features(requests, c.rules.max_model_tokens, c.steps.window_tokens)
+def test_no_simulation_beats_the_optimistic_model(name, engine, spare, release, requests):
+    c = candidate(name, engine, spare, release)
+    traffic = seen(requests, c)
     bounds = optimistic(c, traffic)
     try:
         log = play(requests, c.rules, c.steps)

@@ -1,6 +1,7 @@
 import dataclasses
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,10 @@ from apex_opt.plan.search import Tried, as_good, better, search
 from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
 
 DEVICES = 4
-TRAFFIC = Traffic(Features(None, (10, 100, 50, 0, 0, 0, 0)), 10, 100.0, 160.0)
+NOTHING = np.zeros((7, 10), np.int64)
+TRAFFIC = Traffic(
+    Features(NOTHING, (10, 100, 50, 0, 0, 0, 0), NOTHING[:3], NOTHING[0]), 10, 100.0, 160.0
+)
 
 
 def kind(fixed, devices):

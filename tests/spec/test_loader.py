@@ -215,10 +215,10 @@ def test_a_text_that_is_no_spec_is_refused(text: str):
 
 
 def test_what_is_not_built_is_refused_only_when_asked():
-    text = spec_text('[engine]\nname = "sglang"', "[parallelism]\ndisaggregate = true")
+    text = spec_text("[parallelism]\ncross_pool = true\ndisaggregate = true")
     wanted = loads(text)
     expected = [
-        ("engine.name", 'not modelled yet; write `name = "vllm"`'),
+        ("parallelism.cross_pool", "not modelled yet; write `cross_pool = false`"),
         ("parallelism.disaggregate", "not modelled yet; write `disaggregate = false`"),
     ]
     with pytest.raises(NotBuiltError) as caught:

@@ -7,23 +7,12 @@ import pytest
 from apex_opt.spec import catalog, unbuilt
 from apex_opt.spec.faults import render
 from apex_opt.spec.loader import loads
-from tests.spec.texts import TABLES, spec
+from tests.spec.texts import spec
 
 
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ('[engine]\nname = "sglang"', 'engine.name: not modelled yet; write `name = "vllm"`'),
-        ('[engine]\nname = "trtllm"', 'engine.name: not modelled yet; write `name = "vllm"`'),
-        (
-            "[engine]\nprefix_caching = true",
-            "engine.prefix_caching: not modelled yet; write `prefix_caching = false`",
-        ),
-        (
-            "[workload.prefix]\ngroups = 4\ntokens = 100",
-            "workload.prefix: not modelled yet; leave it out",
-        ),
-        ("[workload.sessions]\nturns = 3", "workload.sessions: not modelled yet; leave it out"),
         (
             "[parallelism]\nattention_data = [1, 2]",
             "parallelism.attention_data: not modelled yet; write `attention_data = 1`",
@@ -44,13 +33,6 @@ from tests.spec.texts import TABLES, spec
 )
 def test_what_is_not_built_is_refused(table: str, said: str):
     assert render(unbuilt.check(spec(table)), None) == said
-
-
-def test_several_samples_are_refused():
-    asked = spec(workload=TABLES["workload"] + "\nsamples = 2")
-    assert render(unbuilt.check(asked), None) == (
-        "workload.samples: not modelled yet; write `samples = 1`"
-    )
 
 
 def test_encoder_decoder_models_are_refused():
@@ -85,18 +67,6 @@ output_tokens = 10
     )
 
 
-def test_a_release_with_another_scheduler_is_refused():
-    releases = catalog.engine("vllm").releases
-    built = [release.version for release in releases if release.scheduler == "vllm-v1"]
-    other = [release.version for release in releases if release.scheduler != "vllm-v1"]
-    asked = spec(f'[engine]\nversion = "{other[0]}"')
-    assert render(unbuilt.check(asked), None) == (
-        f'engine.version: not modelled yet; write `version = "{built[-1]}"` or a newer one'
-    )
-    for version in built:
-        assert unbuilt.check(spec(f'[engine]\nversion = "{version}"')) == []
-
-
 def test_a_version_that_no_loader_has_seen_is_refused():
     asked = spec()
     by_hand = asked.model_copy(
@@ -110,7 +80,12 @@ def test_a_version_that_no_loader_has_seen_is_refused():
 @pytest.mark.parametrize(
     "table",
     [
-        "[engine]\nprefix_caching = false",
+        "[engine]\nprefix_caching = true",
+        '[engine]\nname = "sglang"',
+        '[engine]\nname = "trtllm"',
+        '[engine]\nversion = "0.6"',
+        "[workload.prefix]\ngroups = 4\ntokens = 100",
+        "[workload.sessions]\nturns = 3",
         '[parallelism]\nattention_data = 1\nexpert = [1, 8]\ntensor = "auto"',
         '[parallelism]\nattention_data = "auto"',
         '[search]\nexecutor = "local"',

@@ -1,0 +1,109 @@
+"""The engine's settings: what a spec leaves open is filled in as that version would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from apex_opt.cost.drafts import drafts_of
+from apex_opt.cost.shape import Settings, graph_tokens
+from apex_opt.spec.engine import Engine, EngineRelease
+from apex_opt.spec.model import Model
+from apex_opt.spec.pools import Pool
+from apex_opt.spec.spec import Spec
+
+GIB = 2**30
+WHOLE_PROMPTS_TOKENS = 2048
+"""Least budget where prompts are not cut: vLLM, vllm/config.py, `SchedulerConfig` (0.6.0)."""
+
+
+def batch_default(release: EngineRelease, pool: Pool) -> tuple[int, int]:
+    """Return the default token budget and most sequences of an engine on a device."""
+    memory_gib = pool.device.memory_bytes / GIB
+    entry = max(
+        (
+            d
+            for d in release.batch_defaults
+            if memory_gib >= d.min_memory_gib and pool.device.name not in d.except_devices
+        ),
+        key=lambda d: d.min_memory_gib,
+    )
+    return entry.max_num_batched_tokens, entry.max_num_seqs
+
+
+def chunked(engine: Engine, release: EngineRelease, model_len: int) -> bool:
+    """Return whether prompts run in chunks."""
+    if engine.chunked_prefill is not None:
+        return engine.chunked_prefill
+    return release.chunked_prefill and model_len > (release.chunked_above_tokens or 0)
+
+
+def caching(engine: Engine, release: EngineRelease, model: Model, model_len: int) -> bool:
+    """Return whether blocks of prompts are kept.
+
+    Where they are not asked for they are kept only if no layer forgets tokens: recurrent layers
+    have a state in place of blocks, and where all layers have windows, these alone are held.
+    """
+    if engine.prefix_caching is not None:
+        return engine.prefix_caching
+    kinds = [kind.attention for kind in model.layers.values()]
+    short = [a.kind == "softmax" and (a.window_tokens or model_len) < model_len for a in kinds]
+    recurrent = any(a.kind == "linear" for a in kinds)
+    return release.prefix_caching and not recurrent and not all(short)
+
+
+def overlapped(engine: Engine, release: EngineRelease) -> bool:
+    """Return whether steps are scheduled ahead; with n-grams the tokens so far must be known.
+
+    Source: vLLM, vllm/config/vllm.py: async scheduling is off by default with such methods.
+    """
+    if engine.async_scheduling is not None:
+        return engine.async_scheduling
+    ngram = engine.speculation is not None and engine.speculation.method == "ngram"
+    return release.async_scheduling and not ngram
+
+
+def settings(
+    spec: Spec, pool: Pool, release: EngineRelease, longest_tokens: int
+) -> Iterator[Settings]:
+    """Yield the engine settings to try, defaults filled in and fitted to what is named.
+
+    `max_model_len` that is not said is the longest request of the traffic, in whole blocks, so that
+    the cache need not hold the model's longest context.
+    """
+    engine = spec.engine
+    budget, seqs = batch_default(release, pool)
+    block = engine.block_size or release.block_size
+    longest = min(spec.model.max_context, -(-longest_tokens // block) * block)
+    model_len = engine.max_model_len or longest
+    in_chunks = chunked(engine, release, model_len)
+    drafts = drafts_of(engine.speculation, spec.model)
+    each = 1 + (drafts.tokens if drafts else 0)
+    for max_seqs, max_tokens in product(
+        engine.max_num_seqs or (seqs,), engine.max_num_batched_tokens or (budget,)
+    ):
+        whole = not in_chunks and engine.max_num_batched_tokens is None
+        tokens = max(max_tokens, model_len, WHOLE_PROMPTS_TOKENS) if whole else max_tokens
+        sequences = max_seqs if engine.max_num_seqs else max(min(max_seqs, tokens // each), 1)
+        graphs = graph_tokens(release, sequences * each, tokens) if engine.cuda_graphs else 0
+        yield Settings(
+            version=engine.version or release.version,
+            max_num_seqs=sequences,
+            max_num_batched_tokens=tokens,
+            max_model_len=model_len,
+            block_size=block,
+            gpu_memory_utilization=engine.gpu_memory_utilization or release.memory_utilization,
+            chunked_prefill=in_chunks,
+            async_scheduling=overlapped(engine, release),
+            graph_tokens=graphs,
+            num_gpu_blocks=engine.num_gpu_blocks,
+            engine=engine.name,
+            prefix_caching=caching(engine, release, spec.model, model_len),
+            policy=engine.scheduling_policy,
+            mixed_chunk=bool(engine.enable_mixed_chunk),
+            conservativeness=engine.schedule_conservativeness or 1.0,
+            drafts=drafts,
+            kv_offload_bytes=int((engine.kv_offload_gib_per_device or 0.0) * GIB),
+            weight_offload=engine.weight_offload,
+            expert_offload=engine.expert_offload,
+        )
