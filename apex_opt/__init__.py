@@ -12,20 +12,42 @@ from typing import TYPE_CHECKING, Any
 from apex_opt import version
 
 if TYPE_CHECKING:
-    from apex_opt.api import Audit, Plan, Result, Spec, Wish, audit, load, simulate, solve
-    from apex_opt.plan.by_hand import read_plan
+    from apex_opt.api import (
+        Accuracy,
+        Audit,
+        Capacity,
+        Choice,
+        Plan,
+        Result,
+        Simulation,
+        Spec,
+        Wish,
+        audit,
+        capacity,
+        load,
+        play,
+        simulate,
+        solve,
+    )
+    from apex_opt.plan.plan_file import read_plan
 
 __version__ = version.VERSION
 
 __all__ = [
+    "Accuracy",
     "Audit",
+    "Capacity",
+    "Choice",
     "Plan",
     "Result",
+    "Simulation",
     "Spec",
     "Wish",
     "__version__",
     "audit",
+    "capacity",
     "load",
+    "play",
     "read_plan",
     "simulate",
     "solve",
@@ -37,6 +59,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module `apex_opt` has no attribute `{name}`")
     from apex_opt import api
-    from apex_opt.plan import by_hand
+    from apex_opt.plan import plan_file
 
-    return getattr(by_hand if name == "read_plan" else api, name)
+    return getattr(plan_file if name == "read_plan" else api, name)

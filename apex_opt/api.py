@@ -1,4 +1,4 @@
-"""The Python API, which is what the command line calls: `load`, `solve`, `audit`, `simulate`.
+"""The Python API, which is what the command line calls: `load`, `solve`, `simulate` and more.
 
 import apex_opt
 spec = apex_opt.load("spec.toml")
@@ -16,17 +16,37 @@ from pydantic import ValidationError
 from apex_opt.auditing import story as audit_story
 from apex_opt.auditing.result import Audit
 from apex_opt.errors import CallError, NotBuiltError
-from apex_opt.plan import by_hand
+from apex_opt.plan import capacity as limit
+from apex_opt.plan import simulate as replay
 from apex_opt.plan import solve as story
 from apex_opt.plan.by_hand import Wish
+from apex_opt.plan.capacity import Accuracy
+from apex_opt.plan.capacity_result import Capacity
 from apex_opt.plan.events import Listen
 from apex_opt.plan.result import Plan, Result
+from apex_opt.plan.simulate import Choice, Simulation
 from apex_opt.plan.solve import silent
 from apex_opt.spec.goals import Search
 from apex_opt.spec.loader import load_with_lines, require_built
 from apex_opt.spec.spec import Spec
 
-__all__ = ["Audit", "Plan", "Result", "Spec", "Wish", "audit", "load", "simulate", "solve"]
+__all__ = [
+    "Accuracy",
+    "Audit",
+    "Capacity",
+    "Choice",
+    "Plan",
+    "Result",
+    "Simulation",
+    "Spec",
+    "Wish",
+    "audit",
+    "capacity",
+    "load",
+    "play",
+    "simulate",
+    "solve",
+]
 
 
 def load(path: str | Path) -> Spec:
@@ -103,7 +123,7 @@ def simulate(
 
     Args:
         spec: its traffic, pools and service levels are read.
-        plan: a plan that `solve` returned or `apex_opt.plan.by_hand.read_plan` read.
+        plan: a plan that `solve` returned or `apex_opt.read_plan` read.
         wish: without a plan: degrees, formats and replicas.
         seed: seed of the traffic; None: as the spec says.
         listen: told of progress.
@@ -112,7 +132,56 @@ def simulate(
         NotBuiltError, TraceError: as in `solve`.
         CallError: an engine cannot start the plan, the spec lacks its pools, or the seed is none.
     """
-    return by_hand.simulate(_changed(spec, {"seed": seed}), plan, wish or Wish(), listen)
+    choice = Choice(plan=plan, wish=wish)
+    return play(spec, choice, seed=seed, listen=listen).plan
+
+
+def play(
+    spec: Spec,
+    choice: Choice,
+    *,
+    rows: int = 0,
+    seed: int | None = None,
+    listen: Listen = silent,
+) -> Simulation:
+    """Return what the traffic of `spec` meets on any kind of plan, request by request.
+
+    Args:
+        spec: its traffic, pools and service levels are read.
+        choice: a plan, a wish, or wishes for prefill and decode; and the router.
+        rows: most rows of the plan's time line; 0: none.
+        seed: seed of the traffic; None: as the spec says.
+        listen: told of progress.
+
+    Raises:
+        NotBuiltError, TraceError, CallError: as in `simulate`.
+    """
+    return replay.simulate(_changed(spec, {"seed": seed}), choice, rows, listen)
+
+
+def capacity(
+    spec: Spec,
+    choice: Choice | None = None,
+    *,
+    accuracy: Accuracy | None = None,
+    seed: int | None = None,
+    listen: Listen = silent,
+) -> Capacity:
+    """Return the highest rate, or number of clients, at which a plan keeps the service levels.
+
+    Args:
+        spec: its traffic, in the same proportions, its pools and service levels are read.
+        choice: the plan; None: the spec's first choice of replicas, as many as its pool holds.
+        accuracy: tolerance, and how many seeds.
+        seed: the first seed of the traffic; None: as the spec says.
+        listen: told of progress.
+
+    Raises:
+        NotBuiltError, TraceError: as in `solve`.
+        CallError: as in `simulate`; or the spec has no service level, or no rate that breaks it.
+    """
+    changed = _changed(spec, {"seed": seed})
+    return limit.capacity(changed, choice or Choice(), accuracy or Accuracy(), listen)
 
 
 def _changed(spec: Spec, changes: Mapping[str, object]) -> Spec:

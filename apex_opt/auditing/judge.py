@@ -29,7 +29,7 @@ from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.search import Tried, search
 from apex_opt.plan.solve import AT_ONCE, longest_request, parts_of, tried
 from apex_opt.plan.use import Part
-from apex_opt.sim.fleet import FleetLog
+from apex_opt.sim.member import FleetLog
 from apex_opt.sim.replica import EndlessRunError
 from apex_opt.solvers.fleet import FleetModel
 from apex_opt.solvers.fleet_space import space
@@ -210,21 +210,22 @@ class Judge:
     def play(self, spec: Spec, offered: Traffic, asked: Problem, counts: Counts) -> Tried:
         """Return a plan, simulated unless it has been, held against `spec`."""
         parts = parts_of(asked, counts)
-        log = self._log(self._traffic_key(spec), offered, parts)
+        log = self._log(spec, offered, parts)
         if log is None:
             return Tried(
                 counts, math.nan, math.nan, "cannot be simulated: its run has no end", None
             )
         return tried(spec, counts, measure(spec, offered.load, parts, log))
 
-    def _log(self, key: str, offered: Traffic, parts: tuple[Part, ...]) -> FleetLog | None:
+    def _log(self, spec: Spec, offered: Traffic, parts: tuple[Part, ...]) -> FleetLog | None:
         """Return the simulation of a plan; None where its run has no end."""
-        what = (key, tuple((Drawn(p.candidate.shape), p.count, p.weight) for p in parts))
+        shapes = tuple((Drawn(p.candidate.shape), p.count, p.weight) for p in parts)
+        what = (self._traffic_key(spec), shapes)
         if what in self._played:
             return self._played[what]
         self.simulated += 1
         try:
-            log = play_parts(offered.load, parts)
+            log = play_parts(spec, offered.load, parts)
         except EndlessRunError:
             log = None
         self._played[what] = log

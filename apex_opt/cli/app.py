@@ -16,6 +16,7 @@ import typer
 
 from apex_opt.cli.audit import audit
 from apex_opt.cli.calibrate import calibrate
+from apex_opt.cli.capacity import capacity
 from apex_opt.cli.catalog import catalog
 from apex_opt.cli.schema import schema
 from apex_opt.cli.simulate import simulate
@@ -62,6 +63,7 @@ def root(
 app.command()(solve)
 app.command()(audit)
 app.command()(simulate)
+app.command()(capacity)
 app.command()(trace)
 app.command()(calibrate)
 app.command()(catalog)

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from apex_opt.plan.check import checks
-from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, drain_limit_s, request_limits_ns
+from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, drain_limit_s
+from apex_opt.plan.requests import met
 from apex_opt.plan.result import Check, Prediction, Statistics
+from apex_opt.plan.routing import require_caches, routing
 from apex_opt.plan.use import Part, peaks_w, use
 from apex_opt.sim import metrics
 from apex_opt.sim.fleet import play_fleet
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED, Log
-from apex_opt.sim.member import FleetLog, Member
-from apex_opt.sim.steps import Int64
+from apex_opt.sim.member import FleetLog
+from apex_opt.spec.routing import Router
 from apex_opt.spec.spec import Spec
 
 
@@ -27,12 +29,14 @@ class Played:
         peaks_w: peak of power of each.
         prediction: what the simulation shows.
         checks: its service levels.
+        router: how its requests found their replicas.
     """
 
     parts: tuple[Part, ...]
     peaks_w: tuple[float, ...]
     prediction: Prediction
     checks: tuple[Check, ...]
+    router: Router = "round_robin"
 
     @property
     def missed(self) -> Check | None:
@@ -41,7 +45,7 @@ class Played:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Times:
     """Times of a run, seconds: all of it, its arrivals, and what follows the last arrival."""
 
     duration_s: float
@@ -56,19 +60,12 @@ def _in_ms(found: metrics.Statistics) -> Statistics:
     return Statistics(**dict(zip(names, known, strict=True)))
 
 
-def _run(log: Log, *, closed: bool) -> _Run:
+def _times(log: Log, *, closed: bool) -> _Times:
     sent = log.arrival_ns[log.arrival_ns >= 0]
     first, last = int(sent.min(initial=0)), int(sent.max(initial=0))
     end = max(int(log.last_ns.max(initial=0)), last)
     duration = max(end - first, 1) / NS_PER_S
-    return _Run(duration, (last - first) / NS_PER_S, 0.0 if closed else (end - last) / NS_PER_S)
-
-
-def _met(spec: Spec, log: Log, output_tokens: Int64) -> int:
-    """Return how many requests met all limits on each request."""
-    limits = request_limits_ns(spec.slo)
-    keep = metrics.Limits(**{f"{name[:-3]}_ns": limit for name, limit in limits.items()})
-    return int(metrics.met(log, output_tokens, keep).sum())
+    return _Times(duration, (last - first) / NS_PER_S, 0.0 if closed else (end - last) / NS_PER_S)
 
 
 def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> Prediction:
@@ -79,12 +76,13 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
     over the run, from the first arrival to the last token.
     """
     log, outputs = played.log, load.output_tokens
-    run = _run(log, closed=load.concurrency > 0)
-    met = _met(spec, log, outputs)
+    times = _times(log, closed=load.concurrency > 0)
+    kept = int(met(spec, log, outputs).sum())
     done = log.status == DONE
     completed, sampled = int(done.sum()), int(outputs[done].sum())
     cost = sum(p.count * p.candidate.price_per_hour for p in parts)
-    used = use(parts, played.members, run.duration_s)
+    used = use(parts, played.members, times.duration_s)
+    hits = log.totals.hit_tokens
     return Prediction(
         requests=len(load),
         completed=completed,
@@ -95,36 +93,69 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
         itl_ms=_in_ms(metrics.itl(log)),
         e2e_ms=_in_ms(metrics.describe(metrics.e2e(log))),
         queue_ms=_in_ms(metrics.describe(metrics.queue(log))),
-        duration_s=run.duration_s,
-        drain_s=run.drain_s,
-        stable=run.drain_s <= drain_limit_s(spec.slo, run.span_s),
-        requests_per_s=completed / run.duration_s,
-        prompt_tokens_per_s=int(load.prompt_tokens[done].sum()) / run.duration_s,
-        output_tokens_per_s=sampled / run.duration_s,
-        goodput_rps=met / run.duration_s,
-        attainment=met / len(load),
+        duration_s=times.duration_s,
+        drain_s=times.drain_s,
+        stable=times.drain_s <= drain_limit_s(spec.slo, times.span_s),
+        requests_per_s=completed / times.duration_s,
+        prompt_tokens_per_s=int(load.prompt_tokens[done].sum()) / times.duration_s,
+        output_tokens_per_s=sampled / times.duration_s,
+        goodput_rps=kept / times.duration_s,
+        attainment=kept / len(load),
         energy_j_per_request=used.energy_j / max(completed, 1),
         energy_j_per_output_token=used.energy_j / max(sampled, 1),
-        power_mean_w=used.energy_j / run.duration_s,
+        power_mean_w=used.energy_j / times.duration_s,
         power_peak_w=sum(peaks_w(parts, played.members)),
         cost_per_hour=cost,
-        cost_per_million_output_tokens=cost / 3600 * run.duration_s / max(sampled, 1) * 1e6,
+        hit_tokens_share=hits / max(hits + log.totals.prompt_tokens, 1),
+        cost_per_million_output_tokens=cost / 3600 * times.duration_s / max(sampled, 1) * 1e6,
         **asdict(used),
     )
 
 
-def play_parts(load: Load, parts: Sequence[Part], threads: int = 1) -> FleetLog:
-    """Simulate a plan: requests are dealt by weighted round robin, every replica is played."""
-    members = [Member(p.candidate.rules, p.candidate.steps, p.count, p.weight) for p in parts]
-    return play_fleet(load, members, threads=threads)
+@dataclass(frozen=True)
+class Run:
+    """How a plan is played.
+
+    Attributes:
+        router: how requests find their replica; None: as the spec says.
+        threads: replicas that are played at the same time; the result does not depend on it.
+        rows: of the time line, even; 0: none.
+    """
+
+    router: Router | None = None
+    threads: int = 1
+    rows: int = 0
 
 
-def measure(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> Played:
+ONCE = Run()
+
+
+def play_parts(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -> FleetLog:
+    """Simulate a plan.
+
+    Raises:
+        CallError: its replicas cannot work together, or not on so many requests.
+    """
+    router = run.router or spec.routing.router
+    require_caches(load, parts, router)
+    found = routing(spec, parts, router)
+    members = [part.member for part in parts]
+    return play_fleet(load, members, threads=run.threads, routing=found, rows=run.rows)
+
+
+def measure(
+    spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog, run: Run = ONCE
+) -> Played:
     """Return what a simulation shows, held against the service levels of `spec`."""
     found = predict(spec, load, parts, played)
-    return Played(tuple(parts), peaks_w(parts, played.members), found, checks(spec, found))
+    router = run.router or spec.routing.router
+    return Played(tuple(parts), peaks_w(parts, played.members), found, checks(spec, found), router)
 
 
-def play(spec: Spec, load: Load, parts: Sequence[Part], threads: int = 1) -> Played:
-    """Simulate a plan and hold it against the service levels of `spec`."""
-    return measure(spec, load, parts, play_parts(load, parts, threads))
+def play(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -> Played:
+    """Simulate a plan and hold it against the service levels of `spec`.
+
+    Raises:
+        CallError: see `play_parts`.
+    """
+    return measure(spec, load, parts, play_parts(spec, load, parts, run), run)

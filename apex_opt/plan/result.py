@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from apex_opt.spec.routing import Router
+
 SCHEMA_VERSION: Literal[1] = 1
 
 
@@ -68,7 +70,7 @@ class EngineSettings(Record):
 
 
 class Replica(Record):
-    """One running copy of the model."""
+    """One running copy of the model. `kv_blocks` and `kv_tokens` are those of all its ranks."""
 
     pool: str
     device: str
@@ -89,8 +91,9 @@ class Replica(Record):
 
     @property
     def label(self) -> str:
-        """A short name: `h100 TP4 PP2 fp8`."""
+        """A short name: `h100 TP4 PP2 fp8`, `h100 TP2 DP4 EP8 bf16 decode`."""
         degrees = [f"TP{self.tensor}"]
+        degrees += [f"DP{self.attention_data}"] if self.attention_data > 1 else []
         degrees += [f"PP{self.pipeline}"] if self.pipeline > 1 else []
         degrees += [f"EP{self.expert}"] if self.expert > 1 else []
         formats = (
@@ -98,7 +101,8 @@ class Replica(Record):
             if self.kv_cache in {"bf16", "fp16"}
             else f"{self.weights}/kv-{self.kv_cache}"
         )
-        return " ".join([self.pool, *degrees, formats])
+        role = [] if self.role == "mixed" else [self.role]
+        return " ".join([self.pool, *degrees, formats, *role])
 
 
 class Placement(Record):
@@ -110,9 +114,10 @@ class Placement(Record):
 
 
 class Deployment(Record):
-    """A replica, how many of it, and which share of the requests they get together.
+    """A replica, how many of it, and which share of the requests they are meant to get together.
 
-    Requests are dealt by weighted round robin over all replicas; `weight` is that of each.
+    `weight` is that of each replica in the plan's router. Shares of replicas that prefill add up
+    to 1, and so do those of replicas that decode.
     """
 
     replica: Replica
@@ -155,6 +160,24 @@ class Prediction(Record):
     power_peak_w: float
     cost_per_hour: float
     cost_per_million_output_tokens: float
+    hit_tokens_share: float = 0.0
+    """Prompt tokens found in the cache of prefixes, over those found and those computed."""
+
+
+class Moment(Record):
+    """A row of the time line: means over a stretch of time from `time_s` on, all replicas together.
+
+    `queue` counts requests that wait for a replica, `running` those in its batches; `power_w` has
+    idle devices in it; prompt tokens are those computed, not those found in a cache.
+    """
+
+    time_s: float
+    queue: float
+    running: float
+    kv_use: float
+    power_w: float
+    prompt_tokens_per_s: float
+    output_tokens_per_s: float
 
 
 class Binding(Record):
@@ -177,6 +200,8 @@ class Plan(Record):
     prediction: Prediction
     checks: tuple[Check, ...]
     limits: tuple[Binding, ...]
+    router: Router = "round_robin"
+    timeline: tuple[Moment, ...] = ()
 
     @property
     def label(self) -> str:

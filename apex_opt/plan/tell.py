@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from apex_opt.cost.shape import Shape
 from apex_opt.errors import CallError
 from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import Played
@@ -20,6 +21,7 @@ from apex_opt.plan.result import (
 )
 from apex_opt.plan.search import Counts, Found, Tried
 from apex_opt.plan.use import Part
+from apex_opt.sim.member import Role
 from apex_opt.solvers.fleet_data import PoolData
 from apex_opt.solvers.fleet_space import space
 from apex_opt.solvers.fleet_verify import faults, pack
@@ -108,7 +110,7 @@ def stand(spec: Spec, parts: Sequence[Part]) -> list[tuple[tuple[Placement, ...]
             for i, part in enumerate(parts)
             if part.candidate.pool == number
             for copy in range(part.count)
-            for stage in range(part.candidate.shape.pipeline)
+            for stage in _stages(part.candidate.shape)
         ]
         spots = pack(PoolData(pool.nodes, pool.node_devices), [size for size, *_ in groups])
         if spots is None:
@@ -118,24 +120,39 @@ def stand(spec: Spec, parts: Sequence[Part]) -> list[tuple[tuple[Placement, ...]
     return [tuple(tuple(copy) for copy in copies) for copies in placed]
 
 
+def _stages(shape: Shape) -> list[int]:
+    """Return the stage of each tensor group of a replica: one of each rank."""
+    return [stage for stage in range(shape.pipeline) for _ in range(shape.attention_data)]
+
+
+def deployments_of(spec: Spec, parts: Sequence[Part]) -> tuple[Deployment, ...]:
+    """Return the deployments of a plan as the result tells them.
+
+    Raises:
+        CallError: the groups do not fit the nodes of a pool.
+    """
+    total: dict[Role, int] = {}
+    for part in parts:
+        total[part.role] = total.get(part.role, 0) + part.count * part.weight
+    return tuple(
+        Deployment(
+            replica=part.replica,
+            count=part.count,
+            weight=part.weight,
+            share=part.count * part.weight / total[part.role],
+            nodes=nodes,
+        )
+        for part, nodes in zip(parts, stand(spec, parts), strict=True)
+    )
+
+
 def plan_of_parts(spec: Spec, played: Played, rank: int = 1) -> Plan:
     """Return a simulated plan as the result tells it.
 
     Raises:
         CallError: the groups do not fit the nodes of a pool.
     """
-    parts = played.parts
-    total = sum(p.count * p.weight for p in parts)
-    deployments = tuple(
-        Deployment(
-            replica=part.candidate.replica,
-            count=part.count,
-            weight=part.weight,
-            share=part.count * part.weight / total,
-            nodes=nodes,
-        )
-        for part, nodes in zip(parts, stand(spec, parts), strict=True)
-    )
+    deployments = deployments_of(spec, played.parts)
     devices = sum(d.count * d.replica.devices for d in deployments)
     return Plan(
         rank=rank,
@@ -146,6 +163,7 @@ def plan_of_parts(spec: Spec, played: Played, rank: int = 1) -> Plan:
         prediction=played.prediction,
         checks=played.checks,
         limits=limits_of(spec, played),
+        router=played.router,
     )
 
 

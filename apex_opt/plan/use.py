@@ -9,16 +9,42 @@ from apex_opt.cost.rates import compute_precision
 from apex_opt.cost.work import model_work
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.levels import NS_PER_S
+from apex_opt.plan.result import Replica
+from apex_opt.sim.member import Member, Role
 from apex_opt.sim.totals import Totals
 
 
 @dataclass(frozen=True)
 class Part:
-    """One deployment: a candidate, how many of it, the routing weight of each."""
+    """One deployment: a candidate, how many of it, the routing weight of each, what they do."""
 
     candidate: Candidate
     count: int
     weight: int
+    role: Role = "mixed"
+
+    @property
+    def ranks(self) -> int:
+        """Attention-data-parallel ranks of each replica: schedulers with a cache of their own."""
+        return self.candidate.shape.attention_data
+
+    @property
+    def blocks(self) -> int:
+        """KV-cache blocks of all its replicas."""
+        return self.count * self.ranks * self.candidate.rules.blocks
+
+    @property
+    def member(self) -> Member:
+        """The deployment as the simulator takes it."""
+        c = self.candidate
+        return Member(c.rules, c.steps, self.count, self.weight, self.role, self.ranks)
+
+    @property
+    def replica(self) -> Replica:
+        """Each of its replicas as the result tells it."""
+        one = self.candidate.replica
+        cache = {key: getattr(one, key) * self.ranks for key in ("kv_blocks", "kv_tokens")}
+        return one.model_copy(update={"role": self.role, **cache})
 
     @property
     def devices(self) -> int:
@@ -40,8 +66,8 @@ class Use:
         mbu: bytes of weights and cache read over those of the memory's bandwidth.
         kv_use_mean: blocks in use over all blocks, averaged over time.
         kv_use_peak: the same at the fullest moment of any replica.
-        busy: share of the time in which a replica runs a step.
-        mean_batch: tokens sampled per step.
+        busy: share of the time in which a replica, or rank, runs a step.
+        mean_batch: tokens sampled per step, of a rank.
         energy_j: energy, idle time included.
     """
 
@@ -72,10 +98,10 @@ def use(parts: Sequence[Part], totals: Sequence[Totals], duration_s: float) -> U
         assert precision is not None, "a legal replica computes in its format"
         peak += part.devices * device.peak_tflops[precision] * 1e12
         bandwidth += part.devices * device.bandwidth_gbytes_per_s * 1e9
-        blocks += part.count * part.candidate.rules.blocks
+        blocks += part.blocks
         fullest = max(fullest, total.peak_blocks / part.candidate.rules.blocks)
         energy += part.idle_w * duration_s + total.energy_j
-    replica_ns = sum(p.count for p in parts) * duration_s * NS_PER_S
+    replica_ns = sum(p.count * p.ranks for p in parts) * duration_s * NS_PER_S
     steps = sum(t.steps for t in totals)
     return Use(
         mfu=flops / (peak * duration_s),

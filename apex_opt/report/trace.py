@@ -10,6 +10,7 @@ from rich.text import Text
 
 from apex_opt.report.layout import QUIET, Section, Verbatim, pairs, section, show, table
 from apex_opt.report.numbers import figure, percent, plural
+from apex_opt.report.sparkline import ASCII, BLOCKS
 from apex_opt.report.workload import toml
 from apex_opt.trace.description import (
     Burstiness,
@@ -19,10 +20,6 @@ from apex_opt.trace.description import (
     Sharing,
     Timeline,
 )
-
-BLOCKS = " ▁▂▃▄▅▆▇█"
-ASCII = " .:-=+*%#"
-"""For terminals that have no blocks: as many levels, by how much ink they have."""
 
 INDENT = 2
 

@@ -14,6 +14,7 @@ def usage(plan: Plan) -> Section:
         "requests": _requests(found),
         "throughput": _throughput(found),
         "goodput": _goodput(found),
+        **_hits(found),
         "engine": f"mean batch {figure(found.mean_batch)} sequences, busy {percent(found.busy)}",
         "hardware": f"MFU {percent(found.mfu)}, MBU {percent(found.mbu)}",
         "KV cache": f"{percent(found.kv_use_mean)} used, {percent(found.kv_use_peak)} at the peak",
@@ -22,6 +23,13 @@ def usage(plan: Plan) -> Section:
         "price": _price(found),
     }
     return section("Throughput and use", pairs(rows.items()))
+
+
+def _hits(found: Prediction) -> dict[str, str]:
+    """Return the line of the prefix cache, where it found anything."""
+    if not found.hit_tokens_share:
+        return {}
+    return {"prefix cache": f"{percent(found.hit_tokens_share)} of the prompt tokens found in it"}
 
 
 def _throughput(found: Prediction) -> str:

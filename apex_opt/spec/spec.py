@@ -12,6 +12,7 @@ from apex_opt.spec.lines import Lines
 from apex_opt.spec.model import Model
 from apex_opt.spec.pools import Network, Pool
 from apex_opt.spec.quantization import Quantization
+from apex_opt.spec.routing import Routing
 from apex_opt.spec.table import Table
 from apex_opt.spec.workload import Workload
 
@@ -25,6 +26,9 @@ class Spec(Table):
     quantization: Quantization = Field(default_factory=Quantization, description="Formats.")
     engine: Engine = Field(default_factory=Engine, description="Serving engine.")
     parallelism: Parallelism = Field(default_factory=Parallelism, description="Degrees.")
+    routing: Routing = Field(
+        default_factory=Routing, description="How requests find their replica."
+    )
     workload: Workload = Field(description="Traffic.")
     slo: Slo = Field(default_factory=Slo, description="Service levels.")
     limits: Limits = Field(default_factory=Limits, description="Limits on resources.")

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from apex_opt.report.trace import ASCII, BLOCKS, bars, render
+from apex_opt.report.sparkline import ASCII, BLOCKS
+from apex_opt.report.trace import bars, render
 from apex_opt.sim.load import Prefixes
 from apex_opt.trace.describe import describe
 from apex_opt.trace.description import Description, Timeline

@@ -1,0 +1,101 @@
+"""A plan from a PLAN.json that `solve` wrote, on the pools of a spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from apex_opt.cost.shape import Settings, Shape
+from apex_opt.errors import CallError
+from apex_opt.plan.by_hand import candidate, kv_format, pool_of, require_devices, weight_format
+from apex_opt.plan.result import Plan, Replica, Result
+from apex_opt.plan.settings import settings
+from apex_opt.plan.use import Part
+from apex_opt.spec import catalog
+from apex_opt.spec.files import UnreadableError, read_text
+from apex_opt.spec.pools import Pool
+from apex_opt.spec.spec import Spec
+
+LARGEST_PLAN_BYTES = 64 * 2**20
+
+
+def _settings(spec: Spec, pool: Pool, replica: Replica) -> Settings:
+    """Return the engine's settings: the plan's; what it does not name is as the spec has it."""
+    e = replica.engine
+    named = {
+        "name": e.name,
+        "version": e.version,
+        "max_num_seqs": (e.max_num_seqs,),
+        "max_num_batched_tokens": (e.max_num_batched_tokens,),
+        "max_model_len": e.max_model_len,
+        "block_size": e.block_size,
+        "gpu_memory_utilization": e.gpu_memory_utilization,
+        "chunked_prefill": e.chunked_prefill,
+        "prefix_caching": e.prefix_caching,
+        "async_scheduling": e.async_scheduling,
+        "cuda_graphs": e.cuda_graphs,
+    }
+    asked = spec.model_copy(update={"engine": spec.engine.model_copy(update=named)})
+    release = catalog.release(e.name, e.version)
+    return next(settings(asked, pool, release, e.max_model_len))
+
+
+def _shape(spec: Spec, pool: Pool, replica: Replica) -> Shape:
+    boost = pool.device.clock_mhz
+    return Shape(
+        model=spec.model,
+        pool=pool,
+        network=spec.network,
+        release=catalog.release(replica.engine.name, replica.engine.version),
+        settings=_settings(spec, pool, replica),
+        weights=weight_format(spec, replica.weights),
+        kv_cache=kv_format(spec, replica.kv_cache),
+        tensor=replica.tensor,
+        expert=replica.expert,
+        stage_layers=replica.stage_layers,
+        clock=replica.clock_mhz / boost if replica.clock_mhz and boost else 1.0,
+        reserve_fraction=spec.limits.memory_reserve_fraction,
+        attention_data=replica.attention_data,
+    )
+
+
+def read_plan(path: str, rank: int) -> Plan:
+    """Return the plan of this rank from a file that `solve` wrote.
+
+    Raises:
+        CallError: the file cannot be read, is no such file, or has no plan of this rank.
+    """
+    try:
+        text = read_text(Path(path), LARGEST_PLAN_BYTES)
+    except UnreadableError as why:
+        raise CallError(f"{path}: {why}") from None
+    try:
+        result = Result.model_validate_json(text)
+    except ValidationError as why:
+        first = why.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise CallError(f"{path}: {where}: {first['msg']}; write it with `apexopt solve`") from None
+    for plan in result.plans:
+        if plan.rank == rank:
+            return plan
+    raise CallError(f"{path}: holds plans 1 to {len(result.plans)}, not {rank}")
+
+
+def from_plan(spec: Spec, plan: Plan) -> tuple[Part, ...]:
+    """Return the deployments of a plan on the pools of `spec`.
+
+    Raises:
+        CallError: the spec lacks a pool of the plan, or has it too small.
+    """
+    parts = []
+    for deployment in plan.deployments:
+        replica = deployment.replica
+        number, pool = pool_of(spec, replica.pool)
+        shape = _shape(spec, pool, replica)
+        if sum(shape.stage_layers) != len(spec.model.sequence()):
+            raise CallError("the plan is for a model with another number of layers")
+        one = candidate(shape, number)
+        parts.append(Part(one, deployment.count, deployment.weight, replica.role))
+    require_devices(spec, parts)
+    return tuple(parts)

@@ -1,0 +1,79 @@
+"""How the requests of a plan find their replicas, as the simulator takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+from apex_opt.cost.transfer import Transfer, transfer
+from apex_opt.errors import CallError
+from apex_opt.plan.levels import NS_PER_S
+from apex_opt.plan.use import Part
+from apex_opt.sim.joint import MOST_NODES
+from apex_opt.sim.load import Load
+from apex_opt.sim.member import Routing
+from apex_opt.spec.routing import Router
+from apex_opt.spec.spec import Spec
+
+FS_PER_S = 1e15
+SLOWEST_S = 1e-3
+"""For a token's cache to move; the simulator counts in femtoseconds, and no link is as slow."""
+
+
+def routing(spec: Spec, parts: Sequence[Part], router: Router) -> Routing:
+    """Return how the requests of a plan find their replicas.
+
+    Where caches move between several kinds of replica, all move as slowly as the slowest.
+
+    Raises:
+        CallError: a cache cannot move, or the network is too slow for it.
+    """
+    seed = spec.workload.seed if spec.workload.seed is not None else spec.search.seed
+    ways = [
+        moving(spec, source, target)
+        for source, target in product(parts, parts)
+        if (source.role, target.role) == ("prefill", "decode")
+    ]
+    begin_s = max((way.begin_s for way in ways), default=0.0)
+    token_s = max((way.token_s for way in ways), default=0.0)
+    if token_s > SLOWEST_S:
+        raise CallError(
+            f"network: the cache of one token takes {1e3 * token_s:.3g} ms to move, "
+            "too slow for prefill and decode on different replicas"
+        )
+    return Routing(router, seed, round(begin_s * NS_PER_S), round(token_s * FS_PER_S))
+
+
+def moving(spec: Spec, source: Part, target: Part) -> Transfer:
+    """Return what it takes to move a cache between two deployments.
+
+    Replicas of one pool stand in one node only where the pool has no other.
+
+    Raises:
+        CallError: they keep it in different formats.
+    """
+    one, other = source.candidate.shape, target.candidate.shape
+    if one.kv_cache.name != other.kv_cache.name:
+        raise CallError(
+            f"prefill keeps a {one.kv_cache.name} cache, decode a {other.kv_cache.name} one; "
+            "a cache moves as it is: write the same `kv_cache` for both"
+        )
+    pool = spec.pools[source.candidate.pool]
+    same_node = source.candidate.pool == target.candidate.pool and pool.nodes == 1
+    return transfer(one, other, same_node=same_node)
+
+
+def require_caches(load: Load, parts: Sequence[Part], router: Router) -> None:
+    """Refuse more caches of prefixes, in replicas that are played together, than memory holds.
+
+    Raises:
+        CallError: there are too many for so many requests.
+    """
+    alone = router == "round_robin" and all(p.role == "mixed" and p.ranks == 1 for p in parts)
+    caches = sum(p.count * p.ranks for p in parts if p.candidate.rules.prefix_caching)
+    if not alone and caches * (len(load) + len(load.prefixes)) > MOST_NODES:
+        raise CallError(
+            f"workload.requests: {len(load):,} requests are too many for the prefix caches of "
+            f"{caches:,} replicas that depend on each other; ask for "
+            f'{MOST_NODES // caches:,} or less, or for `router = "round_robin"`'
+        )
