@@ -29,14 +29,12 @@ def drafts_of(asked: Speculation | None, target: Model) -> Drafts | None:
     """Return what a spec's `[engine.speculation]` asks for."""
     if asked is None:
         return None
-    model = None
     if asked.model is not None:
-        model = catalog.model(asked.model)
-    elif asked.method in {"eagle", "mtp"}:
-        last = Repeat(layers=(target.sequence()[-1],))
-        model = target.model_copy(update={"pattern": (last,), "extra_parameters": 0.0})
-    layer = model is not None and asked.method != "draft_model"
-    return Drafts(asked.tokens, asked.acceptance, model, layer, asked.draft_cost)
+        return Drafts(asked, catalog.model(asked.model))
+    if asked.method not in {"eagle", "mtp"}:
+        return Drafts(asked)
+    last = Repeat(layers=(target.sequence()[-1],))
+    return Drafts(asked, target.model_copy(update={"pattern": (last,), "extra_parameters": 0.0}))
 
 
 def draft_shape(shape: Shape) -> Shape | None:
@@ -88,18 +86,19 @@ def guessing(shape: Shape, target: StepTable) -> tuple[Array, Array] | None:
         target: the step table of the target alone; its rows are those of the result.
     """
     drafts = shape.settings.drafts
-    if drafts is None or (drafts.model is None and not drafts.cost):
+    if drafts is None or (drafts.model is None and not drafts.asked.draft_cost):
         return None
-    small = None if drafts.cost is not None else draft_shape(shape)
-    table, factor = target, float(drafts.tokens) * (drafts.cost or 0.0)
-    seconds_j = 1.0
-    if small is not None:
-        table, factor = step_table(small), float(drafts.tokens)
-        seconds_j = shape.tensor / small.tensor  # every device runs a copy that is not split
+    share, times = drafts.asked.draft_cost, float(drafts.asked.tokens)
+    small = draft_shape(shape) if share is None else None
+    table, copies = target, 1.0
+    if small is None:
+        times *= share or 0.0
+    else:
+        table, copies = step_table(small), shape.tensor / small.tensor
     sequences = np.minimum(np.arange(target.max_seqs + 1), shape.settings.max_num_seqs)
     context = sequences * NOMINAL_CONTEXT
     ns = table.decode_ns.sum(axis=0)[sequences] + table.rows_ns.sum(axis=0)[sequences]
     ns = ns + (table.context_fs.sum() + table.window_fs.sum()) / FS_PER_NS * context
     joules = table.decode_j[sequences] + table.rows_j[sequences]
     joules = joules + (table.context_j + table.window_j) * context
-    return factor * ns, factor * seconds_j * joules
+    return times * ns, times * copies * joules

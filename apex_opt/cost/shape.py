@@ -8,6 +8,7 @@ from apex_opt.spec.engine import EngineName, EngineRelease, Policy
 from apex_opt.spec.model import Model
 from apex_opt.spec.pools import Network, Pool
 from apex_opt.spec.quantization import KvFormat, WeightFormat
+from apex_opt.spec.speculation import Speculation
 
 
 @dataclass(frozen=True)
@@ -15,18 +16,18 @@ class Drafts:
     """Guessing tokens ahead.
 
     Attributes:
-        tokens: guesses for each decoding sequence in a step.
-        acceptance: chance that a guess is right if those before it were.
-        model: what guesses; None: nothing that takes device memory.
-        layer: the model is one more layer of the target, with its embedding and head.
-        cost: time of a guess as a share of a step of the target; None: that of `model`.
+        asked: as the spec has it.
+        model: what guesses, a model of its own or one more layer of the target with its embedding
+            and head; None: nothing that takes device memory.
     """
 
-    tokens: int
-    acceptance: float
+    asked: Speculation
     model: Model | None = field(default=None, hash=False)  # tables hold dicts
-    layer: bool = False
-    cost: float | None = None
+
+    @property
+    def layer(self) -> bool:
+        """Whether the model is a layer of the target."""
+        return self.model is not None and self.asked.method != "draft_model"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Settings:
     @property
     def rows(self) -> int:
         """Most tokens that decoding sequences run in a step, guesses and all."""
-        return self.max_num_seqs * (1 + (self.drafts.tokens if self.drafts else 0))
+        return self.max_num_seqs * (1 + (self.drafts.asked.tokens if self.drafts else 0))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from apex_opt.cost.rates import Rates
 from apex_opt.cost.shape import Shape
 from apex_opt.cost.table import replica_table
 from apex_opt.plan import scheduler
-from apex_opt.plan.result import EngineSettings, Memory, Replica
+from apex_opt.plan.result import Memory, Replica
+from apex_opt.plan.settings import shown
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.steps import StepTable
 
@@ -61,19 +62,7 @@ class Candidate:
             weights=shape.weights.name,
             kv_cache=shape.kv_cache.name,
             clock_mhz=None if boost is None else round(boost * shape.clock, 6),
-            engine=EngineSettings(
-                name=chosen.engine,
-                version=chosen.version,
-                max_num_seqs=chosen.max_num_seqs,
-                max_num_batched_tokens=chosen.max_num_batched_tokens,
-                max_model_len=chosen.max_model_len,
-                block_size=chosen.block_size,
-                gpu_memory_utilization=chosen.gpu_memory_utilization,
-                chunked_prefill=chosen.chunked_prefill,
-                prefix_caching=chosen.prefix_caching,
-                async_scheduling=chosen.async_scheduling and shape.pipeline == 1,
-                cuda_graphs=chosen.graph_tokens > 0,
-            ),
+            engine=shown(chosen, shape.pipeline),
             stage_layers=shape.stage_layers,
             devices=shape.devices,
             kv_blocks=self.fit.blocks,

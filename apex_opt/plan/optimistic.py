@@ -34,7 +34,6 @@ from numpy.typing import NDArray
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, Features
 from apex_opt.sim.engine import EngineRules
-from apex_opt.sim.steps import StepTable
 
 Float = NDArray[np.float64]
 Row = tuple[float, ...]

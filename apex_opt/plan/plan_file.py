@@ -1,7 +1,8 @@
-"""A plan from a PLAN.json that `solve` wrote, on the pools of a spec."""
+"""A plan from a PLAN.json that `solve` or `simulate` wrote, on the pools of a spec."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,29 +14,20 @@ from apex_opt.plan.result import Plan, Replica, Result
 from apex_opt.plan.settings import settings
 from apex_opt.plan.use import Part
 from apex_opt.spec import catalog
+from apex_opt.spec.engine import Engine
 from apex_opt.spec.files import UnreadableError, read_text
 from apex_opt.spec.pools import Pool
 from apex_opt.spec.spec import Spec
 
 LARGEST_PLAN_BYTES = 64 * 2**20
+ENGINE_KEYS = Engine.model_fields.keys()
 
 
 def _settings(spec: Spec, pool: Pool, replica: Replica) -> Settings:
     """Return the engine's settings: the plan's; what it does not name is as the spec has it."""
     e = replica.engine
-    named = {
-        "name": e.name,
-        "version": e.version,
-        "max_num_seqs": (e.max_num_seqs,),
-        "max_num_batched_tokens": (e.max_num_batched_tokens,),
-        "max_model_len": e.max_model_len,
-        "block_size": e.block_size,
-        "gpu_memory_utilization": e.gpu_memory_utilization,
-        "chunked_prefill": e.chunked_prefill,
-        "prefix_caching": e.prefix_caching,
-        "async_scheduling": e.async_scheduling,
-        "cuda_graphs": e.cuda_graphs,
-    }
+    listed = {"max_num_seqs", "max_num_batched_tokens"}
+    named = {key: (value,) if key in listed else value for key, value in e if key in ENGINE_KEYS}
     asked = spec.model_copy(update={"engine": spec.engine.model_copy(update=named)})
     release = catalog.release(e.name, e.version)
     return next(settings(asked, pool, release, e.max_model_len))
@@ -61,7 +53,7 @@ def _shape(spec: Spec, pool: Pool, replica: Replica) -> Shape:
 
 
 def read_plan(path: str, rank: int) -> Plan:
-    """Return the plan of this rank from a file that `solve` wrote.
+    """Return the plan of this rank from a file that `solve` wrote, or the one that `simulate` did.
 
     Raises:
         CallError: the file cannot be read, is no such file, or has no plan of this rank.
@@ -71,15 +63,26 @@ def read_plan(path: str, rank: int) -> Plan:
     except UnreadableError as why:
         raise CallError(f"{path}: {why}") from None
     try:
-        result = Result.model_validate_json(text)
+        plans = _plans(text)
     except ValidationError as why:
         first = why.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise CallError(f"{path}: {where}: {first['msg']}; write it with `apexopt solve`") from None
-    for plan in result.plans:
+    for plan in plans:
         if plan.rank == rank:
             return plan
-    raise CallError(f"{path}: holds plans 1 to {len(result.plans)}, not {rank}")
+    raise CallError(f"{path}: holds plans 1 to {len(plans)}, not {rank}")
+
+
+def _plans(text: str) -> tuple[Plan, ...]:
+    """Return the plans of a file; a lone plan has deployments where a result has plans."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        data = None  # what is wrong with it, the model says better
+    if isinstance(data, dict) and "deployments" in data:
+        return (Plan.model_validate_json(text),)
+    return Result.model_validate_json(text).plans
 
 
 def from_plan(spec: Spec, plan: Plan) -> tuple[Part, ...]:

@@ -10,6 +10,7 @@ from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, drain_limit_s
 from apex_opt.plan.requests import met
 from apex_opt.plan.result import Check, Prediction, Statistics
 from apex_opt.plan.routing import require_caches, routing
+from apex_opt.plan.samples import folded
 from apex_opt.plan.use import Part, peaks_w, use
 from apex_opt.sim import metrics
 from apex_opt.sim.fleet import play_fleet
@@ -73,13 +74,16 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
 
     Metrics are those of the field: TTFT from arrival to first token, TPOT the mean gap of a request
     (requests of one token left out), ITL over all gaps, E2E from arrival to last token. Rates are
-    over the run, from the first arrival to the last token.
+    over the run, from the first arrival to the last token. Samples of a request are one
+    (`apex_opt.plan.samples`), of which every token counts.
     """
-    log, outputs = played.log, load.output_tokens
-    times = _times(log, closed=load.concurrency > 0)
+    times, samples = _times(played.log, closed=load.concurrency > 0), spec.workload.samples
+    tokens = load.output_tokens.reshape(-1, samples).sum(axis=1)
+    load, log = folded(load, played.log, samples)
+    outputs = load.output_tokens
     kept = int(met(spec, log, outputs).sum())
     done = log.status == DONE
-    completed, sampled = int(done.sum()), int(outputs[done].sum())
+    completed, sampled = int(done.sum()), int(tokens[done].sum())
     cost = sum(p.count * p.candidate.price_per_hour for p in parts)
     used = use(parts, played.members, times.duration_s)
     hits = log.totals.hit_tokens
@@ -90,7 +94,7 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
         preemptions=int(log.preempted.sum()),
         ttft_ms=_in_ms(metrics.describe(metrics.ttft(log))),
         tpot_ms=_in_ms(metrics.describe(metrics.tpot(log, outputs))),
-        itl_ms=_in_ms(metrics.itl(log)),
+        itl_ms=_in_ms(metrics.itl(played.log)),
         e2e_ms=_in_ms(metrics.describe(metrics.e2e(log))),
         queue_ms=_in_ms(metrics.describe(metrics.queue(log))),
         duration_s=times.duration_s,

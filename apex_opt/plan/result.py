@@ -9,7 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from apex_opt.spec.engine import Policy
 from apex_opt.spec.routing import Router
+from apex_opt.spec.speculation import Speculation
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -67,6 +69,13 @@ class EngineSettings(Record):
     prefix_caching: bool
     async_scheduling: bool
     cuda_graphs: bool
+    scheduling_policy: Policy = "fcfs"
+    enable_mixed_chunk: bool = False
+    schedule_conservativeness: float = 1.0
+    speculation: Speculation | None = None
+    kv_offload_gib_per_device: float | None = None
+    weight_offload: float = 0.0
+    expert_offload: float = 0.0
 
 
 class Replica(Record):

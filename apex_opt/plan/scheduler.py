@@ -38,7 +38,7 @@ def rules(shape: Shape, fit: Fit) -> EngineRules:
         ValueError: KV blocks move to host memory, and the device's link to it is unknown.
     """
     chosen, release, cut = shape.settings, shape.release, fit.paging
-    drafts = chosen.drafts
+    guessed = chosen.drafts.asked if chosen.drafts else None
     return EngineRules(
         max_seqs=chosen.max_num_seqs,
         max_batch_tokens=chosen.max_num_batched_tokens,
@@ -55,8 +55,8 @@ def rules(shape: Shape, fit: Fit) -> EngineRules:
         request_overhead_ns=round(release.overheads.request_ms * NS_PER_MS),
         order=chosen.policy,
         prefix_caching=chosen.prefix_caching,
-        drafts=drafts.tokens if drafts else 0,
-        acceptance_ppm=round(drafts.acceptance * PPM) if drafts else 0,
+        drafts=guessed.tokens if guessed else 0,
+        acceptance_ppm=round(guessed.acceptance * PPM) if guessed else 0,
         **_host(shape, fit),
         **OWN[release.scheduler](chosen, fit),
     )

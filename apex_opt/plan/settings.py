@@ -7,6 +7,7 @@ from itertools import product
 
 from apex_opt.cost.drafts import drafts_of
 from apex_opt.cost.shape import Settings, graph_tokens
+from apex_opt.plan.result import EngineSettings
 from apex_opt.spec.engine import Engine, EngineRelease
 from apex_opt.spec.model import Model
 from apex_opt.spec.pools import Pool
@@ -78,7 +79,7 @@ def settings(
     model_len = engine.max_model_len or longest
     in_chunks = chunked(engine, release, model_len)
     drafts = drafts_of(engine.speculation, spec.model)
-    each = 1 + (drafts.tokens if drafts else 0)
+    each = 1 + (engine.speculation.tokens if engine.speculation else 0)
     for max_seqs, max_tokens in product(
         engine.max_num_seqs or (seqs,), engine.max_num_batched_tokens or (budget,)
     ):
@@ -107,3 +108,27 @@ def settings(
             weight_offload=engine.weight_offload,
             expert_offload=engine.expert_offload,
         )
+
+
+def shown(chosen: Settings, pipeline: int) -> EngineSettings:
+    """Return the settings as a plan tells them; a pipeline schedules no step ahead."""
+    return EngineSettings(
+        name=chosen.engine,
+        version=chosen.version,
+        max_num_seqs=chosen.max_num_seqs,
+        max_num_batched_tokens=chosen.max_num_batched_tokens,
+        max_model_len=chosen.max_model_len,
+        block_size=chosen.block_size,
+        gpu_memory_utilization=chosen.gpu_memory_utilization,
+        chunked_prefill=chosen.chunked_prefill,
+        prefix_caching=chosen.prefix_caching,
+        async_scheduling=chosen.async_scheduling and pipeline == 1,
+        cuda_graphs=chosen.graph_tokens > 0,
+        scheduling_policy=chosen.policy,
+        enable_mixed_chunk=chosen.mixed_chunk,
+        schedule_conservativeness=chosen.conservativeness,
+        speculation=chosen.drafts.asked if chosen.drafts else None,
+        kv_offload_gib_per_device=chosen.kv_offload_bytes / GIB or None,
+        weight_offload=chosen.weight_offload,
+        expert_offload=chosen.expert_offload,
+    )

@@ -14,6 +14,7 @@ from apex_opt.plan.optimistic import lines, optimistic, strongest, value
 from apex_opt.sim.load import Load
 from apex_opt.sim.replica import EndlessRunError, play
 from apex_opt.spec import catalog
+from apex_opt.spec.speculation import Speculation
 from tests.shapes import SETTINGS, shape
 from tests.sim.cases import loads
 
@@ -32,7 +33,14 @@ SHAPES = {
 LONGEST = 256
 RELEASES = [("vllm", "0.6"), ("vllm", "0.14"), ("vllm", "0.19"), ("sglang", "0.5")]
 RELEASES += [("tensorrt-llm", "1.0")]
-GUESSES = [None, Drafts(1, 0.9), Drafts(3, 0.6, cost=0.1), Drafts(3, 1.0)]
+
+
+def guesses(tokens, acceptance, cost=None):
+    asked = Speculation(method="ngram", tokens=tokens, acceptance=acceptance, draft_cost=cost)
+    return Drafts(asked)
+
+
+GUESSES = [None, guesses(1, 0.9), guesses(3, 0.6, 0.1), guesses(3, 1.0)]
 ENGINES = st.fixed_dictionaries(
     {
         "max_num_seqs": st.sampled_from([1, 3, 8]),
