@@ -106,7 +106,8 @@ def met(log: Log, output_tokens: Int64, limits: Limits) -> Bool:
     if limits.ttft_ns is not None:
         kept &= log.first_ns - log.arrival_ns <= limits.ttft_ns
     if limits.tpot_ns is not None:
-        kept &= log.last_ns - log.first_ns <= limits.tpot_ns * (output_tokens - 1)
+        spent = log.last_ns - log.first_ns
+        kept &= (output_tokens == 1) | (spent <= limits.tpot_ns * (output_tokens - 1))
     if limits.itl_ns is not None:
         kept &= log.gap_ns <= limits.itl_ns
     if limits.e2e_ns is not None:
