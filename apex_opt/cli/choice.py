@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from apex_opt.spec.routing import Router
 
 PlanFile = Annotated[
-    str | None, typer.Option("--plan", metavar="PLAN.json", help="A plan that `solve` wrote.")
+    str | None, typer.Option("--plan", metavar="PLAN.json", help="A plan of `solve` or `simulate`.")
 ]
 Rank = Annotated[int, typer.Option(min=1, max=100, help="Which plan of the file.")]
 Tensor = Annotated[int | None, typer.Option(min=1, help="Tensor parallel degree.")]

@@ -12,6 +12,12 @@ DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 KV_DTYPES = {**DTYPES, "int8": "int8_per_token_head"}
 """What vLLM calls a KV-cache format, where it is not our own name."""
 
+TRANSFER = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+"""Both roles say the same: a proxy in front decides who does what.
+
+Source: vLLM 0.33, docs/features/nixl_connector_usage.md.
+"""
+
 ONLINE = {"fp8"}
 """Weight formats into which vLLM turns a 16-bit checkpoint itself."""
 
@@ -32,6 +38,8 @@ def serve_command(deployment: Deployment, model: str) -> str:
     if replica.engine.name != "vllm":
         raise NotBuiltError(f"no command line is built yet for {replica.engine.name}")
     flags = [*_degrees(replica), *_formats(replica), *_engine(replica), *_nodes(deployment)]
+    if replica.role != "mixed":
+        flags.append(f"--kv-transfer-config {shlex.quote(TRANSFER)}")
     serve = " \\\n  ".join([f"vllm serve {shlex.quote(model)}", *flags])
     return "\n".join([*_remarks(deployment), *_environment(replica), serve])
 
@@ -46,6 +54,8 @@ def _remarks(deployment: Deployment) -> list[str]:
     replica, said = deployment.replica, []
     if replica.weights not in DTYPES and replica.weights not in ONLINE:
         said.append(f"# needs a checkpoint with {replica.weights} weights")
+    if replica.role != "mixed":
+        said.append("# behind a proxy that sends a prompt to prefill, then its request to decode")
     if replica.clock_mhz is not None:
         said.append(f"nvidia-smi --lock-gpu-clocks={replica.clock_mhz:.0f}")
     if _node_count(deployment) > 1:

@@ -51,7 +51,7 @@ def memory(deployment: Deployment) -> Section:
         begin += size
     grid.add_row("total", gib(held.total), "", "")
     replica = deployment.replica
-    words = (
-        f"Memory of one {replica.pool} device (KV cache of a replica: {replica.kv_tokens:,} tokens)"
-    )
+    role = "replica" if replica.role == "mixed" else f"{replica.role} replica"
+    tokens = f"KV cache of a {role}: {replica.kv_tokens:,} tokens"
+    words = f"Memory of one {replica.pool} device ({tokens})"
     return section(words, grid)

@@ -8,21 +8,6 @@ from apex_opt.plan.result import Result
 from tests.small_specs import text
 
 
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run `apexopt` in an empty folder and return (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["apexopt", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        shown = capsys.readouterr()
-        return left.value.code or 0, shown.out, shown.err
-
-    return call
-
-
 def write(**tables):
     Path("spec.toml").write_text(text(**tables), encoding="utf-8")
     return "spec.toml"
@@ -72,7 +57,7 @@ def test_a_missing_spec_has_status_2(run):
 
 
 def test_what_is_not_built_is_named_with_its_line_and_status_is_2(run):
-    status, _, err = run("solve", write(engine='name = "sglang"'), "-q")
+    status, _, err = run("solve", write(parallelism="disaggregate = true"), "-q")
     assert status == 2
     assert err.startswith("error: spec.toml:")
     assert "not modelled yet" in err
@@ -145,77 +130,11 @@ def test_the_version_is_told(run):
     assert (status, out) == (0, "apexopt 0.1.0\n")
 
 
-def test_a_plan_file_replays_as_it_was_found(run):
-    spec = write()
-    assert run("solve", spec, "-q", "--json", "PLAN.json")[0] == 0
-    found = Result.model_validate_json(Path("PLAN.json").read_text(encoding="utf-8"))
-    for plan in found.plans:
-        status, out, _ = run(
-            "simulate", spec, "--plan", "PLAN.json", "--rank", plan.rank, "-q", "--json", "-"
-        )
-        assert status == 0
-        assert json.loads(out) == json.loads(plan.model_copy(update={"rank": 1}).model_dump_json())
-
-
-def test_a_plan_by_hand_is_simulated_whether_or_not_it_meets_the_spec(run):
-    status, out, _ = run(
-        "simulate", write(slo="ttft_ms = { p99 = 1 }"), "--tensor", 2, "--replicas", 2, "-q"
-    )
-    assert status == 0
-    assert out.splitlines()[0].startswith("2 x h100 TP2 bf16")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--pool", "x"], "pool `x` is not in the spec; its pools: `h100`"),
-        (["--tensor", "3"], "this plan cannot be started: 32 query heads do not divide by"),
-        (["--tensor", "4", "--replicas", "2"], "--replicas 2: 8 devices are more than pool"),
-        (
-            ["--pipeline", "99"],
-            "this plan cannot be started: pipeline = 99 is more than the model's 32 layers",
-        ),
-        (["--tensor", "4", "--expert", "2"], "this plan cannot be started: expert = 2 is neither"),
-        (["--weights", "fp9"], "unknown"),
-        (["--kv-cache", "fp9"], "unknown"),
-        (["--plan", "none.json"], "none.json: no such file"),
-        (["--plan", "spec.toml"], "spec.toml: the file: Invalid JSON"),
-        (["--plan", "x.json", "--tensor", "2"], "--plan names the whole plan"),
-    ],
-)
-def test_a_plan_that_cannot_be_played_is_a_wrong_call(run, options, message):
-    status, out, err = run("simulate", write(), "-q", *options)
-    assert (status, out) == (2, "")
-    assert err.startswith(f"error: {message}")
-
-
-def test_a_rank_that_the_file_lacks_is_a_wrong_call(run):
-    spec = write()
-    run("solve", spec, "-q", "--json", "PLAN.json", "--top", 1)
-    status, _, err = run("simulate", spec, "--plan", "PLAN.json", "--rank", 9, "-q")
-    assert (status, err) == (2, "error: PLAN.json: holds plans 1 to 1, not 9\n")
-
-
-def test_a_plan_for_another_cluster_is_a_wrong_call(run):
-    run("solve", write(), "-q", "--json", "PLAN.json")
-    pools = 'name = "other"\ndevice = "l40s"'
-    status, _, err = run("simulate", write(pools=pools), "--plan", "PLAN.json", "-q")
-    assert (status, err) == (2, "error: pool `h100` is not in the spec; its pools: `other`\n")
-
-
-def test_a_plan_for_another_model_is_a_wrong_call(run):
-    run("solve", write(), "-q", "--json", "PLAN.json")
-    spec = write(model='name = "llama-3.1-70b"')
-    status, _, err = run("simulate", spec, "--plan", "PLAN.json", "-q")
-    assert (status, err) == (2, "error: the plan is for a model with another number of layers\n")
-
-
-@pytest.mark.parametrize("command", ["solve", "simulate"])
-def test_a_target_that_cannot_be_written_is_told_before_the_search(run, monkeypatch, command):
+def test_a_target_that_cannot_be_written_is_told_before_the_search(run, monkeypatch):
     def late(*_, **__):
         raise AssertionError("too late")
 
-    monkeypatch.setattr(f"apex_opt.api.{command}", late)
-    status, _, err = run(command, write(), "-q", "--json", "missing/result.json")
+    monkeypatch.setattr("apex_opt.api.solve", late)
+    status, _, err = run("solve", write(), "-q", "--json", "missing/result.json")
     assert err == "error: missing/result.json: cannot be written: No such file or directory\n"
     assert status == 2
