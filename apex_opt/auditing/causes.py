@@ -35,10 +35,9 @@ def cause(judge: Judge, found: Found) -> tuple[Code, str]:
 
 def _code(found: Found) -> Code:
     families = {e.family for e in found.members}
-    keys = {e.key for e in found.members}
     if not families:
         return "nothing_helps"
-    if "slo.attainment" in keys and "engine.max_model_len" in keys:
+    if _too_long(found):
         return "length"
     if "slo" in families:
         return "slo.load" if "demand" in families else "slo.unreachable"
@@ -47,13 +46,21 @@ def _code(found: Found) -> Code:
     return next((code for code in RESOURCES if code in families), "choices")
 
 
+def _too_long(found: Found) -> list[str]:
+    """Return how many requests are longer than a replica takes, where that is what is missed."""
+    asked = found.verdict.asked
+    return (
+        sorted({m for m in asked.alone_misses if m and m.startswith("completed")}) if asked else []
+    )
+
+
 def _text(found: Found, code: Code) -> str:
     """Return the story: what was asked, and how near the best that is possible comes."""
     asked = found.verdict.asked
     if asked is None:
         return _smallest(found, code)
     if code == "length":
-        return "; ".join(sorted({m for m in asked.alone_misses if m}))
+        return "; ".join(_too_long(found))
     if code in {"slo.unreachable", "slo.load"}:
         return _simulated(found, asked) or "; ".join(_floors(found, asked)) or _busy(asked)
     if code == "demand":

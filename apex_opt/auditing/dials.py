@@ -11,8 +11,11 @@ from apex_opt.auditing.words import digits
 from apex_opt.spec.spec import Spec
 
 Put = Callable[[Spec, Any], Spec]
-FINE = 0.01
-"""Relative precision to which a number is sought; whole numbers are sought exactly."""
+FINE = 0.009
+"""Relative precision to which a number is sought, before it is rounded to four digits.
+
+Whole numbers are sought exactly.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,18 @@ class Range:
         return float(min(max(round(middle), low + 1), high - 1)) if self.whole else middle
 
     def rounded(self, number: float) -> float:
-        """Return a number of three digits, no tighter than `number` and within the range."""
+        """Return a number of four digits, no tighter than `number` and within the range."""
         if self.whole or number == 0:
             return number
-        grid = 10.0 ** (math.floor(math.log10(abs(number))) - 2)
+        grid = 10.0 ** (math.floor(math.log10(abs(number))) - 3)
         steps = number / grid
         steps = math.ceil(steps - 1e-9) if self.looser > 0 else math.floor(steps + 1e-9)
         near = float(f"{steps * grid:.12g}")
         return min(near, self.end) if self.looser > 0 else max(near, self.end)
+
+    def tighter(self, number: float) -> float:
+        """Return a number one unit, or 1 %, tighter."""
+        return number - self.looser * (1 if self.whole else 0.01 * abs(number))
 
     def size(self, number: float) -> float:
         """Return how large the change to a number is: the difference of the logarithms."""

@@ -60,8 +60,8 @@ class Entry:
 def entries(spec: Spec, span_s: float, *, unwritten: bool) -> tuple[Entry, ...]:
     """Return the entries of `spec`, in the order in which they are cleared of blame.
 
-    Where several entries could be blamed alike, the last of them are: choices before stock, stock
-    before limits, limits before levels.
+    Where several entries could be blamed alike, the last of them are: choices rather than limits,
+    limits rather than stock, stock rather than levels.
 
     Args:
         spec: a spec, as loaded.
@@ -69,7 +69,7 @@ def entries(spec: Spec, span_s: float, *, unwritten: bool) -> tuple[Entry, ...]:
         unwritten: look at the engine's defaults too.
     """
     made = [*_levels(spec), *_stability(spec, span_s), *_demand(spec)]
-    made += [*_limits(spec), *_pools(spec)]
+    made += [*_pools(spec), *_limits(spec)]
     for key, loc, family, dial, written in choices(spec, unwritten=unwritten):
         made.append(Entry(key, loc, family, dial, written))
     return tuple(e for e in made if not (isinstance(e.dial, Options) and not e.dial.others))

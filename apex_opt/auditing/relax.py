@@ -91,7 +91,7 @@ def _tighten(
     judge: Judge, spec: Spec, entry: Entry, dial: Range, asked: Problem, plan: Tried
 ) -> Repair:
     """Return the smallest change of a number, from a plan at the end of its range."""
-    tight, loose, proved = dial.value, dial.end, True
+    tight, loose = dial.value, dial.end
     best = (dial.put(spec, dial.exact(loose)), asked, plan)
     while True:
         used = uses(entry, spec, best[1], best[2])
@@ -105,8 +105,8 @@ def _tighten(
         if verdict.plan is not None and verdict.asked is not None:
             loose, best = middle, (changed, verdict.asked, verdict.plan)
         else:
-            tight, proved = middle, verdict.status == "infeasible"
-    return _settled(judge, spec, entry, dial, loose, best, proved=proved and not judge.late)
+            tight = middle
+    return _settled(judge, spec, entry, dial, loose, best)
 
 
 def _settled(
@@ -116,17 +116,19 @@ def _settled(
     dial: Range,
     value: float,
     best: tuple[Spec, Problem, Tried],
-    *,
-    proved: bool,
 ) -> Repair:
-    """Return the repair at a round value near `value` that a plan is known to meet."""
+    """Return the repair at a round value near `value`, if a plan meets it, else at `value`.
+
+    That a little less does not do is asked once more: fewer requests a second may be no easier.
+    """
     near = dial.rounded(value)
     changed = dial.put(spec, dial.exact(near))
     verdict = judge.ask(changed)
-    if verdict.plan is not None and verdict.asked is not None:
-        return Repair((move(entry, near),), changed, verdict.asked, verdict.plan, proved)
-    # Fewer requests a second may be no easier: the value itself is what was shown to do.
-    return Repair((move(entry, value),), *best, smallest=False)
+    if verdict.plan is None or verdict.asked is None:
+        return Repair((move(entry, value),), *best, smallest=False)
+    less = judge.ask(dial.put(spec, dial.exact(dial.tighter(near))), LIGHT)
+    proved = less.status == "infeasible"
+    return Repair((move(entry, near),), changed, verdict.asked, verdict.plan, proved)
 
 
 def together(judge: Judge, spec: Spec, first: Entry, second: Entry) -> Repair | None:

@@ -33,17 +33,28 @@ def replica_cause(judge: Judge, found: Found) -> tuple[Code, str]:
     """Return the code and the story of a conflict that leaves no legal replica."""
     longest = longest_request(found.core, judge.traffic(found.core))
     tried = [s for pool in found.core.pools for s in shapes(found.core, pool, longest)]
-    furthest, reason, rule = max(
-        (_broken(shape) for shape in tried), key=lambda b: b[0], default=(-1, "", "")
-    )
+    if not tried:
+        return "stock", _no_degree(found)
+    furthest, reason, rule = max((_broken(shape) for shape in tried), key=lambda b: b[0])
     if furthest < len(RULES):
         code = CODES.get(rule, "choices")
         if code == "stock" and "neither fits a node" in reason:
             code = "node"
-        return code, reason or "no degree of parallelism is left to try"
+        return code, reason
     fits = [(s, fit(s)) for s in tried if _broken(s)[0] == len(RULES)]
     nearest = max(fits, key=lambda pair: (pair[1].memory.room, pair[1].blocks))
     return _memory(judge, found, *nearest)
+
+
+def _no_degree(found: Found) -> str:
+    """Return why there is no shape to try: each group is larger than each pool."""
+    tensor, pools = found.core.parallelism.tensor, found.core.pools
+    largest = max(pools, key=lambda p: p.devices)
+    smallest = 1 if tensor == "auto" else min(tensor)
+    return (
+        f"a group of {smallest:,} devices is larger than the largest pool, `{largest.name}` of "
+        f"{largest.devices:,}"
+    )
 
 
 def _broken(shape: Shape) -> tuple[int, str, str]:
@@ -56,34 +67,40 @@ def _broken(shape: Shape) -> tuple[int, str, str]:
 
 def _memory(judge: Judge, found: Found, shape: Shape, room: Fit) -> tuple[Code, str]:
     """Return which component of memory is too large on the shape that comes closest."""
-    m = room.memory
-    rest = m.total - m.other - m.graphs
-    free = rest - m.reserve - m.weights
-    cut = f"TP{shape.tensor}" + (f" PP{shape.pipeline}" if shape.pipeline > 1 else "")
+    m, s = room.memory, shape.settings
+    free = m.total - m.other - m.graphs - m.reserve - m.weights
+    cut = f"TP{shape.tensor}" + (f" PP{shape.pipeline}, its fullest stage" * (shape.pipeline > 1))
     where = f"on each {shape.pool.name} device of {gigabytes(m.total)} ({cut})"
     reserved = any(e.family == "reserve" and e.written for e in found.members)
-    if free < 0 and not (reserved and m.weights <= rest):
-        return "memory.weights", _weights(judge, found, shape, room)
-    if free < 0:
+    if m.room <= 0 and reserved and m.room + m.reserve > 0:
         return "memory.reserve", (
-            f"weights take {gigabytes(m.weights)} {where}, of which {gigabytes(m.reserve)} are "
-            "kept free"
+            f"weights take {gigabytes(m.weights)} and activations {gigabytes(m.activations)} "
+            f"{where}, of which {gigabytes(m.reserve)} are kept free"
         )
+    if free < 0:
+        return "memory.weights", _weights(judge, found, shape, room)
     if m.room <= 0:
-        s = shape.settings
         return "memory.activations", (
             f"activations of {s.max_num_batched_tokens:,} tokens and {s.max_num_seqs:,} sequences "
             f"a step take {gigabytes(m.activations)} {where}; weights and reserve leave "
             f"{gigabytes(free)}"
         )
-    needed = -(-shape.settings.max_model_len // shape.settings.block_size) + room.sequence_blocks
-    pinned = replace(shape.settings, num_gpu_blocks=needed)
-    cache = fit(replace(shape, settings=pinned)).memory.kv_cache
-    held = shape.settings.num_gpu_blocks
-    left = f"{held:,} blocks are pinned" if held is not None else f"{gigabytes(m.room)} are left"
-    return "memory.kv_cache", (
-        f"the KV cache of one request of {shape.settings.max_model_len:,} tokens takes "
-        f"{gigabytes(cache)} {where}; {left}"
+    return "memory.kv_cache", _cache(shape, room, where)
+
+
+def _cache(shape: Shape, room: Fit, where: str) -> str:
+    s = shape.settings
+    if s.num_gpu_blocks is not None:
+        held = s.num_gpu_blocks * s.block_size
+        return (
+            f"{s.num_gpu_blocks:,} pinned blocks hold {held:,} tokens; the longest request has "
+            f"{s.max_model_len:,}"
+        )
+    needed = -(-s.max_model_len // s.block_size) + room.sequence_blocks
+    cache = fit(replace(shape, settings=replace(s, num_gpu_blocks=needed))).memory.kv_cache
+    return (
+        f"the KV cache of one request of {s.max_model_len:,} tokens takes {gigabytes(cache)} "
+        f"{where}; {gigabytes(room.memory.room)} are left"
     )
 
 

@@ -51,10 +51,16 @@ class Entry(Record):
 
 
 class Change(Record):
-    """An entry and the value that it would need; `words` say it for people."""
+    """An entry and the value that it would need.
+
+    Attributes:
+        value: the value, for people; `words` say the whole change.
+        number: the value where it is a number; None for a choice.
+    """
 
     entry: Entry
     value: str
+    number: float | None
     words: str
 
 

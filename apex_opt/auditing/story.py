@@ -15,13 +15,12 @@ from apex_opt.auditing.result import Audit, Conflict, Near
 from apex_opt.auditing.told import told, told_repair
 from apex_opt.errors import InfeasibleError, UndecidedError
 from apex_opt.plan.events import Listen
+from apex_opt.plan.levels import NS_PER_S
 from apex_opt.plan.needs import require_figures
 from apex_opt.plan.solve import silent, solve
 from apex_opt.plan.tell import label
 from apex_opt.spec.spec import Spec
 from apex_opt.version import VERSION
-
-NS = 1e9
 
 
 def audit(spec: Spec, listen: Listen = silent) -> Audit:
@@ -33,18 +32,28 @@ def audit(spec: Spec, listen: Listen = silent) -> Audit:
     start = time.monotonic()
     require_figures(spec)
     judge = Judge(start + spec.search.time_limit_s, listen)
+    found = answer(spec, judge, listen)
+    return found.model_copy(update={"seconds": time.monotonic() - start})
+
+
+def answer(spec: Spec, judge: Judge, listen: Listen = silent) -> Audit:
+    """Return the audit of a spec, every question of it put to `judge`."""
     verdict = judge.ask(spec)
-    load = judge.traffic(spec).load
-    span_s = 0.0 if load.concurrency else float(load.arrival_ns[-1] - load.arrival_ns[0]) / NS
-    known = entries(spec, span_s, unwritten=verdict.stage == "replica")
+    known = known_entries(spec, judge, verdict)
     if verdict.feasible:
-        told_audit = _feasible(spec, known, judge, listen)
+        found = _feasible(spec, known, judge, listen)
     elif verdict.status == "infeasible":
-        told_audit = _infeasible(spec, known, judge, verdict)
+        found = _infeasible(spec, known, judge, verdict)
     else:
-        told_audit = _undecided(spec, verdict)
-    counted = {"questions": judge.questions, "simulated": judge.simulated}
-    return told_audit.model_copy(update={**counted, "seconds": time.monotonic() - start})
+        found = _undecided(spec, verdict)
+    return found.model_copy(update={"questions": judge.questions, "simulated": judge.simulated})
+
+
+def known_entries(spec: Spec, judge: Judge, verdict: Verdict) -> tuple[Entry, ...]:
+    """Return the entries that may be to blame; the engine's defaults where no replica is legal."""
+    load = judge.traffic(spec).load
+    span_s = 0.0 if load.concurrency else float(load.arrival_ns[-1] - load.arrival_ns[0]) / NS_PER_S
+    return entries(spec, span_s, unwritten=verdict.stage == "replica")
 
 
 def _feasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, listen: Listen) -> Audit:
@@ -125,7 +134,7 @@ def _near(spec: Spec, verdict: Verdict, whole: list[Repair]) -> Near | None:
     if not whole:
         return None
     first = told_repair(spec, whole[0])
-    needs = tuple(f"only with {change.words}" for change in first.changes)
+    needs = tuple(f"needs: {change.words}" for change in first.changes)
     return Near(plan=first.plan, misses=needs)
 
 

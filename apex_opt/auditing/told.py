@@ -27,7 +27,8 @@ def told_change(spec: Spec, move: Move) -> result.Change:
     entry = told(spec, move.entry)
     choice = isinstance(move.entry.dial, Options)
     words = move.words if choice else f"`{entry.key}` {entry.value} -> {move.words}"
-    return result.Change(entry=entry, value=move.words, words=words)
+    number = None if choice else float(move.value)
+    return result.Change(entry=entry, value=move.words, number=number, words=words)
 
 
 def told_repair(spec: Spec, repair: Repair) -> result.Relaxation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
 
 from apex_opt.cost.memory import Fit
@@ -71,6 +71,10 @@ class Candidate:
         )
 
 
+UNSEEN = {"name", "nodes", "devices_per_node", "price_per_device_hour", "power_w", "clocks_mhz"}
+"""What of a pool no step sees; of `devices_per_node`, what it means is seen."""
+
+
 @dataclass(frozen=True, eq=False)
 class Drawn:
     """A shape as its steps see it: pools that differ in number, price or power limit are one.
@@ -81,12 +85,9 @@ class Drawn:
     shape: Shape
 
     def _content(self) -> tuple[object, ...]:
-        s, p = self.shape, self.shape.pool
-        pool = (p.device, p.node_devices, p.link, p.power_cap_w)
-        degrees = (s.tensor, s.attention_data, s.expert, s.stage_layers)
-        knobs = (s.clock, s.reserve_fraction)
-        formats = (s.weights, s.kv_cache)
-        return (*degrees, *knobs, s.settings, *formats, *pool, s.model, s.network, s.release)
+        own = (getattr(self.shape, f.name) for f in fields(self.shape) if f.name != "pool")
+        pool = (value for key, value in self.shape.pool if key not in UNSEEN)
+        return (*own, self.shape.pool.node_devices, *pool)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Drawn) and self._content() == other._content()

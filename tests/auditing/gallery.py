@@ -1,0 +1,121 @@
+"""Infeasible specs: one a cause, then pairs, then what users report. Small: each is quick."""
+
+from __future__ import annotations
+
+from tests.small_specs import spec
+
+DEVICE = (
+    'device = { base = "h100-sxm-80gb", name = "box", memory_bytes = %d_000_000_000, '
+    "price_per_device_hour = 2, idle_w = 100 }"
+)
+WORKLOAD = 'arrival = "%s"\nrequests = 40\nprompt_tokens = %s\noutput_tokens = 20\n%s'
+
+
+def pool(devices=4, nodes=1, name="p", gigabytes=80, more=""):
+    """A pool of devices with round figures."""
+    head = f'name = "{name}"\n{DEVICE % gigabytes}\n'
+    return f"{head}nodes = {nodes}\ndevices_per_node = {devices}\n{more}"
+
+
+def load(rate=4, prompt=500, arrival="poisson"):
+    return WORKLOAD % (arrival, prompt, f"rate_rps = {rate}")
+
+
+def make(**tables):
+    """A spec of the gallery: at most two stages."""
+    whole = {"pools": pool(), "workload": load(), "parallelism": "max_stages = 2", **tables}
+    return spec(**whole)
+
+
+HUGE = {"model": 'name = "llama-3.1-70b"'}
+GALLERY = {
+    # memory, by component
+    "weights on one device": HUGE | {"pools": pool(1, gigabytes=100)},
+    "weights on one node": {"model": 'name = "llama-3.1-405b"'},
+    "last stage": HUGE
+    | {"pools": pool(gigabytes=60), "parallelism": "tensor = 1\npipeline = 2\nmax_stages = 4"},
+    "cache of the longest request": {
+        "pools": pool(1, gigabytes=24),
+        "workload": load(prompt=60_000),
+    },
+    "activations": {
+        "pools": pool(1, gigabytes=24),
+        "engine": "max_num_batched_tokens = 100_000",
+    },
+    "reserve": {"limits": "memory_reserve_fraction = 0.9"},
+    "share of memory": {"engine": "gpu_memory_utilization = 0.1"},
+    "pinned blocks": {"engine": "num_gpu_blocks = 4"},
+    # what an engine can start
+    "heads": {"parallelism": "tensor = 3\nmax_stages = 1"},
+    "experts of a dense model": {"parallelism": "expert = 2\nmax_stages = 1"},
+    "a group larger than the stock": {"parallelism": "tensor = 8\nmax_stages = 1"},
+    "a group between two nodes": {
+        "pools": pool(6, nodes=3),
+        "parallelism": "tensor = 8\nmax_stages = 1",
+    },
+    "a cache format of other devices": {
+        "pools": 'name = "p"\ndevice = "a100-sxm-80gb"\ndevices_per_node = 4',
+        "quantization": 'kv_cache = "fp8"',
+    },
+    "a weight format of experts": {"quantization": 'weights = "mxfp4"'},
+    # limits
+    "budget": {"limits": "budget_per_hour = 1"},
+    "devices": HUGE | {"limits": "devices = 1"},
+    "idle power": {"limits": "power_w = 50"},
+    "peak power": {"limits": "power_w = 150"},
+    "power of a pool": {"pools": pool(more="power_w = 150")},
+    # levels
+    "first token, alone": {"slo": "ttft_ms = { p99 = 1 }"},
+    "further tokens, alone": {"slo": "tpot_ms = { mean = 0.5 }"},
+    "further tokens of each": {"slo": "tpot_ms = 0.5"},
+    "last token, alone": {"slo": "e2e_ms = { p50 = 5 }"},
+    "first token under load": {
+        "pools": pool(1),
+        "workload": load(500, 4000),
+        "slo": "ttft_ms = { p50 = 200 }",
+    },
+    "drain": {"pools": pool(1), "workload": load(5000, 4000), "slo": "drain_s = 0.5"},
+    "requests longer than the engine takes": {"engine": "max_model_len = 400"},
+    "clients at once": {
+        "pools": pool(1),
+        "workload": WORKLOAD % ("closed", 2000, "concurrency = 40"),
+        "slo": "tpot_ms = { mean = 12 }",
+    },
+    "one sequence at a time": {
+        "pools": pool(1),
+        "engine": "max_num_seqs = 1",
+        "workload": load(40),
+        "slo": "ttft_ms = { p99 = 400 }",
+    },
+    "a slow clock": {
+        "pools": pool(1, more="clocks_mhz = [400]"),
+        "workload": load(4, 2000),
+        "slo": "ttft_ms = { p50 = 100 }",
+    },
+    "a power cap": {
+        "pools": pool(1, more="power_cap_w = 150"),
+        "workload": load(4, 2000),
+        "slo": "ttft_ms = { p50 = 100 }",
+    },
+    # pairs
+    "memory and a level": HUGE | {"pools": pool(1, gigabytes=100), "slo": "ttft_ms = { p99 = 1 }"},
+    "budget and heads": {
+        "limits": "budget_per_hour = 1",
+        "parallelism": "tensor = 3\nmax_stages = 1",
+    },
+    "power and a level": {"limits": "power_w = 50", "slo": "ttft_ms = { p99 = 1 }"},
+    # as users report it
+    "a budget of devices that is never to be exceeded": {
+        "pools": pool(8),
+        "limits": "devices = 1",
+        "workload": load(300, 2000),
+        "slo": "ttft_ms = { p50 = 200 }",
+    },
+    "memory is to blame, not the level": HUGE
+    | {"pools": pool(1, gigabytes=100), "slo": "ttft_ms = 5000"},
+    "an inventory of one": {
+        "pools": pool(1),
+        "workload": load(300, 4000),
+        "slo": "e2e_ms = { p90 = 800 }",
+    },
+}

@@ -1,0 +1,145 @@
+"""Every infeasible spec of the gallery: its conflicts, what would help, and that it is so."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from apex_opt.auditing.dials import Options, Range
+from apex_opt.auditing.judge import Judge
+from apex_opt.auditing.story import answer, known_entries
+from tests.auditing.gallery import GALLERY, make
+
+EXPECTED = Path(__file__).parent / "gallery.txt"
+BY_COST = {"slo.load", "slo.unreachable", "demand", "power"}
+"""Causes whose numbers follow from the cost model: what is relaxed is asserted, not how far."""
+
+
+EXACT = (".nodes", "devices", "budget_per_hour")
+"""Ends of keys whose values follow from stock and price alone."""
+
+
+@cache
+def audited(case):
+    """Return the spec of a case, who judged it, and its audit."""
+    judge = Judge(time.monotonic() + 300, lambda _: None)
+    spec = make(**GALLERY[case])
+    return spec, judge, answer(spec, judge)
+
+
+def masked(words):
+    """Leave out numbers, and pipelines, which a label has or has not."""
+    return re.sub(r"\d[\d,.]*", "#", re.sub(r" PP\d+", "", words))
+
+
+def relaxed(relaxation, code):
+    if code in BY_COST:
+        return " + ".join(change.entry.key for change in relaxation.changes)
+    whole = [c.number is None or c.entry.key.endswith(EXACT) for c in relaxation.changes]
+    words = [
+        c.words if w else masked(c.words) for c, w in zip(relaxation.changes, whole, strict=True)
+    ]
+    return " + ".join(words)
+
+
+def told(case):
+    """Return the conflicts of a case as text."""
+    found = audited(case)[2]
+    lines = [f"# {case}"]
+    for conflict in found.conflicts:
+        lines.append(f"{conflict.code}: {', '.join(e.key for e in conflict.entries)}")
+        exact = conflict.code not in BY_COST and not conflict.code.startswith("memory")
+        lines.append(f"  {conflict.text if exact else masked(conflict.text)}")
+        helps = [relaxed(r, conflict.code) for r in conflict.relaxations]
+        lines += [f"  + {one}" for one in (sorted(helps) if conflict.code in BY_COST else helps)]
+        lines += [f"  - {key}" for key in conflict.helpless]
+    return "\n".join(lines)
+
+
+def expected():
+    blocks = EXPECTED.read_text(encoding="utf-8").strip().split("\n\n")
+    return {block.splitlines()[0][2:]: block for block in blocks}
+
+
+def test_the_gallery_has_thirty_specs_and_an_expectation_of_each():
+    assert len(GALLERY) >= 30
+    assert list(expected()) == list(GALLERY)
+
+
+@pytest.mark.parametrize("case", GALLERY)
+def test_conflicts_and_what_helps_are_as_expected(case):
+    assert audited(case)[2].status == "infeasible"
+    assert told(case) == expected()[case]
+
+
+def core_of(spec, judge, conflict):
+    """Return the entries by key, and the spec in which all but the conflict's are loosened."""
+    verdict = judge.ask(spec)
+    known = {e.key: e for e in known_entries(spec, judge, verdict)}
+    members = {e.key for e in conflict.entries}
+    core = spec
+    for key, entry in known.items():
+        # Choices multiply the replicas; where some are legal they are cleared one by one.
+        if key not in members and (verdict.stage == "replica" or isinstance(entry.dial, Range)):
+            core = entry.loosened(core)
+    return known, core
+
+
+@pytest.mark.parametrize("case", [c for c in GALLERY if "and" not in c.split()])
+def test_each_entry_of_a_conflict_is_needed(case):
+    spec, judge, found = audited(case)
+    (conflict,) = found.conflicts
+    known, core = core_of(spec, judge, conflict)
+    assert conflict.irreducible
+    assert judge.ask(core).status == "infeasible"
+    for shown in conflict.entries:
+        entry = known[shown.key]
+        dial = entry.dial
+        if isinstance(dial, Options):
+            assert any(judge.ask(dial.put(core, value)).feasible for value, _ in dial.others)
+        else:
+            assert judge.ask(entry.loosened(core)).feasible
+
+
+@pytest.mark.parametrize("case", GALLERY)
+def test_each_relaxation_makes_the_spec_feasible_and_a_little_less_does_not(case):
+    spec, judge, found = audited(case)
+    known = {e.key: e for e in known_entries(spec, judge, judge.ask(spec))}
+    assert found.relaxations
+    for relaxation in found.relaxations:
+        changed = spec
+        for change in relaxation.changes:
+            changed = applied(known[change.entry.key], change, changed)
+        assert judge.ask(changed).feasible
+        for change in relaxation.changes:
+            entry = known[change.entry.key]
+            if isinstance(entry.dial, Range) and relaxation.smallest == "proved":
+                assert judge.ask(tighter(entry, change, changed)).status == "infeasible"
+
+
+def applied(entry, change, spec):
+    if isinstance(entry.dial, Range):
+        return entry.dial.put(spec, entry.dial.exact(change.number))
+    value = next(
+        v
+        for v, words in (*entry.dial.others, (entry.dial.widest, "allow any"))
+        if words == change.value
+    )
+    return entry.dial.put(spec, value)
+
+
+def tighter(entry, change, spec):
+    """Return the spec with a change one unit, or 1 %, smaller."""
+    step = 1 if entry.dial.whole else 0.01 * change.number
+    return entry.dial.put(spec, entry.dial.exact(change.number - entry.dial.looser * step))
+
+
+@pytest.mark.parametrize("case", GALLERY)
+def test_the_nearest_plan_misses_something(case):
+    near = audited(case)[2].near
+    assert near is not None
+    assert all(near.misses)

@@ -1,0 +1,116 @@
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apex_opt.auditing.conflict import loosened
+from apex_opt.auditing.guesses import every
+from apex_opt.auditing.judge import Judge
+from apex_opt.auditing.relax import alone
+from apex_opt.auditing.story import known_entries
+from apex_opt.errors import InfeasibleError
+from apex_opt.plan.predict import play
+from apex_opt.plan.problem import problem
+from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
+from apex_opt.trace.traffic import traffic
+from tests.auditing.gallery import load, make, pool
+
+
+def plans_of(spec):
+    """Simulate every plan that stock allows, without the judge."""
+    offered = traffic(spec.workload, spec.search.seed, spec.folder)
+    asked = problem(spec, offered.load, legal_candidates(spec, offered))
+    return [
+        tried(spec, counts, play(spec, offered.load, parts_of(asked, counts)))
+        for counts in every(asked)
+    ]
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    rate=st.sampled_from([4, 60, 400]),
+    limit=st.sampled_from([15, 40, 100, 400]),
+    devices=st.sampled_from([1, 2]),
+    statistic=st.sampled_from(["mean", "p50", "p99"]),
+)
+def test_the_verdict_is_that_of_simulating_every_plan(rate, limit, devices, statistic):
+    spec = make(
+        pools=pool(devices),
+        workload=load(rate, 1000),
+        slo=f"ttft_ms = {{ {statistic} = {limit} }}",
+    )
+    judge = Judge(time.monotonic() + 300, lambda _: None)
+    meets = [plan for plan in plans_of(spec) if plan.missed is None]
+    assert judge.ask(spec).status == ("feasible" if meets else "infeasible")
+
+
+@settings(max_examples=6, deadline=None)
+@given(rate=st.sampled_from([4, 60, 400]), statistic=st.sampled_from(["mean", "p50", "p99"]))
+def test_the_least_level_is_the_best_of_simulating_every_plan(rate, statistic):
+    spec = make(pools=pool(2), workload=load(rate, 1000), slo=f"ttft_ms = {{ {statistic} = 0.5 }}")
+    judge = Judge(time.monotonic() + 300, lambda _: None)
+    verdict = judge.ask(spec)
+    entry = next(e for e in known_entries(spec, judge, verdict) if e.key.startswith("slo.ttft"))
+    repair = alone(judge, spec, entry)
+    best = min(
+        getattr(plan.outcome.prediction.ttft_ms, statistic)
+        for plan in plans_of(entry.loosened(spec))
+        if plan.missed is None
+    )
+    assert best <= repair.moves[0].value <= 1.01 * best
+
+
+def test_a_spec_that_solve_proves_infeasible_is_infeasible_and_one_with_a_plan_is_not(judge):
+    for slo, status in (("ttft_ms = { p99 = 1 }", "infeasible"), ("", "feasible")):
+        spec = make(slo=slo)
+        assert judge.ask(spec).status == status
+        if status == "feasible":
+            assert solve(spec).plans
+        else:
+            with pytest.raises(InfeasibleError):
+                solve(spec)
+
+
+def test_a_question_that_comes_too_late_stays_undecided():
+    assert Judge(0.0, lambda _: None).ask(make()).status == "undecided"
+
+
+def test_a_large_space_is_answered_by_guesses_and_bounds(judge):
+    pools = pool(8, nodes=64)
+    assert judge.ask(make(pools=pools)).feasible
+    assert judge.ask(make(pools=pools, slo="ttft_ms = { p99 = 1 }")).stage == "bound"
+    assert judge.simulated <= 3
+
+
+def test_a_large_space_in_which_no_plan_is_found_is_not_proved_infeasible(judge):
+    # The bound leaves out that requests wait for the step under way, as every simulation has it.
+    pools = pool(8, nodes=16)
+    tight = make(pools=pools, slo="ttft_ms = { p99 = 0.5 }")
+    verdict = judge.ask(tight)
+    entry = next(e for e in known_entries(tight, judge, verdict) if e.key.startswith("slo.ttft"))
+    floor = min(bounds.ttft_ns.max() for bounds in verdict.asked.bounds) / 1e6
+    between = judge.ask(entry.dial.put(tight, 1.001 * floor))
+    assert between.status == "undecided"
+    assert between.missed
+
+
+def test_questions_that_differ_in_levels_only_share_their_simulations(judge):
+    judge.ask(make(slo="ttft_ms = { p50 = 14 }"))
+    once = judge.simulated
+    judge.ask(make(slo="ttft_ms = { p50 = 14.01 }"))
+    assert 0 < once == judge.simulated
+
+
+def test_progress_counts_questions():
+    heard = []
+    judge = Judge(time.monotonic() + 60, heard.append)
+    judge.ask(make())
+    judge.ask(make())
+    assert [event.done for event in heard if event.phase == "asking what would help"] == [1, 2]
+
+
+def test_everything_loosened_makes_a_spec_feasible(judge):
+    spec = make(slo="ttft_ms = { p99 = 1 }", limits="power_w = 10")
+    verdict = judge.ask(spec)
+    assert judge.ask(loosened(spec, known_entries(spec, judge, verdict))).feasible
