@@ -1,0 +1,113 @@
+from apex_opt.auditing.result import (
+    Alternative,
+    Audit,
+    Change,
+    Conflict,
+    Entry,
+    Held,
+    Near,
+    Relaxation,
+)
+from apex_opt.report.audit import as_text
+
+TPOT = Entry(key="slo.tpot_ms", file="spec.toml", line=21, value="12 ms", default=False)
+WEIGHTS = Entry(key="quantization.weights", file="spec.toml", line=1, value="bf16", default=True)
+SLOWER = Relaxation(
+    changes=(
+        Change(entry=TPOT, value="17.4 ms", number=17.4, words="`slo.tpot_ms` 12 ms -> 17.4 ms"),
+    ),
+    smallest="proved",
+    size=0.37,
+    plan="2 x h100 TP4 bf16",
+)
+SMALLER = Relaxation(
+    changes=(Change(entry=WEIGHTS, value="fp8", number=None, words="allow fp8 weights"),),
+    smallest="not proved",
+    size=0.41,
+    plan="1 x h100 TP4 fp8",
+)
+CONFLICT = Conflict(
+    code="slo.load",
+    text="all 12 plans within the bounds simulated; closest is 2 x h100 TP4 bf16: TPOT 17 > 12",
+    entries=(TPOT, WEIGHTS),
+    irreducible=True,
+    relaxations=(SLOWER, SMALLER),
+    helpless=("limits.power_w",),
+)
+INFEASIBLE = Audit(
+    apexopt_version="0.1.0",
+    model="llama-3.1-70b",
+    status="infeasible",
+    text="no plan meets the spec: a conflict",
+    conflicts=(CONFLICT,),
+    relaxations=(SLOWER, SMALLER),
+    near=Near(plan="2 x h100 TP4 bf16", misses=("TPOT p99 17.4 ms > 12 ms",)),
+    questions=40,
+    simulated=1200,
+)
+
+
+def test_a_conflict_is_told_with_lines_reasons_and_what_would_do():
+    assert as_text(INFEASIBLE, 90) == (
+        "no plan meets the spec: a conflict\n"
+        "llama-3.1-70b; 40 questions, 1,200 plans simulated\n"
+        "\n"
+        "Conflict: slo.load\n"
+        "  all 12 plans within the bounds simulated; closest is 2 x h100 TP4 bf16: TPOT 17 > 12\n"
+        "  these cannot hold together   value\n"
+        "  ─────────────────────────────────────────────────\n"
+        "  slo.tpot_ms                  12 ms   spec.toml:21\n"
+        "  quantization.weights          bf16        default\n"
+        "  any of these would do                         plan\n"
+        "  ──────────────────────────────────────────────────\n"
+        "  `slo.tpot_ms` 12 ms -> 17.4 ms   2 x h100 TP4 bf16\n"
+        "  allow fp8 weights; less may do    1 x h100 TP4 fp8\n"
+        "  of no help alone: limits.power_w\n"
+        "\n"
+        "Closest, but not meeting the spec: 2 x h100 TP4 bf16\n"
+        "  TPOT p99 17.4 ms > 12 ms\n"
+    )
+
+
+def test_several_conflicts_are_cured_one_by_one_and_all_together():
+    text = as_text(INFEASIBLE.model_copy(update={"conflicts": (CONFLICT, CONFLICT)}))
+    assert text.count("any of these would do, with the other conflicts cured") == 2
+    assert "What makes the whole spec feasible" in text
+
+
+def test_a_conflict_without_cure_and_without_proof_says_so():
+    bare = CONFLICT.model_copy(update={"relaxations": (), "irreducible": False})
+    text = as_text(INFEASIBLE.model_copy(update={"conflicts": (bare,)}))
+    assert "no change of these alone, or of two of them, was found to do" in text
+    assert "perhaps fewer of them: the time did not suffice to tell" in text
+
+
+def test_what_binds_is_told_with_what_it_costs():
+    devices = Entry(key="limits.devices", file=None, line=None, value="4 devices", default=False)
+    row = {"used": "4 devices", "slack": 0.0, "binds": True, "without": 5.9, "proved": True}
+    rows = (
+        Held(entry=devices, step="4 devices -> 5 devices: buys nothing", **row),
+        Held(entry=TPOT, step=None, **{**row, "binds": False, "slack": 41.6, "used": "7 ms"}),
+        Held(entry=WEIGHTS, step=None, **{**row, "binds": False, "proved": False, "used": None}),
+        Held(entry=WEIGHTS, step=None, **{**row, "without": None, "slack": None}),
+    )
+    found = INFEASIBLE.model_copy(
+        update={
+            "status": "feasible",
+            "text": "the spec can be met",
+            "conflicts": (),
+            "near": None,
+            "best": "1 x h100 TP4 bf16",
+            "unit": "USD/h",
+            "held": rows,
+            "alternatives": (Alternative(plan="2 x h100 TP2 bf16", reason="TTFT 9 ms > 8 ms"),),
+        }
+    )
+    lines = [" ".join(line.split()) for line in as_text(found).splitlines()]
+    assert "best: 1 x h100 TP4 bf16" in lines
+    assert "limits.devices 4 devices 4 devices 0 % 5.90 USD/h" in lines
+    assert "slo.tpot_ms 12 ms 7 ms 42 % no better" in lines
+    assert "quantization.weights bf16 0 % none better found" in lines
+    assert "quantization.weights bf16 4 devices not found in the time" in lines
+    assert "limits.devices 4 devices -> 5 devices: buys nothing" in lines
+    assert "2 x h100 TP2 bf16 TTFT 9 ms > 8 ms" in lines
