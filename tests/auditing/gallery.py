@@ -36,7 +36,8 @@ GALLERY = {
     | {"pools": pool(gigabytes=60), "parallelism": "tensor = 1\npipeline = 2\nmax_stages = 4"},
     "cache of the longest request": {
         "pools": pool(1, gigabytes=24),
-        "workload": load(prompt=60_000),
+        "workload": load(0.01, 60_000),
+        "slo": "",
     },
     "activations": {
         "pools": pool(1, gigabytes=24),
