@@ -60,14 +60,18 @@ class Twin:
         rules = self.rules
         return rules.token_blocks * -(-tokens // rules.block_tokens) + self.fixed(r)
 
+    def own(self) -> int:
+        """Return the blocks that are held beside those of the prefix cache."""
+        return sum(r.own for r in self.running)
+
     @property
     def free(self) -> int:
-        return self.rules.blocks - sum(r.own for r in self.running) - self.cache.in_use()
+        return self.rules.blocks - self.own() - self.cache.in_use()
 
     def take(self, r: Request, blocks: int) -> None:
         """Let a running sequence hold at least so many blocks; the cache makes room."""
         r.blocks = max(r.blocks, blocks)
-        self.cache.shrink(self.rules.blocks - sum(r.own for r in self.running))
+        self.cache.shrink(self.rules.blocks - self.own())
 
     def fill(self, r: Request, before: int, after: int) -> None:
         """Let the cache have the full blocks of the tokens that a sequence computes."""
@@ -132,20 +136,27 @@ class Twin:
     # ---- the scheduler
 
     def schedule(self) -> bool:
+        batch = self.pick()
+        if not batch.parts:
+            self.idle.append(batch.cohort)
+            return False
+        self.fly(batch)
+        return True
+
+    def pick(self) -> Batch:
+        """Fill a batch for the cohort whose turn it is."""
         self.join_queue()
+        self.max_queue = max(self.max_queue, len(self.waiting))
         batch = Batch(self.idle.pop())
         if self.rules.prefill_first:
             self.prompts_or_decodes(batch)
         else:
             self.decodes_and_prompts(batch)
-        if not batch.parts:
-            if batch.calm and self.waiting and not self.running:
-                raise LivelockError  # nothing will ever make room
-            self.idle.append(batch.cohort)
-            return False
-        self.peak_blocks = max(self.peak_blocks, self.rules.blocks - self.free)
-        self.fly(batch)
-        return True
+        if batch.parts:
+            self.peak_blocks = max(self.peak_blocks, self.rules.blocks - self.free)
+        elif batch.calm and self.waiting and not self.running and self.free == self.rules.blocks:
+            raise LivelockError  # nothing will ever make room
+        return batch
 
     def join_queue(self) -> None:
         outside = self.arrivals.outside
@@ -153,7 +164,6 @@ class Twin:
             self.waiting.append(outside.pop(0))
             self.waiting[-1].number = self.joined
             self.joined += 1
-        self.max_queue = max(self.max_queue, len(self.waiting))
 
     def ready(self, batch: Batch) -> list[Request]:
         return [r for r in batch.cohort if not r.over]
@@ -164,8 +174,8 @@ class Twin:
     def decodes_and_prompts(self, batch: Batch) -> None:
         """Fill a batch with all that decode, the rest of a prompt, and the head of the queue."""
         partial = [r for r in self.ready(batch) if not r.decoding]
-        if self.decode(batch):
-            self.run(partial, batch)
+        self.decode(batch)
+        self.run(partial, batch)
         self.admit(batch)
 
     def prompts_or_decodes(self, batch: Batch) -> None:
@@ -181,21 +191,16 @@ class Twin:
         if not batch.parts:
             self.decode(batch)
 
-    def decode(self, batch: Batch) -> bool:
-        """Let all decode; return whether none of them had to preempt itself."""
+    def decode(self, batch: Batch) -> None:
+        """Let all decode."""
         decoding = [r for r in self.ready(batch) if r.decoding]
         preempted = self.stale
-        done = self.run(decoding, batch)
+        self.run(decoding, batch)
         if self.stale > preempted:
             self.raise_owed()
-        return done
 
-    def run(self, sequences: list[Request], batch: Batch) -> bool:
-        """Schedule one after the other; one that gets no block preempts, at worst itself.
-
-        Return whether it came to the last one: those behind one that has preempted itself wait
-        for the next batch.
-        """
+    def run(self, sequences: list[Request], batch: Batch) -> None:
+        """Schedule one after the other; one that gets no block preempts, at worst itself."""
         for r in sequences:
             if r not in batch.cohort:
                 continue
@@ -205,10 +210,9 @@ class Twin:
             while r in batch.cohort and self.held(r, r.computed + n) - r.blocks > self.free:
                 self.preempt(self.victim(batch), batch)
             if r not in batch.cohort:
-                return False
+                continue
             self.take(r, self.held(r, r.computed + n))
             self.put(r, n, batch)
-        return True
 
     def put(self, r: Request, n: int, batch: Batch) -> None:
         """Put tokens of a sequence into the batch; what is known of them is cached at once."""
@@ -247,6 +251,11 @@ class Twin:
             return min(self.waiting, key=lambda r: (r.prompt, r.number))
         return self.waiting[0]
 
+    def admission(self, r: Request, batch: Batch) -> Admission | None:
+        """Return what the admission of a request takes, if it is possible."""
+        admission = Admission(self, r, batch)
+        return admission if admission.possible() else None
+
     def admit(self, batch: Batch) -> None:
         """Admit the head of the queue until a limit stops it, if nobody was preempted."""
         while (
@@ -256,8 +265,8 @@ class Twin:
             and self.budget(batch) > 0
         ):
             r = self.head()
-            admission = Admission(self, r, batch)
-            if not admission.possible():
+            admission = self.admission(r, batch)
+            if admission is None:
                 return
             self.waiting.remove(r)
             self.running.append(r)
@@ -308,6 +317,10 @@ class Twin:
             for k in range(self.steps.stages)
         ]
         send(batch, self.steps, self.now, free_at, batch.loaded * self.rules.host_block_ns)
+        self.take_off(batch)
+
+    def take_off(self, batch: Batch) -> None:
+        """Put a batch in flight whose times are known."""
         self.loaded_blocks += batch.loaded
         for r, n in batch.parts:
             r.flights += 1

@@ -14,11 +14,9 @@ def send(batch: Batch, t: StepTable, now: int, free_at: list[int], load_ns: int)
     at = now
     for k in range(t.stages):
         batch.begin.append(max(at, free_at[k]))
-        spent = stage_ns(batch, t, k)
+        spent = stage_ns(batch, t, k, batch.tokens)
         if k == 0:
-            spent += load_ns
-            if batch.decodes and len(t.draft_ns):
-                spent += int(t.draft_ns[batch.decodes])
+            spent += load_ns + draft_ns(batch, t)
         batch.end.append(batch.begin[-1] + spent)
         batch.hop.append(int(t.hop_ns[k, batch.tokens]))
         at = batch.finish
@@ -31,14 +29,19 @@ def windows(batch: Batch, t: StepTable) -> tuple[int, int]:
     return context, min(batch.pairs, batch.prompt_tokens * t.window_tokens)
 
 
-def stage_ns(batch: Batch, t: StepTable, k: int) -> int:
+def draft_ns(batch: Batch, t: StepTable) -> int:
+    return int(t.draft_ns[batch.decodes]) if batch.decodes and len(t.draft_ns) else 0
+
+
+def stage_ns(batch: Batch, t: StepTable, k: int, tokens: int) -> int:
+    """Return what a batch takes on a stage in a step of so many tokens."""
     context, pairs = windows(batch, t)
     fs = int(t.context_fs[k]) * batch.context + int(t.window_fs[k]) * context
     fs += int(t.pair_fs[k]) * batch.pairs + int(t.window_pair_fs[k]) * pairs
     if len(t.history_fs):
         fs += int(t.history_fs[k]) * batch.history
     base = t.mixed_ns if batch.prompt_tokens else t.decode_ns
-    return int(base[k, batch.tokens]) + int(t.rows_ns[k, batch.heads]) + fs // 10**6
+    return int(base[k, tokens]) + int(t.rows_ns[k, batch.heads]) + fs // 10**6
 
 
 def joules(batch: Batch, t: StepTable) -> float:
