@@ -39,6 +39,7 @@ from apex_opt.sim.loop import (
     launch,
     next_batch,
     occupy,
+    pass_turn,
     place_of,
     schedule,
     settle,
@@ -360,7 +361,14 @@ def work(w: World, t: Table, s: State, leader: int, now: int) -> None:
         if g.role == DECODE:
             pull(w, s, r, now)
     while first.flying < g.depth:
-        if not (step_alone(w, t, s, leader) if ranks == 1 else step_together(w, t, s, leader)):
+        gave_way = first.preemptions
+        if step_alone(w, t, s, leader) if ranks == 1 else step_together(w, t, s, leader):
+            continue
+        if first.flying > 0 or (first.decoding == 0 and first.preemptions == gave_way):
+            break
+        pass_turn(g, first, s)
+        if first.stale >= g.patience:
+            w.door.stuck = 1
             break
     if first.flying == 0:
         for r in range(leader, leader + ranks):

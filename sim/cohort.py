@@ -44,25 +44,32 @@ def unlink(m: Machine, s: State, which: int, slot: int) -> None:
 
 @njit_helper
 def await_ending(s: State, which: int, slot: int, steps: int) -> None:
-    """Let a sequence end after so many steps of its cohort, from the next one on."""
+    """Let a sequence end after so many steps of its cohort, behind those that do already."""
     sequence = s.sequences[slot]
     sequence.spot = (s.cohorts[which].spot + steps - 1) % s.ending.shape[1]
-    sequence.sooner, sequence.later = NOBODY, s.ending[which, sequence.spot]
-    if sequence.later != NOBODY:
-        s.sequences[sequence.later].sooner = slot
-    s.ending[which, sequence.spot] = slot
+    first = s.ending[which, sequence.spot]
+    sequence.later = NOBODY
+    if first == NOBODY:
+        s.ending[which, sequence.spot] = sequence.sooner = slot
+    else:
+        last = s.sequences[first].sooner
+        s.sequences[last].later = slot
+        sequence.sooner, s.sequences[first].sooner = last, slot
 
 
 @njit_helper
 def forget_ending(s: State, which: int, slot: int) -> None:
     """Take a sequence from those that end in its last step."""
     sequence = s.sequences[slot]
-    if sequence.later != NOBODY:
-        s.sequences[sequence.later].sooner = sequence.sooner
-    if sequence.sooner == NOBODY:
-        s.ending[which, sequence.spot] = sequence.later
+    first = s.ending[which, sequence.spot]
+    if first == slot:
+        first = s.ending[which, sequence.spot] = sequence.later
     else:
         s.sequences[sequence.sooner].later = sequence.later
+    if sequence.later != NOBODY:
+        s.sequences[sequence.later].sooner = sequence.sooner
+    elif first != NOBODY:
+        s.sequences[first].sooner = sequence.sooner
 
 
 # ---- gaps

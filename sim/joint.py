@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from apex_opt.sim.check import LATEST, check
 from apex_opt.sim.cluster import run_together
 from apex_opt.sim.layout import (
-    PATIENCE,
     Bool,
     begin,
     blank,
@@ -28,7 +27,7 @@ from apex_opt.sim.line import Line, together
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED, Log
 from apex_opt.sim.member import FleetLog, Member, Role, Router, Routing
-from apex_opt.sim.replica import EndlessRunError, rejects, totals
+from apex_opt.sim.replica import ENDLESS, EndlessRunError, rejects, totals, unfinished
 from apex_opt.sim.state import NOBODY, Given, Node, Request, State
 from apex_opt.sim.totals import add
 from apex_opt.sim.world import NEVER, Door, Site, World
@@ -63,11 +62,8 @@ def play_together(
     refused = refused_by_all(load, kinds)
     world, start = lay_out(load, kinds, routing), states(load, kinds, refused, rows)
     run_together(world, tables([one.member.steps for one in kinds]), start)
-    if cast("Any", world.door)["stuck"]:
-        raise EndlessRunError(
-            f"rules: {PATIENCE} preemptions for each of max_seqs in a row without a token, the "
-            "run would not end; set full_sequence_gate or give more blocks"
-        )
+    if unfinished(start, refused):
+        raise EndlessRunError(ENDLESS)
     return read(world, start, members, refused)
 
 

@@ -114,6 +114,8 @@ def run(g: Given, t: Table, s: State) -> None:
             continue
         if m.flying > 0:
             land(g, m, s)
+        elif m.running + m.waiting > 0:
+            pass_turn(g, m, s)
         elif not wake(g, m, s):
             return
 
@@ -146,6 +148,17 @@ def place_of(g: Given, m: Machine, s: State, flown: int) -> Batch:
     """Return the place of the batch before which `flown` others are in flight."""
     k = m.oldest + flown
     return s.batches[m.flights + (k - g.depth if k >= g.depth else k)]
+
+
+@njit_rare
+def pass_turn(g: Given, m: Machine, s: State) -> None:
+    """Let the next idle cohort try: the batch of this one came to nothing, who ran gave way."""
+    first, last = m.flights, m.flights + g.depth - 1
+    which = s.batches[last].idle
+    for k in range(last, first, -1):
+        s.batches[k].idle = s.batches[k - 1].idle
+    s.batches[first].idle = which
+    m.stale += 1
 
 
 @njit_helper

@@ -23,6 +23,12 @@ class EndlessRunError(ValueError):
     """Sequences preempt each other for ever, so that the run would not end."""
 
 
+ENDLESS = (
+    f"rules: {PATIENCE} preemptions for each of max_seqs in a row without a token, the run would "
+    "not end; set full_sequence_gate or give more blocks"
+)
+
+
 def play(load: Load, rules: EngineRules, steps: StepTable, rows: int = 0) -> Log:
     """Play `load` on one replica from an empty start until every request has ended.
 
@@ -37,12 +43,14 @@ def play(load: Load, rules: EngineRules, steps: StepTable, rows: int = 0) -> Log
     refused = rejects(load, rules)
     state = lay_out(load, rules, steps, refused, rows)
     run(given(load, rules, steps), table(steps), state)
-    if cast("Any", state.machines[0])["stale"] >= PATIENCE * rules.max_seqs:
-        raise EndlessRunError(
-            f"rules: {PATIENCE * rules.max_seqs} preemptions in a row without a token, the run "
-            "would not end; set full_sequence_gate or give more blocks"
-        )
+    if unfinished(state, refused):
+        raise EndlessRunError(ENDLESS)
     return read(state, refused)
+
+
+def unfinished(state: State, refused: Bool) -> bool:
+    """Return whether a run was given up."""
+    return bool((cast("Any", state.requests)["last"][~refused] < 0).any())
 
 
 def rejects(load: Load, rules: EngineRules) -> Bool:

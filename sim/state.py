@@ -113,7 +113,7 @@ class Sequence:
     shared: int  # blocks of its tokens that the tree of prefixes holds
     before: int  # neighbours in order of admission
     after: int
-    sooner: int  # neighbours among the sequences that end in the same step
+    sooner: int  # neighbours among those that end in the same step; of the first: the last
     later: int
     newer: int  # next of those that have sampled since their cohort decoded last
     spare: int  # stack of free slots: the k-th from the first of the replica

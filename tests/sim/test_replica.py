@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
 
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.layout import given as constants
@@ -15,6 +16,7 @@ from apex_opt.sim.log import DONE, REJECTED
 from apex_opt.sim.loop import run
 from apex_opt.sim.replica import play, rejects
 from apex_opt.sim.steps import StepTable
+from tests.sim.cases import Case, cases
 
 Flat = Callable[..., StepTable]
 
@@ -138,8 +140,8 @@ def test_sequences_that_preempt_each_other_for_ever_are_an_error(
         rules, blocks=9, block_tokens=1, max_seqs=3, max_batch_tokens=3, full_sequence_gate=False
     )
     message = (
-        "rules: 300 preemptions in a row without a token, the run would not end; "
-        "set full_sequence_gate or give more blocks"
+        "rules: 100 preemptions for each of max_seqs in a row without a token, the run would "
+        "not end; set full_sequence_gate or give more blocks"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         play(load(*[(0, 7, 1)] * 3), greedy, flat(stages=2))
@@ -157,11 +159,33 @@ def test_everything_is_free_at_the_end(rules: EngineRules, flat: Flat) -> None:
     tight = replace(rules, blocks=14)
     state = lay_out(requests, tight, flat(), rejects(requests, tight))
     run(constants(requests, tight, flat()), table(flat()), state)
-    machine = np.asarray(state.machine)
+    machine = np.asarray(state.machines)[0]
     assert machine["preemptions"] > 0
     assert (machine["free"], machine["running"], machine["spares"]) == (14, 0, 4)
     assert not state.residues.any()
     assert (state.ending == -1).all()
+
+
+@given(cases())
+@settings(max_examples=100, deadline=None)
+def test_blocks_are_conserved_whatever_the_rules(case: Case) -> None:
+    requests, rules, steps = case
+    state = lay_out(requests, rules, steps, rejects(requests, rules))
+    run(constants(requests, rules, steps), table(steps), state)
+    machine, nodes = np.asarray(state.machines)[0], np.asarray(state.nodes)
+    assume(machine["stale"] < 100 * rules.max_seqs)
+    assert (machine["free"], machine["running"]) == (rules.blocks, 0)
+    assert (machine["spares"], machine["waiting"], machine["due"]) == (rules.max_seqs, 0, 0)
+    assert (machine["decoding"], machine["owed"], machine["outputs"]) == (0, 0, 0)
+    assert not state.residues.any()
+    assert (state.ending == -1).all()
+    if rules.prefix_caching:
+        assert not nodes["users"].any()
+        assert (nodes["cached"] - nodes["first"]).sum() == machine["unused"] <= rules.blocks
+        assert (nodes["host"] - nodes["first"]).sum() == machine["hosted"] <= rules.host_blocks
+        above = nodes["parent"] >= 0
+        whole = nodes["cached"][nodes["parent"]] == nodes["last"][nodes["parent"]]
+        assert (whole | (nodes["cached"] == nodes["first"]))[above].all()  # no gaps
 
 
 def test_every_token_is_sampled_once(rules: EngineRules, flat: Flat) -> None:
