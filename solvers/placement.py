@@ -1,0 +1,323 @@
+"""Placement: layers into stages, stages onto groups of devices of unlike type, speed and memory.
+
+Sets        e in E                edges of the graph of `placement_graph`: stages and hops
+            c in C                copies: one, that holds all pipelines, or one a pipeline if each
+                                  has limits of its own
+Data        t[e]  ns              time of the stage or hop
+            P                     pipelines of a copy
+Variables   x[c,e] in 0..most[e]  how often it occurs
+Objective   period                the least T for which a solution with t[e] <= T exists, by
+                                  bisection over the times there are: stages slower than T are left
+                                  out, so each question is a small one that asks only whether
+            latency               min sum_ce t[e] x[c,e], hops included
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ortools.sat.python.cp_model import (
+    FEASIBLE,
+    INFEASIBLE,
+    OPTIMAL,
+    BoundedLinearExpression,
+    CpModel,
+    CpSolver,
+    IntVar,
+    LinearExpr,
+)
+
+from apex_opt.solvers.placement_data import Pipeline, PlacementData
+from apex_opt.solvers.placement_graph import Edge, Graph, Vertex, graph, longest_run
+from apex_opt.solvers.placement_verify import latency_ns, period_ns
+
+PARAMETERS: dict[str, float] = {
+    "num_workers": 1,
+    "random_seed": 0,
+    "linearization_level": 2,
+    "cp_model_presolve": False,
+    "cp_model_probing_level": 0,
+    "symmetry_level": 0,
+}
+STRATEGY = "max_lp"
+"""Paths are what linear relaxations are good at, and what presolve takes apart: with one worker and
+the whole relaxation, the least latency over 5,584 edges takes 0.02 s, with the defaults more than
+8 s; over 9,848 edges with unlike hops 0.06 s, with any other one strategy more than 7 s.
+"""
+
+Status = Literal["optimal", "feasible", "infeasible", "unknown"]
+Goal = Literal["period", "latency"]
+Row = tuple[str, BoundedLinearExpression | bool]
+
+
+@dataclass(frozen=True)
+class Vars:
+    """The edges that are allowed, and x[c] beside them."""
+
+    graph: Graph
+    edges: tuple[Edge, ...]
+    x: tuple[tuple[IntVar, ...], ...]
+    paths: int
+
+
+Rule = Callable[[PlacementData, Vars], Iterator[Row]]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What a search found.
+
+    Attributes:
+        status: `optimal`: proved. `feasible`: stopped by the clock with pipelines. `infeasible`:
+            proved. `unknown`: neither.
+        pipelines: the stages of each; empty without a plan.
+        value: period or latency, ns; the latency is the sum over the pipelines. None without one.
+        bound: no plan has less; None if infeasible.
+    """
+
+    status: Status
+    pipelines: tuple[Pipeline, ...]
+    value: int | None
+    bound: int | None
+
+
+def _total(v: Vars, coefficient: Callable[[Edge], int], copy: int | None = None) -> LinearExpr:
+    """sum_e coefficient(e) x[c,e], of one copy or of all."""
+    copies = v.x if copy is None else (v.x[copy],)
+    return LinearExpr.sum(
+        [LinearExpr.weighted_sum(row, [coefficient(e) for e in v.edges]) for row in copies]
+    )
+
+
+def paths_go_through(_: PlacementData, v: Vars) -> Iterator[Row]:
+    """sum_{e out of u} x[c,e] - sum_{e into u} x[c,e] = P at the begin, -P at the end, else 0."""
+    out, into = defaultdict[Vertex, list[int]](list), defaultdict[Vertex, list[int]](list)
+    for i, edge in enumerate(v.edges):
+        if edge.tail != edge.head:
+            out[edge.tail].append(i)
+            into[edge.head].append(i)
+    for u in sorted({*out, *into, v.graph.begin, v.graph.end}):
+        net = v.paths if u == v.graph.begin else -v.paths if u == v.graph.end else 0
+        for c, row in enumerate(v.x):
+            leaving = LinearExpr.sum([row[i] for i in out[u]])
+            yield f"copy {c}, {u}", leaving - LinearExpr.sum([row[i] for i in into[u]]) == net
+
+
+def run_is_held(a: PlacementData, v: Vars) -> Iterator[Row]:
+    """By count:  sum_e run_layers[e] x[e] = layers of the longest run."""
+    if v.graph.by_count:
+        start, stop = longest_run(a)
+        yield "run", _total(v, lambda e: e.run_layers) == stop - start
+
+
+def stock_suffices(a: PlacementData, v: Vars) -> Iterator[Row]:
+    """sum_{c, e on pool p} devices[e] x[c,e] <= stock[p]    for each pool p."""
+    for p, devices in enumerate(a.stock):
+
+        def taken(e: Edge, p: int = p) -> int:
+            on_pool = e.group >= 0 and a.groups[e.group].pool == p
+            return a.groups[e.group].devices if on_pool else 0
+
+        yield f"pool {p}", _total(v, taken) <= devices
+
+
+def power_within(a: PlacementData, v: Vars) -> Iterator[Row]:
+    """sum_ce power_mw[e] x[c,e] <= power_mw."""
+    if a.power_mw is not None:
+        power = _total(v, lambda e: a.groups[e.group].power_mw if e.group >= 0 else 0)
+        yield "plan", power <= a.power_mw
+
+
+def stages_within(a: PlacementData, v: Vars) -> Iterator[Row]:
+    """sum_{e a stage} x[c,e] <= stages    for c in C."""
+    if a.stages is not None:
+        for c in range(len(v.x)):
+            yield f"copy {c}", _total(v, lambda e: int(e.group >= 0), c) <= a.stages
+
+
+def latency_within(a: PlacementData, v: Vars) -> Iterator[Row]:
+    """sum_e t[e] x[c,e] + hops that are no edges <= latency_ns    for c in C."""
+    if a.latency_ns is not None:
+        for c in range(len(v.x)):
+            yield f"copy {c}", _latency(v, c) <= a.latency_ns
+
+
+def _latency(v: Vars, copy: int | None = None) -> LinearExpr:
+    """sum_e t[e] x[c,e] + hop_ns (stages - pipelines), of one copy or of all."""
+    hop = v.graph.hop_ns
+    paths = v.paths * (len(v.x) if copy is None else 1)
+    return _total(v, lambda e: e.ns + (hop if e.group >= 0 else 0), copy) - hop * paths
+
+
+STRUCTURE: tuple[Rule, ...] = (paths_go_through, run_is_held)
+LIMITS: tuple[Rule, ...] = (stock_suffices, power_within, stages_within, latency_within)
+
+
+def build(
+    a: PlacementData, g: Graph, slowest_ns: int | None = None, rules: tuple[Rule, ...] = ()
+) -> tuple[CpModel, Vars]:
+    """Return the model of `a` under `rules` (by default all), without an objective.
+
+    Args:
+        a: the question.
+        g: its graph.
+        slowest_ns: slower stages and hops are left out.
+        rules: the rules that hold.
+    """
+    m = CpModel()
+    edges = tuple(e for e in g.edges if slowest_ns is None or e.ns <= slowest_ns)
+    limited = a.stages is not None or a.latency_ns is not None
+    copies = a.pipelines if limited else 1
+    paths = a.pipelines // copies
+    x = tuple(
+        tuple(
+            m.new_int_var(0, e.most if g.by_count else paths, f"x[{c},{i}]")
+            for i, e in enumerate(edges)
+        )
+        for c in range(copies)
+    )
+    v = Vars(g, edges, x, paths)
+    for rule in rules or STRUCTURE + LIMITS:
+        for whose, row in rule(a, v):
+            m.add(row).with_name(f"{rule.__name__}: {whose}")
+    return m, v
+
+
+def solve(data: PlacementData, goal: Goal = "period", time_limit_s: float = 60.0) -> Placed:
+    """Return the pipelines of least period or least latency.
+
+    Args:
+        data: the question.
+        goal: what is least.
+        time_limit_s: for all searches together.
+    """
+    until = time.monotonic() + time_limit_s
+    g = graph(data)
+    if goal == "latency":
+        return _fastest(data, g, until)
+    return _least_period(data, g, _times(g), until)
+
+
+def _fastest(data: PlacementData, g: Graph, until: float) -> Placed:
+    m, v = build(data, g)
+    m.minimize(_latency(v))
+    status, bound, pipelines = _run(m, v, until)
+    if not pipelines:
+        return Placed(status, (), None, None if status == "infeasible" else max(0, bound))
+    value = sum(latency_ns(data, pipeline) for pipeline in pipelines)
+    return Placed(status, pipelines, value, value if status == "optimal" else max(0, bound))
+
+
+def _least_period(
+    data: PlacementData, g: Graph, times: list[int], until: float, asked: int = 0
+) -> Placed:
+    """Ask for the time at place `asked`, double the place until pipelines exist, then bisect.
+
+    Small periods come first: they leave out most stages, and are told to be impossible at once.
+    """
+    best, value = tuple[Pipeline, ...](), None
+    low, high = 0, len(times)
+    while low < high:
+        found = _within(data, g, times[asked], until)
+        if found.pipelines:
+            best, value = found.pipelines, period_ns(data, found.pipelines)
+            high = _index(times, value)
+        elif found.status == "infeasible":
+            low = asked + 1
+        else:
+            return Placed("feasible" if best else "unknown", best, value, times[low])
+        asked = (low + high) // 2 if best else min(2 * low, high - 1)
+    if not best:
+        return Placed("infeasible", (), None, None)
+    return Placed("optimal", best, value, value)
+
+
+def _times(g: Graph) -> list[int]:
+    """Return every period that pipelines can have."""
+    return sorted({max(e.ns, g.hop_ns) for e in g.edges})
+
+
+def _index(times: list[int], value: int) -> int:
+    """Return the place of the least time that is at least `value`."""
+    return next(i for i, t in enumerate(times) if t >= value)
+
+
+def _within(data: PlacementData, g: Graph, slowest_ns: int | None, until: float) -> Placed:
+    """Return any pipelines without slower stages or hops, or the proof that there are none."""
+    m, v = build(data, g, slowest_ns)
+    status, _, pipelines = _run(m, v, until)
+    return Placed(status, pipelines, None, None)
+
+
+def _run(m: CpModel, v: Vars, until: float) -> tuple[Status, int, tuple[Pipeline, ...]]:
+    """Return the status, the bound on the objective, and the pipelines."""
+    solver = CpSolver()
+    for name, value in PARAMETERS.items():
+        setattr(solver.parameters, name, value)
+    solver.parameters.subsolvers.append(STRATEGY)
+    solver.parameters.max_time_in_seconds = max(0.0, until - time.monotonic())
+    code = solver.solve(m)
+    if code not in (OPTIMAL, FEASIBLE):
+        status: Status = "infeasible" if code == INFEASIBLE else "unknown"
+        return status, 0, ()
+    bound = int(solver.best_objective_bound)
+    pipelines = [pipeline for row in v.x for pipeline in _walk(v, [solver.value(x) for x in row])]
+    return ("optimal" if code == OPTIMAL else "feasible"), bound, tuple(pipelines)
+
+
+def _walk(v: Vars, times: list[int]) -> Iterator[Pipeline]:
+    """Yield the paths of one copy, whose edges occur so many times."""
+    left = dict(enumerate(times))
+    leaving = defaultdict[Vertex, list[int]](list)
+    for i, edge in enumerate(v.edges):
+        if times[i]:
+            leaving[edge.tail].append(i)
+    for row in leaving.values():
+        # Stages inside the longest run come before the one that leads out of it.
+        row.sort(key=lambda i: v.edges[i].tail != v.edges[i].head)
+    for _ in range(v.paths):
+        at, layer, stages = v.graph.begin, 0, []
+        while at != v.graph.end:
+            i = next(i for i in leaving[at] if left[i])
+            edge = v.edges[i]
+            left[i] -= 1
+            if edge.group >= 0:
+                stages.append((edge.group, layer, layer + edge.layers))
+                layer += edge.layers
+            at = edge.head
+        yield tuple(stages)
+
+
+def fastest_rate(
+    data: PlacementData, most: int, time_limit_s: float = 60.0
+) -> tuple[Placed, float]:
+    """Return the pipelines that start the most steps in a second, all at one period; and a bound.
+
+    The number of pipelines is chosen here, from 1 to `most`; `data.pipelines` is not read.
+
+    Args:
+        data: the question.
+        most: pipelines.
+        time_limit_s: for all searches together.
+
+    Returns:
+        The best found, and pipelines / period (1/ns) that no such plan exceeds.
+    """
+    until = time.monotonic() + time_limit_s
+    # More than one pipeline: a graph by layer, which serves any number.
+    g = graph(replace(data, pipelines=2))
+    best, rate, bound = Placed("infeasible", (), None, None), 0.0, 0.0
+    for count in range(1, most + 1):
+        # Only periods that give more than the best so far are asked for, the longest first.
+        times = [t for t in _times(g) if count > rate * t]
+        placed = _least_period(replace(data, pipelines=count), g, times, until, len(times) - 1)
+        if placed.value is not None:
+            best, rate = placed, count / placed.value
+        if placed.status in ("feasible", "unknown"):
+            bound = max(bound, count / max(placed.bound or 0, times[0], 1))
+    status: Status = best.status if bound <= rate else "feasible" if best.pipelines else "unknown"
+    return replace(best, status=status), max(bound, rate)
