@@ -103,8 +103,8 @@ def require_levels(spec: Spec) -> None:
     """
     if not statistic_levels(spec.slo) and not request_limits_ns(spec.slo):
         raise CallError(
-            "slo: capacity is the highest rate that keeps the service levels, and the spec asks "
-            "for none; write for example `ttft_ms = { p99 = 1000 }` under [slo]"
+            "slo: capacity is how much keeps the service levels, and the spec has none; write for "
+            "example `ttft_ms = { p99 = 1000 }` under [slo]"
         )
 
 

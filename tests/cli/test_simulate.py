@@ -64,8 +64,8 @@ def test_a_plan_by_hand_is_simulated_whether_or_not_it_meets_the_spec(run):
         (
             ["--prefill", "tensor=1", "--decode", "tensor=1,kv_cache=fp8"],
             (
-                "prefill keeps a bf16 cache, decode a fp8 one; a cache moves as it is: write the same "
-                "`kv_cache` for both\n"
+                "prefill keeps a bf16 cache, decode a fp8 one; a cache moves as it is: write the "
+                "same `kv_cache` for both\n"
             ),
         ),
         (
@@ -161,8 +161,8 @@ def test_parquet_without_pyarrow_is_a_wrong_call(run, monkeypatch):
     assert (status, err) == (
         2,
         (
-            "error: --requests r.parquet: Parquet needs pyarrow: pip install 'apexopt[parquet]', or "
-            "name a .csv\n"
+            "error: --requests r.parquet: Parquet needs pyarrow: pip install 'apexopt[parquet]', "
+            "or name a .csv\n"
         ),
     )
     assert not Path("r.parquet").exists()

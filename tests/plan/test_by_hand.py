@@ -1,3 +1,5 @@
+import pytest
+
 from apex_opt.plan.by_hand import Wish, from_wish
 from tests.small_specs import spec
 
@@ -18,3 +20,32 @@ def test_a_wish_takes_the_first_choice_of_the_spec():
 def test_a_wish_for_bf16_is_served_in_fp16_where_the_device_has_no_bf16():
     found = wished(Wish(tensor=8, weights="bf16", kv_cache="bf16"), pools=OLD)
     assert (found.weights, found.kv_cache) == ("fp16", "fp16")
+
+
+MOE = {
+    "model": 'name = "mixtral-8x7b"',
+    "pools": 'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 2',
+}
+
+
+def test_ranks_share_a_node_and_spread_whole_experts_over_all_of_it():
+    found = wished(Wish(attention_data=4), **MOE)
+    assert (found.tensor, found.attention_data, found.expert, found.devices) == (2, 4, 8, 8)
+    assert found.label == "h100 TP2 DP4 EP8 bf16"
+
+
+def test_ranks_slice_their_experts_where_that_is_asked():
+    found = wished(Wish(tensor=2, attention_data=2, expert=1), **MOE)
+    assert (found.expert, found.devices) == (1, 4)
+
+
+def test_a_cache_of_ranks_is_that_of_all_of_them():
+    (one,) = from_wish(spec(**MOE), Wish(tensor=2, attention_data=2), 560)
+    assert one.replica.kv_blocks == 2 * one.candidate.rules.blocks
+    assert one.replica.kv_tokens == one.replica.kv_blocks * 16
+
+
+@pytest.mark.parametrize(("role", "copies"), [("mixed", 4), ("prefill", 1), ("decode", 1)])
+def test_replicas_of_one_role_do_not_take_the_whole_pool(role, copies):
+    (one,) = from_wish(spec(), Wish(tensor=1), 560, role)
+    assert (one.count, one.role) == (copies, role)

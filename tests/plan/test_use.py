@@ -20,3 +20,13 @@ def test_mfu_is_a_share_of_the_peak_in_which_products_run(weights, peak):
     s = shape(weights=weights)
     found = use([Part(Candidate(s, fit(s), 0), 1, 1)], [TOTALS], duration_s=2.0)
     assert found.mfu == pytest.approx(model_work(s).flops(TOTALS) / (2.0 * peak), rel=1e-3)
+
+
+def test_a_cache_that_every_rank_fills_is_full_and_ranks_that_all_work_are_busy():
+    s = shape("mixtral-8x7b", tensor=2, attention_data=2, expert=4)
+    part = Part(Candidate(s, fit(s), 0), 3, 1)
+    blocks = part.candidate.rules.blocks
+    full = dataclasses.replace(TOTALS, block_ns=6 * blocks * 2e9, busy_ns=6 * 2 * 10**9)
+    found = use([part], [full], duration_s=2.0)
+    assert (part.devices, part.blocks) == (12, 6 * blocks)
+    assert (found.kv_use_mean, found.busy) == (1.0, 1.0)
