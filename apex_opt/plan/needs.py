@@ -61,6 +61,18 @@ def _open_loop(spec: Spec) -> Iterator[str]:
         )
 
 
+def _host_links(spec: Spec) -> Iterator[str]:
+    """The link to host memory of every device, where something stays there."""
+    engine = spec.engine
+    hosted = engine.kv_offload_gib_per_device or engine.weight_offload or engine.expert_offload
+    for pool in spec.pools if hosted else ():
+        if pool.device.host_link_gbytes_per_s is None:
+            yield (
+                f"pools: no link of `{pool.device.name}` to host memory is known; "
+                f"write `host_link_gbytes_per_s` in an inline device of pool `{pool.name}`"
+            )
+
+
 def require_memory(requests: int, replicas: int) -> None:
     """Raise CallError where bounds and simulations would take more than `MOST_BYTES`.
 
@@ -77,9 +89,12 @@ def require_memory(requests: int, replicas: int) -> None:
         )
 
 
+RULES = (_prices, _power, _clocks, _open_loop, _host_links)
+
+
 def require_figures(spec: Spec) -> None:
     """Raise CallError with every figure that is missing, one a line, or for too many requests."""
     require_memory(spec.workload.requests or 1, 1)
-    missing = [line for rule in (_prices, _power, _clocks, _open_loop) for line in rule(spec)]
+    missing = [line for rule in RULES for line in rule(spec)]
     if missing:
         raise CallError("\n".join(missing))

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apex_opt.plan.features import FEATURES, capped_sum, features
-from apex_opt.sim.load import Load
+from apex_opt.plan.features import FEATURES, Least, capped_sum, features
+from apex_opt.sim.load import Load, Prefixes
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 40)), min_size=1, max_size=8)
 
@@ -51,3 +51,51 @@ def test_sums_beyond_64_bits_of_float_stay_exact():
 def test_a_capped_sum_of_nothing_is_zero():
     five = np.array([5], dtype=np.int64)
     assert capped_sum(five, five, 3).tolist() == [0]
+
+
+def contexts(prompt, output, drafts):
+    """Cached tokens at the end of each of the fewest steps, the short one first."""
+    left, ends = output - 1, []
+    while left > 0:
+        ends.insert(0, prompt + left)
+        left -= 1 + drafts
+    return ends
+
+
+@given(pairs=LENGTHS, window=st.integers(1, 50), drafts=st.integers(0, 5))
+def test_guesses_leave_as_few_steps_as_can_be_at_the_shortest_contexts(pairs, window, drafts):
+    found = features(load(pairs), 1000, window, Least(drafts=drafts))
+    steps = [contexts(p, o, drafts) for p, o in pairs]
+    assert found.steps.tolist() == [len(ends) for ends in steps]
+    assert found.columns[3].tolist() == [sum(ends) for ends in steps]
+    assert found.columns[5].tolist() == [sum(min(c, window) for c in ends) for ends in steps]
+    assert found.decode.tolist() == [o - 1 for _, o in pairs]
+
+
+def test_what_is_shared_is_computed_once_and_read_by_all():
+    same = Load(
+        np.zeros(3, np.int64),
+        np.array([5, 5, 7], np.int64),
+        np.array([3, 1, 2], np.int64),
+        prefix=np.array([0, 0, 0], np.int64),
+        prefixes=Prefixes(np.array([-1], np.int64), np.array([5], np.int64)),
+    )
+    found = features(same, 100, 6, Least(caching=True))
+    # The first has the five tokens, the second its last again, the third two of its own.
+    assert found.columns[1].tolist() == [5, 1, 2]
+    assert found.columns[4].tolist() == [15, 5, 6 + 7]
+    assert found.columns[6].tolist() == [15, 5, 6 + 6]
+    assert found.alone[0].tolist() == [1, 1, 2]
+    assert found.columns[3].tolist() == [6 + 7, 0, 8]
+    # Of 13 tokens read by the first, 2 x 5 lie beside those of others; of 8 by the third, 5.
+    assert found.private == 1 - 10 / 13
+    whole = features(same, 100, 6)
+    assert whole.columns[1].tolist() == [5, 5, 7]
+    assert (whole.private, whole.alone.tolist()) == (1.0, whole.columns[[1, 4, 6]].tolist())
+
+
+def test_a_request_fits_with_all_its_samples():
+    four = load([(5, 5), (5, 9), (5, 5), (5, 6)])
+    found = features(four, 12, 1, Least(samples=2))
+    assert found.served == 1
+    assert found.columns[2].tolist() == [4, 5]

@@ -58,3 +58,21 @@ def test_traffic_that_takes_too_much_memory_is_refused_with_what_does_not():
     with pytest.raises(CallError, match=r"^workload\.requests: 1,000,000 requests with 1,000 rep"):
         require_memory(1_000_000, 1000)
     require_memory(479_041, 1000)
+
+
+@pytest.mark.parametrize(
+    "engine", ["kv_offload_gib_per_device = 1", "weight_offload = 0.1", "version = '0.19'"]
+)
+def test_a_link_to_host_memory_is_asked_for_where_something_stays_there(engine):
+    priced = "power_cap_w = 700\nprice_per_device_hour = 1"
+    pools = DEVICE.replace("clocks_mhz = [1000]", priced)
+    asked = spec(pools=pools, engine=engine)
+    if "version" in engine:
+        require_figures(asked)
+        return
+    with pytest.raises(CallError) as caught:
+        require_figures(asked)
+    assert str(caught.value) == (
+        "pools: no link of `d` to host memory is known; "
+        "write `host_link_gbytes_per_s` in an inline device of pool `p`"
+    )

@@ -10,8 +10,8 @@ from apex_opt.cost.paging import keeps_tokens
 from apex_opt.cost.shape import Drafts
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, Least, features
-from apex_opt.plan.optimistic import lines, optimistic, strongest, value
-from apex_opt.sim.load import Load
+from apex_opt.plan.optimistic import lines, may_preempt, optimistic, strongest, value
+from apex_opt.sim.load import Load, Prefixes
 from apex_opt.sim.replica import EndlessRunError, play
 from apex_opt.spec import catalog
 from apex_opt.spec.speculation import Speculation
@@ -172,3 +172,44 @@ def test_of_many_rows_those_that_bind_are_kept():
 def test_the_value_of_a_row_is_its_sum_over_the_features():
     row = tuple(float(i) for i in range(len(FEATURES)))
     assert value(row, (1,) * len(FEATURES)) == pytest.approx(sum(range(len(FEATURES))))
+
+
+def test_a_prompt_that_all_share_is_in_the_cache_once():
+    # 64 times the same 3,200 tokens in a cache of 4,800: they run together, in few steps.
+    chosen = dataclasses.replace(SETTINGS, max_num_seqs=64, prefix_caching=True, num_gpu_blocks=300)
+    s = shape(settings=chosen)
+    c = Candidate(s, fit(s), 0)
+    n = 64
+    requests = Load(
+        np.arange(n, dtype=np.int64),
+        np.full(n, 3200, np.int64),
+        np.full(n, 17, np.int64),
+        prefix=np.zeros(n, np.int64),
+        prefixes=Prefixes(np.array([-1], np.int64), np.array([3200], np.int64)),
+    )
+    traffic = seen(requests, c)
+    busy = play(requests, c.rules, c.steps).totals.busy_ns
+    rows = optimistic(c, traffic).busy_ns
+    assert max(value(row, traffic.totals) for row in rows) <= busy
+    apart = dataclasses.replace(traffic, private=1.0)
+    assert max(value(row, traffic.totals) for row in optimistic(c, apart).busy_ns) > busy
+
+
+@pytest.mark.parametrize(("caching", "blocks"), [(True, 60), (True, 10_000), (False, 60)])
+def test_what_comes_back_from_preemption_may_read_its_cache_at_the_rate_of_prompts(caching, blocks):
+    chosen = dataclasses.replace(SETTINGS, max_num_seqs=8, max_model_len=512)
+    chosen = dataclasses.replace(chosen, prefix_caching=caching, num_gpu_blocks=blocks)
+    s = shape("gpt-oss-20b", settings=chosen)
+    c = Candidate(s, fit(s), 0)
+    window = optimistic(c, seen(load([0], [(10, 10)], 0), c)).e2e_ns[FEATURES.index("window")]
+    back = caching and may_preempt(c.rules)
+    assert may_preempt(c.rules) == (blocks == 60)
+    rate = c.steps.window_pair_fs if back else c.steps.window_fs
+    assert window == pytest.approx(rate.sum() / 1e6)
+    assert c.steps.window_pair_fs.sum() < c.steps.window_fs.sum()
+
+
+def test_nobody_is_preempted_who_was_admitted_with_all_that_it_needs():
+    c = candidate("dense", {"chunked_prefill": True}, 0, ("tensorrt-llm", "1.0"))
+    assert not may_preempt(c.rules)
+    assert may_preempt(dataclasses.replace(c.rules, reserve_output=False))
