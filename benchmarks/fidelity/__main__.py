@@ -1,0 +1,62 @@
+"""`python -m benchmarks.fidelity DIR`: predictions against measured serving runs.
+
+Every `*.jsonl` file of DIR holds measured runs, one JSON object a line (`benchmarks.fidelity.case`).
+Each is predicted with the shipped cost model and simulator. For each file a table of errors in
+percent is printed, and in the end a JSON line a file:
+
+    {"file", "cases", "ttft_mape", "ttft_median", "tpot_mape", "tpot_median", "e2e_mape",
+     "e2e_median", "rank_agreement", "not_predicted", "set_apart"}
+
+Runs that were saturated or are known in part stand apart. `--queueing` checks the simulator alone:
+see `benchmarks.fidelity.queueing`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.fidelity import queueing
+from benchmarks.fidelity.case import read
+from benchmarks.fidelity.outcome import outcomes
+from benchmarks.fidelity.table import details, summary, table
+from benchmarks.lines import Line
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Case files.", exists=True, file_okay=False)],
+    out: Annotated[
+        Path | None, typer.Option("--json", help="Write a line a case there, and the summaries.")
+    ] = None,
+    queue: Annotated[
+        bool, typer.Option("--queueing", help="Check the simulator alone, on measured step times.")
+    ] = False,
+) -> None:
+    """Predict the measured runs of a folder."""
+    written: list[Line] = []
+    summaries: list[Line] = []
+    for path in sorted(folder.glob("*.jsonl")):
+        try:
+            cases = list(read(path))
+        except ValueError as why:
+            print(f"error: {why}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        if queue:
+            summaries += [queueing.line(case) for case in cases if queueing.has_times(case)]
+            continue
+        rows = outcomes(cases)
+        print("\n".join(table(path.name, rows)), end="\n\n", flush=True)
+        written += [{"file": path.name} | details(row) for row in rows]
+        summaries.append(summary(path.name, rows))
+    for one in summaries:
+        print(json.dumps(one))
+    if out is not None:
+        out.write_text("".join(f"{json.dumps(one)}\n" for one in written + summaries))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,75 @@
+"""A case and what became of it: predicted, or not and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from apex_opt.errors import ApexError
+from apex_opt.plan.candidate import Drawn
+from apex_opt.sim.replica import EndlessRunError
+from benchmarks.fidelity.case import Case
+from benchmarks.fidelity.predict import Values, play
+from benchmarks.fidelity.setup import Run, prepare
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A case and its prediction.
+
+    Attributes:
+        case: as measured.
+        predicted: by metric and statistic, ms; None: it could not be predicted.
+        reason: why not.
+        weights: weight format.
+        requests: how many were simulated.
+        output_tokens: mean of a request.
+    """
+
+    case: Case
+    predicted: Values | None = None
+    reason: str = ""
+    weights: str = ""
+    requests: int = 0
+    output_tokens: float = 0.0
+
+    def error(self, metric: str, statistic: str = "mean") -> float | None:
+        """Return predicted less measured, in percent of measured; None where either is missing."""
+        measured = self.case.measured.get(metric, {}).get(statistic)
+        if self.predicted is None or not measured:
+            return None
+        return 100.0 * (self.predicted[metric][statistic] / measured - 1.0)
+
+
+def outcomes(cases: Sequence[Case]) -> list[Outcome]:
+    """Return what becomes of cases, in their order."""
+    found: dict[int, Outcome] = {}
+    ready: list[tuple[int, Run]] = []
+    for number, case in enumerate(cases):
+        try:
+            ready.append((number, prepare(case)))
+        except (ApexError, ValueError) as why:
+            found[number] = Outcome(case, reason=str(why))
+    for number, run in _alike_together(ready):
+        found[number] = outcome(cases[number], run)
+    return [found[number] for number in range(len(cases))]
+
+
+def outcome(case: Case, run: Run) -> Outcome:
+    """Return what becomes of a prepared case."""
+    try:
+        values = play(case, run)
+    except (ApexError, EndlessRunError, ValueError) as why:
+        return Outcome(case, reason=str(why))
+    shape, load = run.part.candidate.shape, run.load
+    mean = float(load.output_tokens.mean())
+    return Outcome(case, values, "", shape.weights.name, len(load), mean)
+
+
+def _alike_together(ready: list[tuple[int, Run]]) -> Iterator[tuple[int, Run]]:
+    """Yield runs such that those with one step table, of which few are kept, follow each other."""
+    alike: dict[Drawn, list[tuple[int, Run]]] = {}
+    for number, run in ready:
+        alike.setdefault(Drawn(run.part.candidate.shape), []).append((number, run))
+    for same in alike.values():
+        yield from same

@@ -1,0 +1,149 @@
+"""A case as apexopt plans it: the spec of its run, the replica that ran, the requests it served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apex_opt.errors import CallError
+from apex_opt.plan.by_hand import Wish, from_wish
+from apex_opt.plan.solve import longest_request
+from apex_opt.plan.use import Part
+from apex_opt.sim.load import Load
+from apex_opt.spec import catalog
+from apex_opt.spec.device_link import Link
+from apex_opt.spec.engine import Engine
+from apex_opt.spec.goals import Limits
+from apex_opt.spec.pools import Device, Pool
+from apex_opt.spec.quantization import Quantization
+from apex_opt.spec.spec import Spec
+from apex_opt.spec.workload import Prefix, Workload
+from apex_opt.trace.traffic import traffic
+from benchmarks.fidelity import clients, formats
+from benchmarks.fidelity.case import Case
+from benchmarks.fidelity.degrees import Degrees, counted_once, degrees
+
+SETTINGS = frozenset(Engine.model_fields) - {"name", "version"}
+CUSTOM = "custom_all_reduce"
+"""A setting of the machine's collectives: without it engines call NCCL for all-reduces."""
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is simulated for a case.
+
+    Attributes:
+        spec: its spec.
+        part: the replicas.
+        load: the requests.
+    """
+
+    spec: Spec
+    part: Part
+    load: Load
+
+
+def passed_over(case: Case) -> tuple[str, ...]:
+    """Return the engine settings of a case that have no counterpart in a spec."""
+    return tuple(sorted(case.engine.keys() - SETTINGS - {"name", "version", CUSTOM}))
+
+
+def engine(case: Case) -> Engine:
+    """Return the engine of a case. A version without a number (`nightly-…`) is the newest known."""
+    version = case.engine.get("version")
+    numbered = version is not None and catalog.version_key(version) is not None
+    chosen = {key: value for key, value in case.engine.items() if key in SETTINGS}
+    for key in ("max_num_seqs", "max_num_batched_tokens"):
+        if key in chosen:
+            chosen[key] = (chosen[key],)
+    return Engine(name=case.engine["name"], version=version if numbered else None, **chosen)
+
+
+def workload(case: Case) -> Workload:
+    """Return the traffic of a case.
+
+    Raises:
+        CallError: it arrives in a way that is not known here.
+    """
+    given = case.workload
+    if given["arrival"] == "trace":
+        return Workload(arrival="trace", file=given["file"])
+    prompt, output = round(given["prompt_tokens"]), round(given["output_tokens"])
+    if given["arrival"] == "closed":
+        return clients.closed(
+            prompt, output, clients.total(case.parallel, given["concurrency"])
+        )
+    if given["arrival"] != "constant":
+        raise CallError(f"arrival `{given['arrival']}` is none of constant, trace, closed")
+    shared = round(given.get("shared_prefix_tokens") or 0)
+    prefix = Prefix(groups=given.get("prefix_groups") or 1, tokens=shared) if shared else None
+    return Workload(
+        arrival="constant",
+        rate_rps=given["rate_rps"],
+        requests=round(given["rate_rps"] * given["duration_s"]),
+        prompt_tokens=clients.lengths(prompt, spread=False),
+        output_tokens=clients.lengths(output, spread=False),
+        prefix=prefix,
+        distinct_prompts=given.get("distinct_prompts"),
+    )
+
+
+def nccl_only(device: Device) -> Link:
+    """Return the link of a device whose engine has no all-reduce of its own."""
+    own = device.link.collectives.get("all_reduce")
+    if own is None:
+        return device.link
+    return device.link.model_copy(update={key: getattr(own, key) for key in type(own).model_fields})
+
+
+def pool(case: Case, shape: Degrees) -> Pool:
+    """Return a pool that holds just the replicas of a case."""
+    device = catalog.device(case.device)
+    each = shape.stage_devices * shape.pipeline
+    inside = min(device.devices_per_node, each)
+    link = None if case.engine.get(CUSTOM, True) else nccl_only(device)
+    nodes = -(-each // inside) * shape.replicas
+    return Pool(name="measured", device=device, nodes=nodes, devices_per_node=inside, link=link)
+
+
+def prepare(case: Case) -> Run:
+    """Return what is simulated for a case.
+
+    Devices that a record may count twice are counted once if the model fits so.
+
+    Raises:
+        ApexError, ValueError: the case cannot be predicted, with the reason.
+    """
+    once = counted_once(case.parallel)
+    if once is not None:
+        try:
+            return _prepared(case, once)
+        except CallError:
+            pass
+    return _prepared(case, degrees(case.parallel))
+
+
+def _prepared(case: Case, shape: Degrees) -> Run:
+    model, offered = catalog.model(case.model), workload(case)
+    weights, cache = formats.weights(model, case.weights), formats.kv_cache(case.kv_cache)
+    spec = Spec(
+        model=model,
+        pools=(pool(case, shape),),
+        quantization=Quantization(
+            weights=(catalog.weight_format(weights),), kv_cache=(catalog.kv_format(cache),)
+        ),
+        engine=engine(case),
+        workload=offered,
+        limits=Limits(memory_reserve_fraction=0.0),
+    )
+    requests = traffic(offered, SEED, case.folder)
+    wish = Wish(
+        tensor=shape.tensor,
+        pipeline=shape.pipeline,
+        expert=shape.stage_devices if shape.expert else 1,
+        attention_data=shape.attention_data,
+        replicas=shape.replicas,
+    )
+    (part,) = from_wish(spec, wish, longest_request(spec, requests))
+    return Run(spec, part, requests.load)
