@@ -63,7 +63,7 @@ def _in_ms(found: metrics.Statistics) -> Statistics:
 
 def _times(log: Log, *, closed: bool) -> _Times:
     sent = log.arrival_ns[log.arrival_ns >= 0]
-    first, last = int(sent.min(initial=0)), int(sent.max(initial=0))
+    first, last = (int(sent.min()), int(sent.max())) if len(sent) else (0, 0)
     end = max(int(log.last_ns.max(initial=0)), last)
     duration = max(end - first, 1) / NS_PER_S
     return _Times(duration, (last - first) / NS_PER_S, 0.0 if closed else (end - last) / NS_PER_S)
