@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import re
+import json
 import shlex
 
 import pytest
 
-from apex_opt.errors import NotBuiltError
 from apex_opt.plan.result import Placement
 from apex_opt.report.command import checkpoint, serve_command
+from apex_opt.spec.speculation import Speculation
 from tests.report.samples import deployment, replica
 
 PLAIN = """\
@@ -82,11 +82,121 @@ def test_a_model_with_odd_characters_is_quoted() -> None:
     assert words[2] == "my models/$(reboot)"
 
 
-def test_other_engines_are_refused() -> None:
-    engine = replica().engine.model_copy(update={"name": "sglang"})
-    why = "no command line is built yet for sglang"
-    with pytest.raises(NotBuiltError, match=f"^{re.escape(why)}$"):
-        serve_command(deployment(replica=replica(engine=engine)), "m")
+SPECULATION = Speculation(method="draft_model", tokens=3, acceptance=0.7, model="llama-3.2-1b")
+MORE = {
+    "scheduling_policy": "priority",
+    "prefix_caching": True,
+    "speculation": SPECULATION,
+    "kv_offload_gib_per_device": 8.0,
+    "weight_offload": 0.3,
+}
+
+
+def started(name: str, **changes: object) -> str:
+    engine = replica().engine.model_copy(update={"name": name, "block_size": 1, **changes})
+    return serve_command(deployment(replica=replica(engine=engine)), "m")
+
+
+def test_vllm_is_told_of_guesses_host_memory_and_priorities() -> None:
+    # 35 GiB are 70 % of the weights; the cache's host memory is that of four devices.
+    assert started("vllm", **MORE).split(" \\\n  ")[-4:] == [
+        "--scheduling-policy priority",
+        (
+            '--speculative-config \'{"method": "draft_model", "num_speculative_tokens": 3, '
+            '"model": "meta-llama/Llama-3.2-1B"}\''
+        ),
+        "--kv-offloading-size 32",
+        "--cpu-offload-gb 15",
+    ]
+
+
+SGLANG = """\
+python -m sglang.launch_server --model-path m \\
+  --tp-size 4 \\
+  --pp-size 1 \\
+  --dtype bfloat16 \\
+  --kv-cache-dtype bf16 \\
+  --context-length 15008 \\
+  --max-running-requests 1024 \\
+  --chunked-prefill-size 8192 \\
+  --max-prefill-tokens 8192 \\
+  --page-size 1 \\
+  --mem-fraction-static 0.812 \\
+  --schedule-conservativeness 1 \\
+  --schedule-policy fcfs \\
+  --disable-radix-cache"""
+
+
+def test_sglang_is_told_the_share_of_weights_and_cache_alone() -> None:
+    assert started("sglang") == SGLANG
+
+
+def test_sglang_is_told_of_guesses_host_memory_and_priorities() -> None:
+    text = started("sglang", **MORE, enable_mixed_chunk=True, async_scheduling=False)
+    assert text.split(" \\\n  ")[13:] == [
+        "--enable-mixed-chunk",
+        "--disable-overlap-schedule",
+        "--enable-priority-scheduling",
+        "--schedule-low-priority-values-first",
+        "--speculative-algorithm STANDALONE",
+        "--speculative-num-steps 3",
+        "--speculative-eagle-topk 1",
+        "--speculative-num-draft-tokens 4",
+        "--speculative-draft-model-path meta-llama/Llama-3.2-1B",
+        "--enable-hierarchical-cache",
+        "--hicache-size 9",
+        "--cpu-offload-gb 15",
+    ]
+
+
+TENSORRT = """\
+cat > trtllm.yaml <<'END'
+enable_chunked_prefill: true
+disable_overlap_scheduler: false
+scheduler_config: {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"}
+kv_cache_config: {"enable_block_reuse": false, "tokens_per_block": 1, "dtype": "auto"}
+END
+trtllm-serve m \\
+  --tp_size 4 \\
+  --pp_size 1 \\
+  --max_batch_size 1024 \\
+  --max_num_tokens 8192 \\
+  --max_seq_len 15008 \\
+  --kv_cache_free_gpu_memory_fraction 0.9 \\
+  --config trtllm.yaml"""
+
+
+def test_tensorrt_llm_reads_a_file() -> None:
+    assert started("tensorrt-llm") == TENSORRT
+
+
+def test_the_file_of_tensorrt_llm_names_guesses_stages_and_host_memory() -> None:
+    engine = replica().engine.model_copy(update={"name": "tensorrt-llm", **MORE})
+    stages = replica(
+        pipeline=2, stage_layers=(41, 39), devices=8, engine=engine, kv_cache="fp8", expert=4
+    )
+    nodes = ((Placement(node=0, stage=0, devices=4), Placement(node=1, stage=1, devices=4)),)
+    text = serve_command(deployment(1, replica=stages, nodes=nodes), "m")
+    file = text.partition("<<'END'\n")[2].partition("END")[0].splitlines()
+    said = {key: json.loads(value) for key, value in (line.split(": ", 1) for line in file)}
+    assert said["pp_partition"] == [41, 39]
+    assert said["kv_cache_config"]["host_cache_size"] == 8 * 2**30
+    assert said["kv_cache_config"]["dtype"] == "fp8"
+    assert said["speculative_config"] == {
+        "decoding_type": "DraftTarget",
+        "max_draft_len": 3,
+        "speculative_model_dir": "meta-llama/Llama-3.2-1B",
+    }
+    assert "\nmpirun -n 8 trtllm-llmapi-launch trtllm-serve m \\\n" in text
+    assert "--ep_size 4" in text
+
+
+def test_what_an_engine_has_no_flag_for_is_said() -> None:
+    first, second, *_ = started("vllm", scheduling_policy="shortest", expert_offload=0.25).split(
+        "\n"
+    )
+    assert first == "# vllm has no flag for the shortest prompt first"
+    assert second == "# vllm has no flag for 25% of experts on the host"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""The command that starts SGLang.
+
+Source: flags of SGLang 0.5.23, sglang/srt/server_args.py.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from apex_opt.plan.result import Deployment, Replica
+from apex_opt.report.command_words import half, hosted_gib, joined, node_count, published
+
+KV_DTYPES = {"fp8": "fp8_e4m3", "fp16": "auto"}
+"""What SGLang calls a KV-cache format, where it is not our own name."""
+
+ALGORITHMS = {"ngram": "NGRAM", "draft_model": "STANDALONE", "eagle": "EAGLE3", "mtp": "NEXTN"}
+
+
+def lines(deployment: Deployment, model: str) -> list[str]:
+    """Return the shell lines that start one replica."""
+    replica = deployment.replica
+    flags = [*_degrees(replica), *_formats(replica), *_engine(replica), *_more(replica)]
+    start = f"python -m sglang.launch_server --model-path {shlex.quote(model)}"
+    return [*_environment(replica), joined([start, *flags, *_nodes(deployment)])]
+
+
+def _environment(replica: Replica) -> list[str]:
+    if replica.pipeline == 1:
+        return []
+    layers = ",".join(map(str, replica.stage_layers))
+    return [f"SGLANG_PP_LAYER_PARTITION={layers} \\"]
+
+
+def _degrees(replica: Replica) -> list[str]:
+    """Return the degrees; TP counts all attention-data-parallel ranks."""
+    flags = [
+        f"--tp-size {replica.tensor * replica.attention_data}",
+        f"--pp-size {replica.pipeline}",
+    ]
+    if replica.attention_data > 1:
+        flags.append(f"--attn-dp-size {replica.attention_data}")
+    if replica.expert > 1:
+        flags.append(f"--ep-size {replica.expert}")
+    return flags
+
+
+def _formats(replica: Replica) -> list[str]:
+    dtype = half(replica)
+    flags = [f"--dtype {dtype}"] if dtype else []
+    if replica.weights == "fp8":
+        flags.append("--quantization fp8")
+    return [*flags, f"--kv-cache-dtype {KV_DTYPES.get(replica.kv_cache, replica.kv_cache)}"]
+
+
+def _engine(replica: Replica) -> list[str]:
+    engine, memory = replica.engine, replica.memory
+    chunk = engine.max_num_batched_tokens if engine.chunked_prefill else -1
+    # The share of weights and cache alone; activations and graphs lie outside.
+    static = (memory.weights + memory.kv_cache) / memory.total
+    return [
+        f"--context-length {engine.max_model_len}",
+        f"--max-running-requests {engine.max_num_seqs}",
+        f"--chunked-prefill-size {chunk}",
+        f"--max-prefill-tokens {engine.max_num_batched_tokens}",
+        f"--page-size {engine.block_size}",
+        f"--mem-fraction-static {static:.3f}",
+        f"--schedule-conservativeness {engine.schedule_conservativeness:g}",
+        "--schedule-policy fcfs",
+        *(["--enable-mixed-chunk"] if engine.enable_mixed_chunk else []),
+        *([] if engine.prefix_caching else ["--disable-radix-cache"]),
+        *([] if engine.async_scheduling else ["--disable-overlap-schedule"]),
+        *([] if engine.cuda_graphs else ["--disable-cuda-graph"]),
+    ]
+
+
+def _more(replica: Replica) -> list[str]:
+    """Return what is said only where it is asked for."""
+    engine, flags = replica.engine, []
+    if engine.scheduling_policy == "priority":
+        flags += ["--enable-priority-scheduling", "--schedule-low-priority-values-first"]
+    if engine.speculation is not None:
+        guessed = engine.speculation
+        flags.append(f"--speculative-algorithm {ALGORITHMS[guessed.method]}")
+        if guessed.method != "ngram":
+            flags += [f"--speculative-num-steps {guessed.tokens}", "--speculative-eagle-topk 1"]
+        flags.append(f"--speculative-num-draft-tokens {guessed.tokens + 1}")
+        if guessed.model is not None:
+            flags.append(f"--speculative-draft-model-path {published(guessed.model)}")
+    if engine.kv_offload_gib_per_device:
+        gigabytes = engine.kv_offload_gib_per_device * 2**30 / 1e9
+        flags += ["--enable-hierarchical-cache", f"--hicache-size {gigabytes:.0f}"]
+    if engine.weight_offload:
+        flags.append(f"--cpu-offload-gb {hosted_gib(replica):.0f}")
+    return flags
+
+
+def _nodes(deployment: Deployment) -> list[str]:
+    nodes = node_count(deployment)
+    if nodes == 1:
+        return []
+    return [
+        f"--nnodes {nodes}",
+        '--node-rank "$NODE_RANK"',
+        '--dist-init-addr "$MASTER_ADDR:5000"',
+    ]

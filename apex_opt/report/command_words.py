@@ -1,0 +1,46 @@
+"""What the commands of all engines have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apex_opt.plan.result import Deployment, Replica
+from apex_opt.spec import catalog
+from apex_opt.spec.catalog import UnknownNameError
+
+GIB = 2**30
+HALVES = {"bf16": "bfloat16", "fp16": "float16"}
+"""What PyTorch calls 16-bit formats."""
+
+
+def joined(words: Sequence[str]) -> str:
+    """Return a command of one line a flag."""
+    return " \\\n  ".join(words)
+
+
+def node_count(deployment: Deployment) -> int:
+    """Return the nodes of the replica that stands on most."""
+    return max((len({at.node for at in replica}) for replica in deployment.nodes), default=1)
+
+
+def half(replica: Replica) -> str | None:
+    """Return what computes where nothing is quantised; None where the plan does not say."""
+    return HALVES.get(replica.weights) or HALVES.get(replica.kv_cache)
+
+
+def hosted_gib(replica: Replica) -> float:
+    """Return the weights of each device that stay in host memory, experts apart, GiB.
+
+    Of the weights that the device holds a share s of all is missing: s / (1 - s) of what is there.
+    """
+    share = replica.engine.weight_offload
+    return replica.memory.weights / GIB * share / (1 - share)
+
+
+def published(name: str) -> str:
+    """Return a catalogued model's first name on Hugging Face, else its own."""
+    try:
+        aliases = catalog.model(name).aliases
+    except UnknownNameError:
+        return name
+    return next((alias for alias in aliases if "/" in alias), name)
