@@ -3,9 +3,9 @@
 vLLM (vllm/v1/worker/gpu_worker.py, 0.19): KV bytes = utilisation x total - weights - peak
 activations of a forward pass over the whole token budget - CUDA graphs - what other libraries hold.
 Blocks = KV bytes / bytes of a block in all layers of the stage (`apex_opt.cost.paging`); the stage
-that holds the fewest sequences fixes the number for all. SGLang counts alike: --mem-fraction-static
-is a share of the total (server_args.py, 0.5.23). TensorRT-LLM's share is of what the rest leaves
-free (KvCacheConfig, free_gpu_memory_fraction).
+that holds the fewest sequences fixes the number for all. SGLang's share of the total is that of
+weights and cache alone (`static`; --mem-fraction-static, server_args.py 0.5.23), TensorRT-LLM's one
+of what the rest leaves free (`of_free`; KvCacheConfig, free_gpu_memory_fraction).
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ their sorted copy with 64-bit indices, its softmax and cumulative sum. vLLM's pr
 with top-k and top-p for max_num_seqs sequences (gpu_model_runner.py, `_dummy_sampler_run`). With it
 the blocks of a measured run are met within 1 % (RTX 4090, vLLM 0.19: 2,588).
 """
+
+LOGIT_BYTES = 6
+"""The same of engines that profile no sampling: logits in 16 and 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def activation_bytes(shape: Shape, kinds: dict[str, Layer]) -> float:
     )
     forward = ACTIVATION_BYTES * settings.max_num_batched_tokens * (2 * hidden + widest)
     rows = min(settings.rows, settings.max_num_batched_tokens)
-    logits = rows * shape.model.vocab_size * SAMPLER_BYTES
+    each = SAMPLER_BYTES if settings.engine == "vllm" else LOGIT_BYTES
+    logits = rows * shape.model.vocab_size * each
     return float(max(forward, logits + ACTIVATION_BYTES * rows * hidden))
 
 
@@ -146,7 +150,9 @@ def _reserve(shape: Shape, bare: MemoryUse) -> int:
     """Return what the engine and the spec leave free, the greater of both."""
     share = shape.settings.gpu_memory_utilization
     kept = bare.total - math.floor(bare.total * share)
-    if shape.release.memory_rule == "of_free":
+    if shape.release.memory_rule == "static":
+        kept = max(kept - bare.activations - bare.graphs - bare.other, 0)
+    elif shape.release.memory_rule == "of_free":
         kept = math.ceil(max(bare.room, 0) * (1.0 - share))
     return max(kept, math.ceil(bare.total * shape.reserve_fraction))
 

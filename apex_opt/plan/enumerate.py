@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.rates import half_precision
 from apex_opt.cost.shape import Shape, even_split
 from apex_opt.plan.legality import why_no_room, why_not
-from apex_opt.plan.settings import settings
+from apex_opt.plan.settings import own_share, settings
 from apex_opt.spec import catalog
 from apex_opt.spec.pools import Device, Pool
 from apex_opt.spec.quantization import KvFormat, WeightFormat
@@ -109,7 +109,7 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
         degrees, formats(spec, pool), clocks(pool), settings(spec, pool, release, longest_tokens)
     )
     for (tensor, pipeline, expert), (weights, kv_cache), clock, chosen in choices:
-        yield Shape(
+        found = Shape(
             model=spec.model,
             pool=pool,
             network=spec.network,
@@ -123,6 +123,8 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
             clock=clock,
             reserve_fraction=spec.limits.memory_reserve_fraction,
         )
+        share = own_share(spec.engine, release, found)
+        yield replace(found, settings=replace(chosen, gpu_memory_utilization=share))
 
 
 def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:

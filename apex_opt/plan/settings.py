@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from itertools import product
 
 from apex_opt.cost.drafts import drafts_of
-from apex_opt.cost.shape import Settings, graph_tokens
+from apex_opt.cost.shape import Settings, Shape, graph_tokens
 from apex_opt.plan.result import EngineSettings
 from apex_opt.spec.engine import Engine, EngineRelease
 from apex_opt.spec.model import Model
 from apex_opt.spec.pools import Pool
 from apex_opt.spec.spec import Spec
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 WHOLE_PROMPTS_TOKENS = 2048
 """Least budget where prompts are not cut: vLLM, vllm/config.py, `SchedulerConfig` (0.6.0)."""
 
@@ -108,6 +108,24 @@ def settings(
             weight_offload=engine.weight_offload,
             expert_offload=engine.expert_offload,
         )
+
+
+def own_share(engine: Engine, release: EngineRelease, shape: Shape) -> float:
+    """Return the share of memory that an engine takes.
+
+    SGLang leaves 512 MB, 1.5 MB for each token of a chunk, 128 MB for each device of the replica
+    and 2 MB for each sequence of its largest CUDA graph, if nothing is said.
+
+    Source: SGLang 0.5.23, server_args.py `_handle_gpu_memory_settings`.
+    """
+    if engine.gpu_memory_utilization is not None:
+        return engine.gpu_memory_utilization
+    if release.memory_rule != "static":
+        return release.memory_utilization
+    chosen, total = shape.settings, shape.pool.device.memory_bytes
+    kept = 512 + 1.5 * max(chosen.max_num_batched_tokens, 2048)
+    kept += 128 * shape.devices + 2 * chosen.graph_tokens
+    return max(min(1.0 - kept * MIB / total, release.memory_utilization), 0.01)
 
 
 def shown(chosen: Settings, pipeline: int) -> EngineSettings:

@@ -53,17 +53,15 @@ def _formats(replica: Replica) -> list[str]:
 
 
 def _engine(replica: Replica) -> list[str]:
-    engine, memory = replica.engine, replica.memory
+    engine = replica.engine
     chunk = engine.max_num_batched_tokens if engine.chunked_prefill else -1
-    # The share of weights and cache alone; activations and graphs lie outside.
-    static = (memory.weights + memory.kv_cache) / memory.total
     return [
         f"--context-length {engine.max_model_len}",
         f"--max-running-requests {engine.max_num_seqs}",
         f"--chunked-prefill-size {chunk}",
         f"--max-prefill-tokens {engine.max_num_batched_tokens}",
         f"--page-size {engine.block_size}",
-        f"--mem-fraction-static {static:.3f}",
+        f"--mem-fraction-static {engine.gpu_memory_utilization:.3f}",
         f"--schedule-conservativeness {engine.schedule_conservativeness:g}",
         "--schedule-policy fcfs",
         *(["--enable-mixed-chunk"] if engine.enable_mixed_chunk else []),

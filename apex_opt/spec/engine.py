@@ -45,7 +45,11 @@ class EngineRelease(Table):
     memory_utilization: Fraction = Field(
         description="Share of device memory that the engine takes."
     )
-    memory_rule: Literal["of_total", "of_free"] = "of_total"
+    memory_rule: Literal["of_total", "of_free", "static"] = Field(
+        "of_total",
+        description="Of what it is a share: of the total; of what weights and activations leave; "
+        "of the total for weights and cache alone.",
+    )
     batch_defaults: tuple[BatchDefault, ...] = Field(min_length=1)
     chunked_prefill: bool
     chunked_above_tokens: Count | None = Field(

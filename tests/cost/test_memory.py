@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from apex_opt.cost.memory import fit
+from apex_opt.spec import catalog
 from tests.shapes import SETTINGS, shape
 
 
@@ -64,3 +65,37 @@ def test_tied_embeddings_are_held_once_on_one_stage_and_twice_on_two():
     matrix = 2 * 256000 * 3584
     assert two.memory.weights > matrix
     assert one.memory.weights < 2 * 9.3e9
+
+
+def ruled(engine, version, utilization=0.8):
+    chosen = dataclasses.replace(SETTINGS, engine=engine, gpu_memory_utilization=utilization)
+    s = shape(settings=chosen)
+    return fit(dataclasses.replace(s, release=catalog.release(engine, version))).memory
+
+
+def test_a_share_of_the_total_is_for_everything_in_vllm():
+    memory = ruled("vllm", "0.19")
+    used = memory.weights + memory.activations + memory.graphs + memory.other + memory.room
+    assert used == pytest.approx(0.8 * memory.total, abs=1)
+
+
+def test_a_share_of_the_total_is_for_weights_and_cache_in_sglang():
+    memory = ruled("sglang", "0.5")
+    assert memory.weights + memory.room == pytest.approx(0.8 * memory.total, abs=1)
+    # Where buffers need more than the rest, they have it.
+    full = ruled("sglang", "0.5", 0.98)
+    assert full.reserve == 0
+    assert full.weights + full.room < 0.98 * full.total
+
+
+def test_a_share_is_of_what_the_rest_leaves_in_tensorrt_llm():
+    memory = ruled("tensorrt-llm", "1.0")
+    left = memory.total - memory.weights - memory.activations - memory.graphs - memory.other
+    assert memory.room == pytest.approx(0.8 * left, abs=1)
+
+
+def test_engines_that_profile_no_sampling_hold_plain_logits():
+    many = dataclasses.replace(SETTINGS, max_num_seqs=2048)
+    vllm = fit(shape(settings=many)).memory.activations
+    other = fit(shape(settings=dataclasses.replace(many, engine="tensorrt-llm"))).memory.activations
+    assert vllm - other == 2048 * 128_256 * (26 - 6)

@@ -22,7 +22,7 @@ def chosen(engine, longest=1000, **tables):
         ('version = "0.19"', (True, 8192, 1024, 16, 0.9, True, True)),
         ('version = "0.8"', (True, 8192, 1024, 16, 0.9, True, False)),
         ('version = "0.6"', (False, 2048, 256, 16, 0.9, False, False)),
-        ('name = "sglang"', (True, 8192, 2048, 1, 0.9, True, True)),
+        ('name = "sglang"', (True, 8192, 2048, 1, 0.88, True, True)),
         ('name = "trtllm"', (False, 8192, 2048, 32, 0.9, True, True)),
     ],
 )
@@ -31,6 +31,21 @@ def test_each_engine_has_its_own_defaults(engine, expected):
     found = (s.chunked_prefill, s.max_num_batched_tokens, s.max_num_seqs, s.block_size)
     more = (s.gpu_memory_utilization, s.prefix_caching, s.async_scheduling)
     assert (*found, *more) == expected
+
+
+def shares(**tables):
+    return [
+        s.settings.gpu_memory_utilization for s, _ in enumerate_replicas(spec(**tables), 1000).legal
+    ]
+
+
+def test_sglang_leaves_what_chunks_devices_and_graphs_take():
+    one = {"parallelism": "tensor = 1\npipeline = 1", "engine": 'name = "sglang"'}
+    # 512 + 1.5 x 8192 + 128 + 2 x 512 MiB of the 81,559 of an H100.
+    assert shares(**one) == [pytest.approx(1 - 13_952 / 81_559, abs=1e-5)]
+    small = 'name = "sglang"\nmax_num_batched_tokens = 2048\nmax_num_seqs = 64'
+    assert shares(**{**one, "engine": small}) == [0.88]
+    assert shares(**{**one, "engine": 'name = "sglang"\ngpu_memory_utilization = 0.7'}) == [0.7]
 
 
 def test_vllm_v0_cuts_prompts_by_default_where_contexts_are_longer_than_32k():

@@ -121,13 +121,13 @@ python -m sglang.launch_server --model-path m \\
   --chunked-prefill-size 8192 \\
   --max-prefill-tokens 8192 \\
   --page-size 1 \\
-  --mem-fraction-static 0.812 \\
+  --mem-fraction-static 0.900 \\
   --schedule-conservativeness 1 \\
   --schedule-policy fcfs \\
   --disable-radix-cache"""
 
 
-def test_sglang_is_told_the_share_of_weights_and_cache_alone() -> None:
+def test_sglang_is_told_every_setting() -> None:
     assert started("sglang") == SGLANG
 
 
