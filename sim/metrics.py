@@ -87,6 +87,7 @@ def itl(log: Log) -> Statistics:
     if count == 0:
         return describe(np.empty(0))
     edges = bounds(len(log.gaps))
+    edges[:2] = 0.0  # tokens that were guessed come with the one before them
     below = np.concatenate([[0], np.cumsum(log.gaps)])
     ranks = np.array(PERCENTS) / 100 * (count - 1)
     k = np.searchsorted(below, ranks, side="right") - 1
