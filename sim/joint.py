@@ -46,6 +46,11 @@ class Kind:
     load: Load
     refused: Bool
 
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether requests are sent to it when they arrive."""
+        return self.member.role != "decode" and self.member.weight > 0
+
 
 def play_together(
     load: Load, members: Sequence[Member], routing: Routing = IN_TURN, rows: int = 0
@@ -57,9 +62,9 @@ def play_together(
     Raises:
         ValueError: see `play`; or members do not fit together.
     """
-    kinds = [kind(load, member) for member in members]
     check_members(load, members, routing)
-    refused = refused_by_all(load, kinds)
+    kinds = seen(load, [kind(load, member) for member in members])
+    refused = np.logical_and.reduce([one.refused for one in kinds if one.takes_prompts])
     world, start = lay_out(load, kinds, routing), states(load, kinds, refused, rows)
     run_together(world, tables([one.member.steps for one in kinds]), start)
     if unfinished(start, refused):
@@ -69,6 +74,7 @@ def play_together(
 
 def kind(load: Load, member: Member) -> Kind:
     """Return a member with its load: a prefill replica keeps no room for outputs."""
+    check(load, member.rules, member.steps)
     rules = member.rules
     if member.role == "prefill":
         rules = replace(rules, reserve_output=False, owed_ppm=0)
@@ -80,9 +86,7 @@ def kind(load: Load, member: Member) -> Kind:
         if member.role == "decode":
             rules = replace(rules, prefix_caching=False, host_blocks=0, request_overhead_ns=0)
         refused = rejects(load, rules)
-    member = replace(member, rules=rules)
-    check(load, rules, member.steps)
-    return Kind(member, load, refused)
+    return Kind(replace(member, rules=rules), load, refused)
 
 
 def check_members(load: Load, members: Sequence[Member], routing: Routing) -> None:
@@ -97,8 +101,9 @@ def check_members(load: Load, members: Sequence[Member], routing: Routing) -> No
     if roles != {"mixed"} and not {"prefill", "decode"} <= roles:
         raise ValueError("members: prefill and decode replicas need each other")
     for member in members:
-        if member.role not in get_args(Role) or member.ranks < 1 or member.count < 1:
-            raise ValueError("members: role, count or ranks is unsound")
+        sound = member.count > 0 and member.weight >= 0 and member.ranks > 0
+        if member.role not in get_args(Role) or not sound:
+            raise ValueError("members: role, count, weight or ranks is unsound")
         if member.ranks > 1 and member.steps.stages > 1:
             raise ValueError("members: ranks that step together have one stage")
     if routing.router not in get_args(Router):
@@ -113,19 +118,14 @@ def check_members(load: Load, members: Sequence[Member], routing: Routing) -> No
         )
 
 
-def refused_by_all(load: Load, kinds: Sequence[Kind]) -> Bool:
-    """Return (n,) whether a request finds no replica for its prompt, or none to decode."""
-    prompt, rest = np.zeros(len(load), bool), load.output_tokens == 1
-    for one in kinds:
-        if not one.member.weight:
-            continue
-        if one.member.role == "decode":
-            rest |= ~one.refused
-        else:
-            prompt |= ~one.refused
-            rest |= one.member.role == "mixed"
-    refused: Bool = ~(prompt & rest)
-    return refused
+def seen(load: Load, kinds: Sequence[Kind]) -> list[Kind]:
+    """Return the kinds, each with what it refuses: a prefill replica also what nobody decodes."""
+    decoders = [one.refused for one in kinds if one.member.role == "decode" and one.member.weight]
+    nobody = np.logical_and.reduce([load.output_tokens > 1, *decoders])
+    return [
+        replace(one, refused=one.refused | nobody) if one.member.role == "prefill" else one
+        for one in kinds
+    ]
 
 
 def lay_out(load: Load, kinds: Sequence[Kind], routing: Routing) -> World:

@@ -192,7 +192,8 @@ def fixed(g: Given, s: State, index: int) -> int:
     if g.window_ppm == 0:
         return g.sequence_blocks
     request = s.requests[index]
-    most = (request.prompt + request.output - 2 + g.block_tokens) // g.block_tokens
+    output = 1 if g.role == PREFILL else request.output
+    most = (request.prompt + output - 2 + g.block_tokens) // g.block_tokens
     windows = min(most, g.window_limit) * g.window_ppm
     return g.sequence_blocks + (windows + PPM - 1) // PPM
 
@@ -450,6 +451,8 @@ def admit(g: Given, m: Machine, s: State, batch: Batch) -> bool:
         return False
     index = first_in_queue(g, m, s)
     request = s.requests[index]
+    if g.role == DECODE and request.made == 0:
+        return False  # its cache is still to come
     length = request.prompt + request.made
     found = kept = unused = 0  # blocks of the prompt: in the cache; there or in host memory
     if g.prefix_caching:
