@@ -66,6 +66,7 @@ def draft_shape(shape: Shape) -> Shape | None:
         weights=weights,
         tensor=shape.tensor if _divides(drafts.model, shape.tensor) else 1,
         expert=shape.expert if drafts.layer else 1,
+        attention_data=shape.attention_data if drafts.layer else 1,
         stage_layers=(len(drafts.model.sequence()),),
     )
 

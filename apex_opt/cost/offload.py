@@ -65,5 +65,8 @@ def _read_bytes(rates: Rates, one: Layer, tokens: Array) -> Array:
     size = np.full(len(tokens), chosen.weight_offload * dense_bytes(rates, one))
     if one.experts is not None:
         expert = one.experts.weights * storage(rates, "experts")[1] / 8
-        size = size + chosen.expert_offload * expert * touched(one.experts, tokens)
+        visitors = (
+            tokens * rates.shape.attention_data
+        )  # the tokens of all ranks come to the experts
+        size = size + chosen.expert_offload * expert * touched(one.experts, visitors)
     return size

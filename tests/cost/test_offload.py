@@ -11,8 +11,8 @@ from tests.shapes import SETTINGS, shape
 
 FEW = replace(SETTINGS, max_num_seqs=8, max_num_batched_tokens=64)
 LINK = 64e9 * 0.8
-DENSE = 8.03e9 - 2 * 128256 * 4096  # weights of the layers of llama-3.1-8b
-EXPERTS = 32 * 8 * 3 * 4096 * 14336  # of mixtral-8x7b
+DENSE = 8.03e9 - 2 * 128256 * 4096  # weights of the layers of llama-3.1-8b, likewise
+EXPERTS = 32 * 8 * 3 * 4096 * 14336  # of mixtral-8x7b; half of 2 bytes each is as many bytes
 
 
 def offloaded(model="llama-3.1-8b", *, tensor=1, expert=1, **shares):
@@ -39,6 +39,16 @@ def test_of_experts_those_are_read_that_the_tokens_visit():
     assert more[1] == pytest.approx(whole * 2 / 8, rel=1e-3)
     assert more[2] == pytest.approx(whole * (1 - 0.75**2), rel=1e-3)
     assert more[64] == pytest.approx(whole, rel=1e-3)
+
+
+def test_the_tokens_of_all_ranks_visit_the_experts():
+    one, two = (
+        replace(offloaded("mixtral-8x7b", expert=2, expert_offload=share), attention_data=2)
+        for share in (0.0, 0.5)
+    )
+    more = (replica_table(two).decode_ns - replica_table(one).decode_ns)[0]
+    # Four of the eight experts on each device, two visits for each of 2 x 3 tokens.
+    assert more[3] == pytest.approx(EXPERTS / 2 / LINK * 1e9 * (1 - 0.75**6), rel=1e-3)
 
 
 def test_what_is_in_host_memory_is_not_on_the_device():
