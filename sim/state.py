@@ -6,6 +6,7 @@ compiles it and where mypy checks it. `int` is int64, `float` is float64, `Short
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import numpy as np
@@ -242,6 +243,7 @@ class Machine:
     peak_w: float
 
 
+@cache
 def dtype(fields: type) -> np.dtype[np.void]:
     """Return the numpy record type of a class of this file."""
     hints = get_type_hints(fields, include_extras=True)
