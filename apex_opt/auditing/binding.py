@@ -24,6 +24,9 @@ TOLD: frozenset[Family] = frozenset(
     {"slo", "stability", "power", "budget", "devices", "replicas", "stock", "format",
      "parallelism", "engine", "reserve", "kinds"}
 )  # fmt: skip
+LEAST_S, TIMES = 2.0, 5.0
+"""A changed spec may take so many seconds, and so many times as long as the spec itself."""
+
 SAME = 1e-4
 """Relative difference under which two objectives count as the same."""
 
@@ -58,14 +61,14 @@ def held(
 
 def _held(spec: Spec, found: Result, entry: Entry, deadline: float) -> result.Held:
     now = found.plans[0].objective
-    without = _best(entry.loosened(spec), deadline)
+    without = _best(entry.loosened(spec), found, deadline)
     binds = without is not None and _better(found, without.value, now)
     used = _used(entry, found.plans[0])
     dial = entry.dial
     step = None
     if binds and isinstance(dial, Range):
         value = _stepped(entry, dial)
-        more = _best(dial.put(spec, dial.exact(value)), deadline)
+        more = _best(dial.put(spec, dial.exact(value)), found, deadline)
         if more is not None:
             worth = "buys nothing"
             if _better(found, more.value, now):
@@ -119,18 +122,18 @@ def _name(metric: str, statistic: str) -> str:
     return f"slo.{metric}.{statistic}"
 
 
-def _best(spec: Spec, deadline: float) -> Best | None:
+def _best(spec: Spec, found: Result, deadline: float) -> Best | None:
     """Return the best objective of a spec, as far as the time allows."""
-    left = deadline - time.monotonic()
+    left = min(deadline - time.monotonic(), LEAST_S + TIMES * found.solve_s)
     if left <= 0:
         return None
-    update = {"time_limit_s": max(left / 4, 0.01), "top_k": 1}
+    update = {"time_limit_s": left, "top_k": 1}
     limited = spec.model_copy(update={"search": spec.search.model_copy(update=update)})
     try:
-        found = solve(limited.placed(spec.folder, spec.lines))
+        other = solve(limited.placed(spec.folder, spec.lines))
     except (InfeasibleError, UndecidedError):
         return None
-    return Best(found.plans[0].objective, found.proof.status == "optimal")
+    return Best(other.plans[0].objective, other.proof.status == "optimal")
 
 
 def alternatives(found: Result) -> Iterator[result.Alternative]:

@@ -12,6 +12,9 @@ Counts = tuple[int, ...]
 KINDS = 6
 """Kinds of replica that are guessed from each of two orders."""
 
+AMPLE, SURE = 32, 8
+"""Replicas that are guessed first: so many, or so many times the fewest that might do."""
+
 FEWER = 3
 """By how much each round of guesses is smaller than the one before."""
 
@@ -76,13 +79,19 @@ def carries(asked: Problem, r: int, n: int) -> bool:
     return asked.data.sense == "max" or all(sum(row) <= HORIZON * n for row in kind.work)
 
 
+def least_of(asked: Problem, r: int) -> int:
+    """Return the fewest replicas of kind `r` of which bounds allow that they carry all traffic."""
+    work = max((sum(row) for row in asked.data.kinds[r].work), default=0)
+    return max(1, -(-work // HORIZON))
+
+
 def possible(asked: Problem, r: int) -> bool:
     """Whether bounds allow a plan of kind `r` alone: more replicas carry more, so ask the most."""
     return carries(asked, r, most_of(asked, r))
 
 
 def guesses(asked: Problem) -> Iterator[Counts]:
-    """Yield plans of one kind: the fastest and the strongest kinds, all in, then ever fewer."""
+    """Yield plans of one kind, the fastest and the strongest: amply, all in, then ever fewer."""
     totals, kinds = asked.traffic.features.totals, asked.data.kinds
 
     def busy(r: int) -> float:
@@ -94,7 +103,11 @@ def guesses(asked: Problem) -> Iterator[Counts]:
     strong = sorted(numbers, key=busy)
     first = dict.fromkeys(r for pair in zip(fast, strong, strict=True) for r in pair)
     chosen = [r for r in list(first)[: 2 * KINDS] if possible(asked, r)]
-    sizes = {r: min(most_of(asked, r), asked.traffic.requests) for r in chosen}
-    while sizes:
+    most = {r: min(most_of(asked, r), asked.traffic.requests) for r in chosen}
+    ample = {r: min(n, max(AMPLE, SURE * least_of(asked, r))) for r, n in most.items()}
+    yield from (alone(asked, r, n) for r, n in ample.items())
+    yield from (alone(asked, r, n) for r, n in most.items() if n > ample[r])
+    sizes = {r: n // FEWER for r, n in ample.items()}
+    while any(sizes.values()):
         yield from (alone(asked, r, n) for r, n in sizes.items() if carries(asked, r, n))
-        sizes = {r: n // FEWER for r, n in sizes.items() if n >= FEWER}
+        sizes = {r: n // FEWER for r, n in sizes.items()}

@@ -11,11 +11,11 @@ def held(found):
 
 
 def test_a_limit_that_binds_is_told_with_what_it_costs_and_what_a_step_buys():
-    # Without its limit of one device, latency is lowest on all four.
-    spec = make(limits="devices = 1", objective='minimize = "latency"', slo="")
-    found = audit(spec)
+    # Without its limit of one device, latency is lowest on both.
+    tables = {"objective": 'minimize = "latency"', "slo": "", "pools": pool(2)}
+    found = audit(make(**tables, limits="devices = 1"))
     row = held(found)["limits.devices"]
-    free = solve(make(objective='minimize = "latency"', slo="")).plans[0].objective
+    free = solve(make(**tables)).plans[0].objective
     assert (found.status, row.binds, row.proved) == ("feasible", True, True)
     assert (row.entry.value, row.used, row.slack) == ("1 device", "1 device", 0.0)
     assert row.without == pytest.approx(free)
@@ -77,5 +77,5 @@ def test_the_same_spec_gives_the_same_answer():
 
 
 def test_where_goodput_is_maximised_requests_that_come_late_are_no_conflict():
-    spec = make(objective='maximize = "goodput"', slo="ttft_ms = 1")
+    spec = make(objective='maximize = "goodput"', slo="ttft_ms = 1", pools=pool(1))
     assert audit(spec).status == "feasible"
