@@ -24,30 +24,15 @@ SGLang router, sgl-router/README.md (cache-aware routing, thresholds).
 
 from __future__ import annotations
 
+from apex_opt.sim.admission import watermark
+from apex_opt.sim.batch import FS_PER_NS, count, draw, occupy, stage_ns
+from apex_opt.sim.blocks import PPM, give_back, held, take
 from apex_opt.sim.cohort import append
 from apex_opt.sim.draft import chance
+from apex_opt.sim.endings import join, settle
 from apex_opt.sim.heap import WHEN, drop_first, push
 from apex_opt.sim.jit import njit, njit_helper, njit_rare
-from apex_opt.sim.loop import (
-    FS_PER_NS,
-    PPM,
-    count,
-    draw,
-    give_back,
-    held,
-    join,
-    launch,
-    next_batch,
-    occupy,
-    pass_turn,
-    place_of,
-    schedule,
-    settle,
-    stage_ns,
-    take,
-    unload,
-    watermark,
-)
+from apex_opt.sim.loop import launch, next_batch, pass_turn, place_of, schedule, unload
 from apex_opt.sim.prefix import cached_blocks
 from apex_opt.sim.queue import (
     arrive,

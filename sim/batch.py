@@ -1,0 +1,125 @@
+"""What a batch takes: time on each stage, energy, a row of the time line."""
+
+from __future__ import annotations
+
+from apex_opt.sim.jit import njit_helper, njit_rare
+from apex_opt.sim.state import (
+    BLOCKS,
+    BUSY,
+    JOULES,
+    PROMPTS,
+    RUNNING,
+    SAMPLED,
+    STEPS,
+    WAITING,
+    Batch,
+    Given,
+    Machine,
+    State,
+    Table,
+)
+
+FS_PER_NS = 1_000_000
+HOP = 2
+"""Row of the hops in the table."""
+
+
+@njit_helper
+def execute(g: Given, t: Table, m: Machine, s: State, batch: Batch) -> None:
+    """Send the batch through the stages."""
+    n = batch.decode_tokens + batch.prompt_tokens
+    at, longest, total = m.now, 0, 0
+    for k in range(g.stages):
+        spent = stage_ns(g, t, s, batch, k, n)
+        stage = s.cohorts[m.cohorts + k]
+        begin = max(at, stage.free)
+        if k == 0:
+            batch.start = begin
+        stage.free = begin + spent
+        at = begin + spent + t.tokens_ns[g.kind, k, HOP, n]
+        longest, total = max(longest, spent), total + spent
+    draw(g, t, m, s, batch, max(longest, total / m.flying))
+    occupy(m, batch, at)
+
+
+@njit_helper
+def context_of(s: State, batch: Batch) -> int:
+    """Return the cached tokens that the batch reads in order to decode."""
+    return s.cohorts[batch.cohort].context + batch.decode_tokens if batch.decodes > 0 else 0
+
+
+@njit_helper
+def stage_ns(g: Given, t: Table, s: State, batch: Batch, k: int, n: int) -> int:
+    """Return the time of the batch on stage `k`, in a step of `n` tokens."""
+    context = context_of(s, batch)
+    window = min(context, batch.decodes * g.window_tokens)
+    window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
+    fs = t.fs[g.kind, k]
+    work = fs[0] * context + fs[1] * window + fs[4] * batch.history
+    work += fs[2] * batch.pairs + fs[3] * window_pairs
+    spent = t.tokens_ns[g.kind, k, 1 if batch.prompt_tokens > 0 else 0, n]
+    spent += t.rows_ns[g.kind, k, batch.rows] + work // FS_PER_NS
+    if k == 0:
+        spent += t.draft_ns[g.kind, batch.decodes] + batch.loaded * g.host_block_ns
+    return int(spent)
+
+
+@njit_helper
+def draw(g: Given, t: Table, m: Machine, s: State, batch: Batch, spent_ns: float) -> None:
+    """Draw the energy of the batch, over so much time."""
+    n = batch.decode_tokens + batch.prompt_tokens
+    context = context_of(s, batch)
+    window = min(context, batch.decodes * g.window_tokens)
+    window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
+    energy = t.tokens_j[g.kind, 1 if batch.prompt_tokens > 0 else 0, n]
+    energy += t.rows_j[g.kind, 0, batch.rows] + g.context_j * context + g.window_j * window
+    energy += g.pair_j * batch.pairs + g.window_pair_j * window_pairs
+    energy += g.history_j * batch.history + t.rows_j[g.kind, 1, batch.decodes]
+    batch.joules = energy
+    m.energy_j += energy
+    m.peak_w = max(m.peak_w, 1e9 * energy / spent_ns)
+    m.context += context
+
+
+@njit_helper
+def occupy(m: Machine, batch: Batch, finish: int) -> None:
+    """Let the batch land at `finish`."""
+    batch.finish = finish
+    m.busy_ns += finish - max(batch.start, m.end_ns)
+    m.end_ns = finish
+
+
+@njit_helper
+def count(g: Given, m: Machine, s: State, batch: Batch) -> None:
+    """Add the batch to the totals."""
+    m.steps += 1
+    m.prompt_tokens += batch.prompt_tokens
+    m.decode_tokens += batch.decode_tokens
+    m.pairs += batch.pairs
+    m.rows += batch.sampled
+    m.peak_blocks = max(m.peak_blocks, g.blocks - m.free)
+    if m.tick_ns > 0:
+        note(g, m, s, batch)
+
+
+@njit_rare
+def note(g: Given, m: Machine, s: State, batch: Batch) -> None:
+    """Add the batch to the row of the time line in which it starts."""
+    line = s.line[m.number]
+    rows = len(line)
+    while batch.start // m.tick_ns >= rows:  # half as many rows, twice as wide
+        for k in range(rows):
+            for track in range(line.shape[1]):
+                both = line[2 * k, track] + line[2 * k + 1, track] if 2 * k < rows else 0.0
+                line[k, track] = both
+        m.tick_ns *= 2
+    row = line[batch.start // m.tick_ns]
+    spent = float(batch.finish - batch.start)
+    row[STEPS] += 1
+    row[BUSY] += spent
+    row[PROMPTS] += batch.prompt_tokens
+    row[SAMPLED] += batch.sampled
+    row[JOULES] += batch.joules
+    row[WAITING] += spent * m.waiting
+    row[RUNNING] += spent * m.running
+    row[BLOCKS] += spent * (g.blocks - m.free)
