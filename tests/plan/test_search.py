@@ -52,7 +52,7 @@ def space(fixed, max_kinds):
             yield counts
 
 
-def run(fixed, outcome, *, top_k=1, seconds=60.0, max_kinds=2):
+def run(fixed, outcome, *, top_k=1, seconds=60.0, max_kinds=2, **more):
     """Search with `outcome(counts) -> (objective, met)` for a simulator."""
     played = []
 
@@ -68,6 +68,7 @@ def run(fixed, outcome, *, top_k=1, seconds=60.0, max_kinds=2):
         time_limit_s=seconds,
         threads=1,
         listen=lambda _: None,
+        **more,
     )
     return found, played
 
@@ -229,3 +230,14 @@ def test_a_plan_is_found_soon_where_the_bound_is_far_below_it():
     with pytest.raises(StopIteration):
         search(asked, play, top_k=1, time_limit_s=60.0, threads=1, listen=stop)
     assert len(played) < 30
+
+
+def test_a_search_that_is_content_with_any_plan_looks_for_none_beside_it():
+    # The first plan is worth ten times its bound: all others might be better.
+    found, played = run([(MICRO, 1), (2 * MICRO, 1)], lambda _: (10.0, True), gap=float("inf"))
+    assert (len(found.best), found.proved, len(played)) == (1, False, 1)
+
+
+def test_a_search_stops_after_the_simulations_that_it_may_spend():
+    found, played = run([(MICRO, 1), (2 * MICRO, 1)], lambda _: (10.0, False), most=3)
+    assert (found.simulated, len(played), found.exhausted) == (3, 3, False)
