@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, request_limits_ns
+from apex_opt.plan.samples import folded
 from apex_opt.sim import metrics
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, Log
@@ -44,13 +45,16 @@ def met(spec: Spec, log: Log, output_tokens: Int64) -> metrics.Bool:
 
 
 def requests(spec: Spec, load: Load, played: FleetLog) -> tuple[Column, ...]:
-    """Return the table of requests, in order of the load.
+    """Return the table of requests, in order of the load; samples of one are one.
 
     `replica` counts replicas, or their ranks, over all deployments from 0; where caches move it is
-    the one that decodes. `met` is whether every limit on each request is kept. A request that was
-    rejected has no times but its arrival, one of a single token no TPOT.
+    the one that decodes, of several samples that of the first. `met` is whether every limit on each
+    request is kept. A request that was rejected has no times but its arrival, one of a single token
+    no TPOT.
     """
-    log, n = played.log, len(load)
+    samples = spec.workload.samples
+    load, log = folded(load, played.log, samples)
+    replica, n = played.replica[::samples], len(load)
     always, done = np.ones(n, bool), log.status == DONE
     several = done & (load.output_tokens > 1)
     spent = (log.last_ns - log.first_ns) / np.maximum(load.output_tokens - 1, 1)
@@ -67,7 +71,7 @@ def requests(spec: Spec, load: Load, played: FleetLog) -> tuple[Column, ...]:
     return (
         count("request", np.arange(n)),
         count("status", np.where(done, "done", "rejected")),
-        count("replica", played.replica, played.replica >= 0),
+        count("replica", replica, replica >= 0),
         count("prompt_tokens", load.prompt_tokens),
         count("output_tokens", load.output_tokens),
         at("arrival_s", log.arrival_ns),

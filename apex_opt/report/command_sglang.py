@@ -74,6 +74,8 @@ def _engine(replica: Replica) -> list[str]:
 def _more(replica: Replica) -> list[str]:
     """Return what is said only where it is asked for."""
     engine, flags = replica.engine, []
+    if replica.role != "mixed":
+        flags.append(f"--disaggregation-mode {replica.role}")
     if engine.scheduling_policy == "priority":
         flags += ["--enable-priority-scheduling", "--schedule-low-priority-values-first"]
     if engine.speculation is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from apex_opt.errors import NotBuiltError
 from apex_opt.plan.result import Deployment, Plan
 from apex_opt.report.command import serve_command
 from apex_opt.report.layout import Section, Verbatim, section
@@ -17,16 +16,8 @@ def start(plan: Plan, model: str) -> Section:
     for deployment in plan.deployments:
         parts += [Text("")] if parts else []
         times = Text(_times(deployment, alone=len(plan.deployments) == 1))
-        parts += [times, *_command(deployment, model)]
+        parts += [times, Verbatim(serve_command(deployment, model))]
     return section("How to start it", *parts)
-
-
-def _command(deployment: Deployment, model: str) -> list[Text | Verbatim]:
-    """Return the command, or that there is none for the engine."""
-    try:
-        return [Verbatim(serve_command(deployment, model))]
-    except NotBuiltError as why:
-        return [Text(f"  {why}")]
 
 
 def _times(deployment: Deployment, *, alone: bool) -> str:
@@ -35,6 +26,6 @@ def _times(deployment: Deployment, *, alone: bool) -> str:
     replica, count = deployment.replica, deployment.count
     where = plural(replica.devices, f"{replica.pool} device")
     times = f"Once, on {where}" if count == 1 else f"{count:,} times, each on {where}"
-    return times + (
-        ":" if alone else f", for {percent(deployment.share)} of the {served[replica.role]}:"
-    )
+    if alone:
+        return f"{times}:"
+    return f"{times}, for {percent(deployment.share)} of the {served[replica.role]}:"

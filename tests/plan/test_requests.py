@@ -58,3 +58,15 @@ def test_the_columns_are_what_the_prediction_is_made_of(played):
     assert column(played, "met").values.mean() == pytest.approx(shown.attainment)
     assert set(column(played, "replica").values.tolist()) <= {-1, 0, 1}
     assert column(played, "preempted").values.sum() == shown.preemptions
+
+
+def test_samples_of_a_request_are_one_row():
+    work = (
+        'arrival = "poisson"\nrate_rps = 5.0\nrequests = 20\nprompt_tokens = 100\n'
+        "output_tokens = 10\nsamples = 3"
+    )
+    found = apex_opt.play(spec(workload=work), apex_opt.Choice())
+    assert len(found.load) == 60
+    assert [len(c.values) for c in found.requests] == [20] * len(found.requests)
+    times = column(found, "ttft_ms").values
+    assert times.mean() == pytest.approx(found.plan.prediction.ttft_ms.mean)

@@ -204,3 +204,18 @@ def test_what_an_engine_has_no_flag_for_is_said() -> None:
 )
 def test_the_checkpoint_is_the_first_name_on_hugging_face(aliases: list[str], name: str) -> None:
     assert checkpoint("model", aliases) == name
+
+
+def test_roles_stand_behind_a_proxy_and_each_engine_is_told_in_its_own_words() -> None:
+    flags = {
+        "vllm": '--kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'',
+        "sglang": "--disaggregation-mode decode",
+    }
+    for name, flag in flags.items():
+        one = replica(engine=replica().engine.model_copy(update={"name": name}), role="decode")
+        remark, *said = serve_command(deployment(replica=one), "m").split("\n")
+        assert (
+            remark == "# behind a proxy that sends a prompt to prefill, then its request to decode"
+        )
+        assert any(flag in line for line in said)
+        assert flag not in started(name)
