@@ -154,6 +154,6 @@ class Cluster:
         self.moved.append(transfer)
         transfer.source.let_go(transfer.source.requests[index])
         transfer.request.times = [self.now]
-        transfer.target.ready.append(transfer.request)
+        transfer.target.newcomers.append(transfer.request)
         for station in (transfer.source, transfer.target):
             self.work(next(group for group in self.groups if station in group.ranks))

@@ -55,7 +55,7 @@ class Station(Twin):
         self.visitors = self.arrivals = Visitors()
         self.outstanding = 0
         self.leaving: list[Request] = []  # their cache moves away: place given up, blocks held
-        self.ready: list[Request] = []  # their cache has come, they have not decoded
+        self.newcomers: list[Request] = []  # their cache has come, they have not decoded
         self.sends = self.receives = 0  # when its links are free
 
     # ---- what the router asks
@@ -124,10 +124,10 @@ class Station(Twin):
         """Let those whose cache has come decode, unless a prompt is being computed again."""
         cohort = self.idle[-1]
         if all(r.decoding or r.over for r in cohort):
-            for r in self.ready:
+            for r in self.newcomers:
                 r.decoding = True
-            cohort += self.ready
-            self.ready = []
+            cohort += self.newcomers
+            self.newcomers = []
 
 
 class Group:
