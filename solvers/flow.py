@@ -32,9 +32,17 @@ NEAR = 1e-3
 """A bound is not brought nearer than this to what could not be excluded."""
 WORKERS = 2
 STEPS = 200_000
-HEATS = (0.02, 0.005, 0.05, 0.01)
-"""Moves of one run of annealing; its first temperature, in turns."""
-PATIENCE = 6
+"""Moves that one run of annealing tries."""
+TURNS = (
+    (1e-4, True, False),
+    (0.005, False, True),
+    (0.02, False, True),
+    (0.3, False, False),
+    (1e-4, True, True),
+    (0.05, False, True),
+)
+"""Runs of annealing, in turns: heat, whether gentle, whether from the best so far or the first."""
+PATIENCE = 9
 """Annealing ends after so many rounds without a better placement."""
 PROOF_SHARE, ANNEALING_SHARE = 0.2, 0.7
 """Of the time: when the first try at a proof ends, and when annealing ends."""
@@ -73,6 +81,7 @@ def solve(
         workers: threads of the annealing.
     """
     begin = time.monotonic()
+    data = _used_types(data)
     best, above = _row(data, seed, begin + PROOF_SHARE * time_limit_s)
     answer = _answer(data, best, bound(data.layers, data.rates, data.counts, above))
     answer = _prove(data, answer, begin + PROOF_SHARE * time_limit_s)
@@ -81,6 +90,16 @@ def solve(
     until = begin + ANNEALING_SHARE * time_limit_s
     answer = _annealed(data, answer, seed, workers, until)
     return _tighten(data, answer, begin + time_limit_s)
+
+
+def _used_types(data: FlowData) -> FlowData:
+    """Return the same question without types of which there is no machine."""
+    used = sorted(set(data.machines))
+    return replace(
+        data,
+        rates=tuple(data.rates[t] for t in used),
+        machines=tuple(used.index(t) for t in data.machines),
+    )
 
 
 def _answer(data: FlowData, placement: Placement, limit: float) -> FlowAnswer:
@@ -155,24 +174,20 @@ def _annealed(
 ) -> FlowAnswer:
     """Return the answer with the best placement that annealing finds.
 
-    In each round every worker begins at the best placement so far, or, in turns, at the first.
+    Workers take turns of `TURNS`, so that a gentle one, which only asks which machine of a type
+    stands where, comes first.
     """
     annealing = Annealing(data, answer.bound)
     first, best, flow = answer.placement, answer.placement, answer.throughput
-    lost, turn = 0, seed * 10_000
+    lost, begun = 0, 0
     with ThreadPoolExecutor(workers) as pool:
         while lost < PATIENCE and time.monotonic() < until and flow < answer.bound * (1 - CLOSE):
-            runs = [
-                pool.submit(
-                    annealing.run,
-                    best if (turn + worker) % 2 else first,
-                    STEPS,
-                    HEATS[(turn + worker) // 2 % len(HEATS)],
-                    turn + worker,
-                )
-                for worker in range(workers)
-            ]
-            turn += workers
+            runs = []
+            for turn in range(begun, begun + workers):
+                heat, gentle, further = TURNS[turn % len(TURNS)]
+                start, number = best if further else first, seed * 10**6 + turn
+                runs.append(pool.submit(annealing.run, start, STEPS, heat, number, gentle=gentle))
+            begun += workers
             found, placement = max(run.result() for run in runs)
             lost += 1
             if found > flow * (1 + CLOSE):

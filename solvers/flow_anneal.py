@@ -17,276 +17,14 @@ from numpy.typing import NDArray
 
 from apex_opt.solvers.flow_data import FlowData, Placement
 from apex_opt.solvers.flow_jit import njit
+from apex_opt.solvers.flow_moves import move
+from apex_opt.solvers.flow_score import TINY, score
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-TINY = 1e-9
-COVER_WEIGHT = 0.1
-COLD = 3e-4
-"""Last temperature, as a part of the target."""
-
-
-@njit
-def _path_by_position(first: Ints, last: Ints, room: Floats, back: Floats, came: Ints) -> bool:
-    """Find a path of machines through all layers; came[p] is the machine by which p is reached.
-
-    A machine is an arc from its first layer to the layer after its last; ~i is it backwards.
-    """
-    end = len(came) - 1
-    queue = np.empty(end + 1, np.int64)
-    came[:] = len(first)
-    queue[0], done, filled = 0, 0, 1
-    came[0] = -len(first) - 1
-    while done < filled:
-        p = queue[done]
-        done += 1
-        for i in range(len(first)):
-            if first[i] == p and room[i] > TINY and came[last[i]] == len(first):
-                came[last[i]] = i
-                queue[filled] = last[i]
-                filled += 1
-            elif last[i] == p and back[i] > TINY and came[first[i]] == len(first):
-                came[first[i]] = ~i
-                queue[filled] = first[i]
-                filled += 1
-        if came[end] != len(first):
-            return True
-    return False
-
-
-@njit
-def _flow_of_machines(first: Ints, last: Ints, capacity: Floats, layers: int) -> float:
-    """The maximum flow where links carry anything."""
-    room, back = capacity.copy(), np.zeros(len(capacity))
-    came = np.empty(layers + 1, np.int64)
-    total = 0.0
-    while _path_by_position(first, last, room, back, came):
-        more, p = np.inf, layers
-        while p:
-            i = came[p]
-            more = min(more, room[i] if i >= 0 else back[~i])
-            p = first[i] if i >= 0 else last[~i]
-        p = layers
-        while p:
-            i = came[p]
-            j = i if i >= 0 else ~i
-            sign = 1.0 if i >= 0 else -1.0
-            room[j] -= sign * more
-            back[j] += sign * more
-            p = first[i] if i >= 0 else last[j]
-        total += more
-    return total
-
-
-@njit
-def _path_by_link(left: Floats, came: Ints) -> bool:
-    """Find a path from the last vertex but one to the last; came[v] is the vertex before v."""
-    count = len(came)
-    queue = np.empty(count, np.int64)
-    came[:] = -1
-    queue[0], done, filled = count - 2, 0, 1
-    came[count - 2] = count - 2
-    while done < filled and came[count - 1] < 0:
-        u = queue[done]
-        done += 1
-        for v in range(count):
-            if came[v] < 0 and left[u, v] > TINY:
-                came[v] = u
-                queue[filled] = v
-                filled += 1
-    return bool(came[count - 1] >= 0)
-
-
-@njit
-def _flow_of_links(
-    first: Ints,
-    last: Ints,
-    capacity: Floats,
-    layers: int,
-    enter: Floats,
-    leave: Floats,
-    links: Floats,
-) -> float:
-    """The maximum flow; tokens come to machine i at vertex i and leave it at vertex n + i."""
-    n = len(first)
-    left = np.zeros((2 * n + 2, 2 * n + 2))
-    for i in range(n):
-        left[i, n + i] = capacity[i]
-        if first[i] == 0:
-            left[2 * n, i] = enter[i]
-        if last[i] == layers:
-            left[n + i, 2 * n + 1] = leave[i]
-        for j in range(n):
-            if last[i] == first[j]:
-                left[n + i, j] = links[i, j]
-    came = np.empty(2 * n + 2, np.int64)
-    total = 0.0
-    while _path_by_link(left, came):
-        more, v = np.inf, 2 * n + 1
-        while v != 2 * n:
-            more = min(more, left[came[v], v])
-            v = came[v]
-        v = 2 * n + 1
-        while v != 2 * n:
-            left[came[v], v] -= more
-            left[v, came[v]] += more
-            v = came[v]
-        total += more
-    return total
-
-
-@njit
-def _cover(first: Ints, last: Ints, capacity: Floats, layers: int, target: float) -> float:
-    """The mean over the layers of what the machines that hold one carry, at most `target`."""
-    change = np.zeros(layers + 1)
-    for i in range(len(first)):
-        change[first[i]] += capacity[i]
-        change[last[i]] -= capacity[i]
-    total, now = 0.0, 0.0
-    for p in range(layers):
-        now += change[p]
-        total += min(now, target)
-    return total / layers
-
-
-@njit
-def _aligned(first: Ints, last: Ints, holds: Ints, layers: int, rng: Generator) -> None:
-    """Move a machine to where others begin or end, or anywhere."""
-    i = rng.integers(0, len(first))
-    length = 1 + rng.integers(0, holds[i])
-    other = rng.integers(0, len(first))
-    kind = rng.integers(0, 6)
-    at = rng.integers(0, layers - length + 1)
-    if kind < 2:
-        at = last[other]
-    elif kind < 4:
-        at = first[other] - length
-    elif kind == 4:
-        at, length = last[other], first[rng.integers(0, len(first))] - last[other]
-    if 1 <= length <= holds[i] and at >= 0 and at + length <= layers:
-        first[i], last[i] = at, at + length
-
-
-@njit
-def _resized(first: Ints, last: Ints, holds: Ints, layers: int, rng: Generator) -> None:
-    """Move one end of a machine by a few layers."""
-    i = rng.integers(0, len(first))
-    by = rng.integers(-3, 4)
-    begin, end = first[i], last[i]
-    if rng.integers(0, 2):
-        begin += by
-    else:
-        end += by
-    if begin >= 0 and end <= layers and 1 <= end - begin <= holds[i]:
-        first[i], last[i] = begin, end
-
-
-@njit
-def _shifted(first: Ints, last: Ints, holds: Ints, layers: int, rng: Generator) -> None:
-    """Move a place where machines begin and end, for all of them or for some."""
-    p = last[rng.integers(0, len(first))]
-    by = rng.integers(-3, 4)
-    if p == layers or not 0 < p + by < layers:
-        return
-    share = 1.0 if rng.integers(0, 2) else 0.5
-    for i in range(len(first)):
-        if rng.random() < share:
-            begin = first[i] + by if first[i] == p else first[i]
-            end = last[i] + by if last[i] == p else last[i]
-            if 1 <= end - begin <= holds[i]:
-                first[i], last[i] = begin, end
-
-
-@njit
-def _swapped(first: Ints, last: Ints, holds: Ints, rng: Generator) -> None:
-    """Let two machines take each other's interval."""
-    i, j = rng.integers(0, len(first)), rng.integers(0, len(first))
-    if last[i] - first[i] <= holds[j] and last[j] - first[j] <= holds[i]:
-        first[i], first[j] = first[j], first[i]
-        last[i], last[j] = last[j], last[i]
-
-
-@njit
-def _doubled(first: Ints, last: Ints, holds: Ints, rng: Generator) -> None:
-    """Put a machine beside another."""
-    i, j = rng.integers(0, len(first)), rng.integers(0, len(first))
-    if last[j] - first[j] <= holds[i]:
-        first[i], last[i] = first[j], last[j]
-
-
-@njit
-def _exchanged(first: Ints, last: Ints, layers: int, rng: Generator) -> None:
-    """Exchange two neighbouring runs of layers with all machines in them, if none crosses."""
-    crossed = np.zeros(layers + 2, np.int64)
-    for i in range(len(first)):
-        crossed[first[i] + 1] += 1
-        crossed[last[i]] -= 1
-    cuts = np.empty(layers + 1, np.int64)
-    count, now = 0, 0
-    for p in range(layers + 1):
-        now += crossed[p]
-        if now == 0:
-            cuts[count] = p
-            count += 1
-    if count < 3:
-        return
-    a, b, c = np.sort(
-        np.array(
-            [
-                cuts[rng.integers(0, count)],
-                cuts[rng.integers(0, count)],
-                cuts[rng.integers(0, count)],
-            ]
-        )
-    )
-    for i in range(len(first)):
-        by = c - b if a <= first[i] < b else a - b if b <= first[i] < c else 0
-        first[i] += by
-        last[i] += by
-
-
-@njit
-def _moved(first: Ints, last: Ints, holds: Ints, layers: int, rng: Generator) -> None:
-    """Change the intervals of one or more machines at random, within what they hold."""
-    kind = rng.integers(0, 6)
-    if kind == 0:
-        _aligned(first, last, holds, layers, rng)
-    elif kind == 1:
-        _resized(first, last, holds, layers, rng)
-    elif kind == 2:
-        _shifted(first, last, holds, layers, rng)
-    elif kind == 3:
-        _swapped(first, last, holds, rng)
-    elif kind == 4:
-        _doubled(first, last, holds, rng)
-    else:
-        _exchanged(first, last, layers, rng)
-
-
-@njit
-def _value(
-    first: Ints,
-    last: Ints,
-    rates: Floats,
-    layers: int,
-    enter: Floats,
-    leave: Floats,
-    links: Floats,
-    wide: bool,
-    target: float,
-    needed: float,
-) -> tuple[float, float]:
-    """Return the flow and the value; a value below `needed` may be any value below it."""
-    capacity = np.empty(len(first))
-    for i in range(len(first)):
-        capacity[i] = rates[i, last[i] - first[i]]
-    extra = COVER_WEIGHT * _cover(first, last, capacity, layers, target)
-    flow = _flow_of_machines(first, last, capacity, layers)
-    if wide or flow + extra < needed:
-        return flow, flow + extra
-    flow = _flow_of_links(first, last, capacity, layers, enter, leave, links)
-    return flow, flow + extra
+COLD = 0.02
+"""Last temperature, as a part of the first."""
 
 
 @njit
@@ -295,6 +33,7 @@ def _anneal(
     last: Ints,
     rates: Floats,
     holds: Ints,
+    kinds: Ints,
     layers: int,
     enter: Floats,
     leave: Floats,
@@ -304,20 +43,26 @@ def _anneal(
     steps: int,
     hot: float,
     cold: float,
+    gentle: bool,
     rng: Generator,
 ) -> tuple[float, Ints, Ints]:
     """Return the best flow and the intervals that carry it."""
-    flow, value = _value(first, last, rates, layers, enter, leave, links, wide, target, 0.0)
+    capacity = np.empty(len(first))
+    for i in range(len(first)):
+        capacity[i] = rates[i, last[i] - first[i]]
+    flow, value = score(first, last, capacity, layers, enter, leave, links, wide, target, -np.inf)
     best, best_first, best_last = flow, first.copy(), last.copy()
     cooling = (cold / hot) ** (1.0 / steps)
     temperature = hot
     for _ in range(steps):
         temperature *= cooling
         new_first, new_last = first.copy(), last.copy()
-        _moved(new_first, new_last, holds, layers, rng)
+        move(new_first, new_last, holds, kinds, layers, gentle, rng)
+        for i in range(len(first)):
+            capacity[i] = rates[i, new_last[i] - new_first[i]]
         needed = value + temperature * np.log(1.0 - rng.random())
-        flow, new = _value(
-            new_first, new_last, rates, layers, enter, leave, links, wide, target, needed
+        flow, new = score(
+            new_first, new_last, capacity, layers, enter, leave, links, wide, target, needed
         )
         if new >= needed:
             first, last, value = new_first, new_last, new
@@ -338,6 +83,7 @@ class Annealing:
         count, longest = len(data.machines), max(map(len, data.rates))
         self._layers, self._target = data.layers, target
         self._holds = np.array([data.holds(i) for i in range(count)])
+        self._kinds = np.array(data.machines)
         self._rates = np.zeros((count, longest + 1))
         for i, t in enumerate(data.machines):
             self._rates[i, 1 : len(data.rates[t]) + 1] = data.rates[t]
@@ -348,7 +94,9 @@ class Annealing:
         each = np.concatenate([self._enter, self._leave, links])
         self._wide = bool(each.min() >= target)
 
-    def run(self, start: Placement, steps: int, heat: float, seed: int) -> tuple[float, Placement]:
+    def run(
+        self, start: Placement, steps: int, heat: float, seed: int, *, gentle: bool = False
+    ) -> tuple[float, Placement]:
         """Return the best placement on the way from `start`, and its flow.
 
         Args:
@@ -356,6 +104,7 @@ class Annealing:
             steps: moves that are tried.
             heat: first temperature, as a part of the target.
             seed: of the moves.
+            gentle: whether only moves are tried that change which links are used.
         """
         places = np.array(start, np.int64)
         flow, first, last = _anneal(
@@ -363,6 +112,7 @@ class Annealing:
             places[:, 1].copy(),
             self._rates,
             self._holds,
+            self._kinds,
             self._layers,
             self._enter,
             self._leave,
@@ -371,7 +121,8 @@ class Annealing:
             self._target,
             steps,
             heat * self._target,
-            COLD * self._target,
+            COLD * heat * self._target,
+            gentle,
             np.random.default_rng(seed),
         )
         return flow, tuple(zip(first.tolist(), last.tolist(), strict=True))

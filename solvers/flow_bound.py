@@ -144,6 +144,8 @@ def bound(
     def too_much(rate: float, top: int) -> bool:
         return prices(layers, rates, counts, rate, top).covered < layers
 
+    if _most_layers(layers, rates, counts) < layers:
+        return above
     just = above * (1 + CLOSE)
     if above > 0 and too_much(just, FINE):
         return just
@@ -156,6 +158,12 @@ def bound(
 
 CLOSE = 1e-6
 """Rates that differ by less, relatively, are not told apart."""
+
+
+def _most_layers(layers: int, rates: Sequence[Sequence[float]], counts: Sequence[int]) -> int:
+    """Return how many layers all machines can hold that carry anything at all with so many."""
+    most = [max((k for k, r in enumerate(row[:layers], 1) if r), default=0) for row in rates]
+    return sum(n * m for n, m in zip(counts, most, strict=True))
 
 
 def _work_bound(layers: int, rates: Sequence[Sequence[float]], counts: Sequence[int]) -> float:

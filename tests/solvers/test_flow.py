@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given, settings
+
+from apex_opt.solvers import flow as module
+from apex_opt.solvers.flow import solve
+from apex_opt.solvers.flow_verify import faults, throughput
+from tests.solvers.flows import flow, flows, placements
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Few moves: these questions are small."""
+    monkeypatch.setattr(module, "STEPS", 5_000)
+
+
+def test_a_proved_answer_says_so():
+    answer = solve(flow(machines=(0,) * 4), time_limit_s=60.0)
+    assert answer.throughput == 10.0
+    assert answer.bound == pytest.approx(10.0)
+    assert answer.proved
+
+
+def test_where_no_chain_holds_all_layers_nothing_flows():
+    answer = solve(flow(layers=9, machines=(0, 0)), time_limit_s=1.0)
+    assert (answer.throughput, answer.proved) == (0.0, True)
+
+
+def test_blocks_are_generated_where_the_table_would_be_too_large(monkeypatch):
+    monkeypatch.setattr(module, "TABLE_WORK", 0)
+    assert solve(flow(machines=(0,) * 4), time_limit_s=5.0).throughput == 10.0
+
+
+def test_types_without_machines_are_left_out(monkeypatch):
+    monkeypatch.setattr(module, "TABLE_WORK", 0)
+    rates = ((99.0, 99.0, 99.0, 99.0), (6.0, 5.0, 4.0))
+    assert solve(flow(rates=rates, machines=(1,) * 4), time_limit_s=5.0).throughput == 10.0
+
+
+def test_networks_that_are_not_in_series_and_parallel_are_found():
+    # A bridge: types with one length each, and from 2 both to the end and to 3.
+    rates = ((0, 2.0), (0, 0, 1.0), (1.0,), (0, 0, 1.0), (0, 2.0))
+    rates = tuple(tuple(map(float, row)) for row in rates)
+    data = flow(layers=5, rates=rates, machines=(0, 1, 2, 3, 4))
+    assert solve(data, time_limit_s=5.0).throughput == 3.0
+
+
+@settings(max_examples=15, deadline=None)
+@given(flows())
+def test_the_best_placement_is_found_and_bounded(data):
+    answer = solve(data, time_limit_s=0.5)
+    most = max(float(throughput(data, placement)) for placement in placements(data))
+    assert faults(data, answer.placement) == []
+    assert answer.throughput == float(throughput(data, answer.placement)) == most
+    assert answer.bound >= most
