@@ -17,6 +17,7 @@ from apex_opt.errors import InfeasibleError, UndecidedError
 from apex_opt.plan.events import Listen
 from apex_opt.plan.levels import NS_PER_S
 from apex_opt.plan.needs import require_figures
+from apex_opt.plan.problem import earliest_ns
 from apex_opt.plan.solve import silent, solve
 from apex_opt.plan.tell import label
 from apex_opt.spec.spec import Spec
@@ -52,7 +53,8 @@ def answer(spec: Spec, judge: Judge, listen: Listen = silent) -> Audit:
 def known_entries(spec: Spec, judge: Judge, verdict: Verdict) -> tuple[Entry, ...]:
     """Return the entries that may be to blame; the engine's defaults where no replica is legal."""
     load = judge.traffic(spec).load
-    span_s = 0.0 if load.concurrency else float(load.arrival_ns[-1] - load.arrival_ns[0]) / NS_PER_S
+    arrivals = earliest_ns(load)
+    span_s = 0.0 if load.concurrency else float(arrivals.max() - arrivals.min()) / NS_PER_S
     return entries(spec, span_s, unwritten=verdict.stage == "replica")
 
 

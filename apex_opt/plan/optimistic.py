@@ -220,41 +220,78 @@ def _whole(candidate: Candidate) -> tuple[Float, Float, Float]:
     )
 
 
+@dataclass(frozen=True)
+class _Lone:
+    """What a request takes at least, alone on an idle replica, ns.
+
+    Attributes:
+        once: besides its tokens, until the first one is sampled.
+        prefill: lines under the time of a step by its prompt tokens.
+        pair, windowed: by query-key pair of its prompt.
+        step: a step in which it decodes.
+        reading: the cache, by token.
+    """
+
+    once: float
+    prefill: tuple[Line, ...]
+    pair: float
+    windowed: float
+    step: float
+    reading: _Reading
+
+
+def _lone(candidate: Candidate) -> _Lone:
+    steps = candidate.steps
+    decode, mixed, sampled = _whole(candidate)
+    row = float(np.min(sampled[1:]))
+    guess = float(np.min(steps.draft_ns[1:])) if len(steps.draft_ns) else 0.0
+    readings = [_reading_ns(candidate, stage) for stage in range(steps.stages)]
+    return _Lone(
+        once=candidate.rules.request_overhead_ns + row,
+        prefill=lines(mixed),
+        pair=float(steps.pair_fs.sum()) / FS_PER_NS,
+        windowed=float(steps.window_pair_fs.sum()) / FS_PER_NS,
+        step=float(np.min(np.minimum(decode, mixed)[1:])) + row + guess,
+        reading=_Reading(sum(r.context for r in readings), sum(r.window for r in readings)),
+    )
+
+
+def _time_to_first(lone: _Lone, rules: EngineRules, traffic: Features) -> Float:
+    """Return (n,) the least time to the first token, of what a request must compute itself."""
+    prompt, pairs, windowed = traffic.alone
+    chunks = np.ceil(prompt / rules.max_batch_tokens)
+    prefill = np.max([ln.base * chunks + ln.slope * prompt for ln in lone.prefill], axis=0)
+    return np.asarray(lone.once + prefill + lone.pair * pairs + lone.windowed * windowed)
+
+
+def _end_to_end(lone: _Lone, rules: EngineRules, traffic: Features) -> Row:
+    """Return the row of end-to-end times, under the line that is greatest on this traffic."""
+    requests, prompt = traffic.totals[:2]
+    best = max(lone.prefill, key=lambda ln: ln.base * requests + ln.slope * prompt)
+    return _row(
+        requests=lone.once + best.base,
+        prompt=best.slope,
+        decode=lone.step / (1 + rules.drafts),
+        context=lone.reading.context,
+        pairs=lone.pair,
+        window=lone.reading.window,
+        windowed=lone.windowed,
+    )
+
+
 def optimistic(candidate: Candidate, traffic: Features) -> Optimistic:
     """Return the lower bounds of `candidate` on `traffic`."""
-    steps, rules = candidate.steps, candidate.rules
-    decode, mixed, sampled = _whole(candidate)
-    once = float(np.min(sampled[1:]))
-    shortest = float(np.min(np.minimum(decode, mixed)[1:])) + once
-    if len(steps.draft_ns):
-        shortest += float(np.min(steps.draft_ns[1:]))
-    readings = [_reading_ns(candidate, stage) for stage in range(steps.stages)]
-    context, window = sum(r.context for r in readings), sum(r.window for r in readings)
-    pair, windowed = steps.pair_fs.sum() / FS_PER_NS, steps.window_pair_fs.sum() / FS_PER_NS
-    columns, alone = traffic.columns, traffic.alone
-    chunks = np.ceil(alone[0] / rules.max_batch_tokens)
-    prefill_lines = lines(mixed)
-    prefill = np.max([ln.base * chunks + ln.slope * alone[0] for ln in prefill_lines], axis=0)
-    fixed = rules.request_overhead_ns + once
-    best = max(prefill_lines, key=lambda ln: ln.base * len(chunks) + ln.slope * traffic.totals[1])
-    e2e = _row(
-        requests=fixed + best.base,
-        prompt=best.slope,
-        decode=shortest / (1 + rules.drafts),
-        context=context,
-        pairs=pair,
-        window=window,
-        windowed=windowed,
-    )
+    rules, columns, lone = candidate.rules, traffic.columns, _lone(candidate)
     busy = [
         row
-        for stage in range(steps.stages)
+        for stage in range(candidate.steps.stages)
         for row in _busy_rows(candidate, stage, traffic.private)
     ]
+    reading = lone.reading.context * columns[3] + lone.reading.window * columns[5]
     return Optimistic(
         busy_ns=strongest(busy, traffic.totals),
         energy_j=_energy(candidate, traffic),
-        e2e_ns=e2e,
-        ttft_ns=fixed + prefill + pair * alone[1] + windowed * alone[2],
-        decode_ns=shortest * traffic.steps + context * columns[3] + window * columns[5],
+        e2e_ns=_end_to_end(lone, rules, traffic),
+        ttft_ns=_time_to_first(lone, rules, traffic),
+        decode_ns=lone.step * traffic.steps + reading,
     )

@@ -64,6 +64,31 @@ def overlapped(engine: Engine, release: EngineRelease) -> bool:
     return release.async_scheduling and not ngram
 
 
+def tokens_each(engine: Engine) -> int:
+    """Return the tokens that a decoding sequence runs in a step, guesses and all."""
+    return 1 + (engine.speculation.tokens if engine.speculation else 0)
+
+
+def batches(
+    engine: Engine, default: tuple[int, int], whole: int | None
+) -> Iterator[tuple[int, int]]:
+    """Yield most sequences and token budgets to try; what is not said is fitted to what is.
+
+    Args:
+        engine: as the spec has it.
+        default: budget and sequences of the engine on the device.
+        whole: tokens of the longest prompt, where prompts are not cut.
+    """
+    budget, seqs = default
+    if whole is not None:
+        budget = max(budget, whole, WHOLE_PROMPTS_TOKENS)
+    for max_seqs, tokens in product(
+        engine.max_num_seqs or (seqs,), engine.max_num_batched_tokens or (budget,)
+    ):
+        fitting = max(min(max_seqs, tokens // tokens_each(engine)), 1)
+        yield max_seqs if engine.max_num_seqs else fitting, tokens
+
+
 def settings(
     spec: Spec, pool: Pool, release: EngineRelease, longest_tokens: int
 ) -> Iterator[Settings]:
@@ -73,19 +98,14 @@ def settings(
     the cache need not hold the model's longest context.
     """
     engine = spec.engine
-    budget, seqs = batch_default(release, pool)
     block = engine.block_size or release.block_size
     longest = min(spec.model.max_context, -(-longest_tokens // block) * block)
     model_len = engine.max_model_len or longest
     in_chunks = chunked(engine, release, model_len)
     drafts = drafts_of(engine.speculation, spec.model)
-    each = 1 + (engine.speculation.tokens if engine.speculation else 0)
-    for max_seqs, max_tokens in product(
-        engine.max_num_seqs or (seqs,), engine.max_num_batched_tokens or (budget,)
-    ):
-        whole = not in_chunks and engine.max_num_batched_tokens is None
-        tokens = max(max_tokens, model_len, WHOLE_PROMPTS_TOKENS) if whole else max_tokens
-        sequences = max_seqs if engine.max_num_seqs else max(min(max_seqs, tokens // each), 1)
+    each = tokens_each(engine)
+    whole = None if in_chunks else model_len
+    for sequences, tokens in batches(engine, batch_default(release, pool), whole):
         graphs = graph_tokens(release, sequences * each, tokens) if engine.cuda_graphs else 0
         yield Settings(
             version=engine.version or release.version,
