@@ -11,6 +11,7 @@ from apex_opt.cost.shape import Drafts
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, Least, features
 from apex_opt.plan.optimistic import lines, may_preempt, optimistic, strongest, value
+from apex_opt.sim.fleet import assign, split
 from apex_opt.sim.load import Load, Prefixes
 from apex_opt.sim.replica import EndlessRunError, play
 from apex_opt.spec import catalog
@@ -125,6 +126,32 @@ def test_no_simulation_beats_the_optimistic_model(name, engine, spare, release, 
     assert value(bounds.e2e_ns, traffic.totals) <= e2e.sum() * slack
     assert (bounds.ttft_ns <= log.first_ns - log.arrival_ns).all()
     assert (bounds.decode_ns <= log.last_ns - log.first_ns).all()
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    engine=ENGINES,
+    spare=st.sampled_from([0, 8, 4000]),
+    release=st.sampled_from(RELEASES),
+    requests=loads(),
+    weights=st.sampled_from([(1, 1), (2, 1), (1, 1, 1)]),
+)
+def test_no_part_of_a_fleet_does_less_than_the_features_of_its_requests(
+    engine, spare, release, requests, weights
+):
+    # What prompts share belongs to one of them, wherever it goes.
+    c = candidate("dense", engine, spare, release)
+    traffic = seen(requests, c)
+    bounds = optimistic(c, traffic)
+    replica, clients = assign(requests, weights)
+    for share, sent in zip(split(replica, len(weights)), clients.tolist(), strict=True):
+        own = dataclasses.replace(requests.take(share), concurrency=sent)
+        totals = play(own, c.rules, c.steps).totals
+        features_of = tuple(traffic.columns[:, share].sum(axis=1).tolist())
+        slack = 1 + 1e-9
+        busy = max(value(row, features_of) for row in bounds.busy_ns)
+        assert busy <= totals.busy_ns * slack
+        assert value(bounds.energy_j, features_of) <= totals.energy_j * slack
 
 
 def test_a_saturated_replica_comes_near_its_bound():
