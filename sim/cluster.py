@@ -346,10 +346,10 @@ def work(w: World, t: Table, s: State, leader: int, now: int) -> None:
         if g.role == DECODE:
             pull(w, s, r, now)
     while first.flying < g.depth:
-        gave_way = first.preemptions
+        before = preemptions(w, s, leader)
         if step_alone(w, t, s, leader) if ranks == 1 else step_together(w, t, s, leader):
             continue
-        if first.flying > 0 or (first.decoding == 0 and first.preemptions == gave_way):
+        if first.flying > 0 or (preemptions(w, s, leader) == before and nobody_runs(w, s, leader)):
             break
         pass_turn(g, first, s)
         if first.stale >= g.patience:
@@ -359,6 +359,26 @@ def work(w: World, t: Table, s: State, leader: int, now: int) -> None:
         for r in range(leader, leader + ranks):
             s.machines[r].share_ppm = g.owed_ppm
     set_event(w, leader, next_event(w, s, leader, now))
+
+
+@njit_helper
+def preemptions(w: World, s: State, leader: int) -> int:
+    """Return how often sequences of ranks that step together have given way."""
+    total = 0
+    for r in range(leader, leader + w.sites[leader].ranks):
+        total += s.machines[r].preemptions
+    return total
+
+
+@njit_helper
+def nobody_runs(w: World, s: State, leader: int) -> bool:
+    """Return whether they have no sequence, except those whose cache is still to come."""
+    stages = w.givens[w.sites[leader].kind].stages
+    for r in range(leader, leader + w.sites[leader].ranks):
+        for which in range(s.machines[r].cohorts, s.machines[r].cohorts + stages):
+            if s.cohorts[which].head != NOBODY:
+                return False
+    return True
 
 
 @njit_helper

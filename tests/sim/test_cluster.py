@@ -185,6 +185,30 @@ def test_a_step_of_ranks_takes_as_long_as_the_largest_batch(rules: EngineRules, 
     assert played.log.last_ns.tolist() == [70, 70 + 11 + 11]
 
 
+def test_a_rank_whose_batch_came_to_nothing_tries_again(rules: EngineRules, flat: Flat) -> None:
+    # Of rank 1: 3 blocks, 4 tokens a step, prompts first. At 300 the long prompt waits for a
+    # block, since the other request decodes; that needs one too, is of the last rank and gives
+    # way. Then the prompt has its block, and nobody else has anything to run.
+    ordered = replace(
+        rules,
+        max_batch_tokens=4,
+        blocks=3,
+        order="priority",
+        prefill_first=True,
+        full_sequence_gate=False,
+    )
+    load = Load(
+        np.array([0, 0, 1, 50]),
+        np.array([1, 4, 1, 12]),
+        np.array([1, 5, 1, 1]),
+        priority=np.array([0, 1, 0, 0]),
+    )
+    played = play_together(load, [Member(ordered, flat(), 1, 1, ranks=2)])
+    assert played.replica.tolist() == [0, 1, 0, 1]
+    assert played.log.preempted.tolist() == [0, 1, 0, 0]
+    assert played.log.last_ns.tolist() == [100, 630, 200, 400]
+
+
 # ---- roles
 
 
