@@ -1,21 +1,35 @@
 """Play replicas together: where what one does depends on what the others do.
 
-*Routing.* A request is sent to a replica when it arrives: in turn, by chance, to the one with the
-fewest requests or the least use of its cache, or to the one that has most of its prompt in the
-cache. In a closed loop and in sessions, that holds for each request anew.
+*Routing.* A request is sent to a replica when it arrives, and to one that decodes when its prompt
+is computed: of those with a weight that do not reject it; a prefill replica also rejects what no
+decode replica takes. In turn is smooth weighted round robin; chance is of the seed, the request and
+the role; least outstanding are the fewest requests sent and not over, for the weight; least KV is
+the smallest share of blocks in use, then the least outstanding; prefix affinity is the most blocks
+of the prompt in the cache, or least outstanding where that is too little or too uneven, and in
+order to decode. Of equals the first. In a closed loop and in sessions that holds for each request
+anew.
 
 *Ranks.* Attention-data-parallel ranks batch by themselves, but step together, since their experts
-exchange tokens: each step takes the time of the slowest, and every rank runs as many tokens as the
-largest batch. One without requests runs along.
+exchange tokens. Every rank runs as many tokens as the largest batch, with its own rows, contexts
+and pairs, and the step takes the time of the slowest. One that has nothing to run runs along: a
+batch without prompts that takes this time and no energy. Energy is of the tokens that are asked
+for, not of those that fill a batch up.
 
-*Roles.* A prefill replica computes prompts and first tokens. The cache then moves to a decode
-replica: first come, first served it takes its place and its blocks there, only then is it sent,
-over the outgoing link of the one and the incoming link of the other, one cache at a time on each.
-Until it has arrived its blocks stay on both sides: a full decode pool holds the prefill pool up.
-The first token reaches the client when the cache has arrived. Preempted on a decode replica, a
-request computes its prompt again there.
+*Roles.* A prefill replica computes prompts and first tokens, and keeps room for no more: no output
+is reserved or owed. When the batch has landed the request leaves its place there, but not its
+blocks, and joins the queue of a decode replica, which is in the engine's order. Its head takes a
+place and the blocks of its prompt (or all, where outputs are reserved), the watermark left free,
+each time a request comes, a batch lands or a cache has moved. Only then is the cache sent: latency
+and transfer, over the outgoing link of the one and the incoming link of the other, one cache at a
+time on each. Until it has arrived its blocks stay on both sides: a full decode pool holds the
+prefill pool up. When it has, the first token reaches the client, both replicas schedule, the source
+first, and the request decodes from the next batch on whose cohort has no prompt to complete.
+Preempted on a decode replica, a request computes its prompt again there; while it heads the queue
+nobody is taken in. A decode replica adds no overhead to a request and caches no prefixes.
 
-At one time arrivals come first, then caches that have moved, then landings in order of replicas.
+At one time arrivals come first, then caches that have moved, in order of requests, then landings
+in order of replicas, each with what follows from it: caches that leave, requests that a client or a
+session sends at once, the next batches.
 
 Sources: vLLM, vllm/v1/engine/coordinator.py and core_client.py (ranks, padded to the largest
 batch); Patel et al., Splitwise, arXiv 2311.18677; Zhong et al., DistServe, arXiv 2401.09670;
