@@ -199,9 +199,25 @@ def guesses_stand_on_one_stage(shape: Shape) -> Iterator[str]:
         yield f"speculation and pipeline = {shape.pipeline} exclude each other"
 
 
+def guesses_are_known(shape: Shape) -> Iterator[str]:
+    """VLLM V0 guesses by n-grams or a draft model, and not beside chunked prefill.
+
+    Source: vLLM 0.6.0, vllm/spec_decode and vllm/config.py, `SpeculativeConfig.maybe_create_spec_
+    config`, an error at start.
+    """
+    chosen = shape.settings
+    if chosen.drafts is None or shape.release.scheduler != "vllm-v0":
+        return
+    if chosen.drafts.layer:
+        yield f"vllm {chosen.version} knows no speculation by {chosen.drafts.asked.method}"
+    if chosen.chunked_prefill:
+        yield f"speculation and chunked prefill exclude each other in vllm {chosen.version}"
+
+
 RULES: tuple[Rule, ...] = (
     steps_hold,
     guesses_stand_on_one_stage,
+    guesses_are_known,
     stages_hold,
     groups_stand,
     formats_run,

@@ -2,8 +2,11 @@ import dataclasses
 
 import pytest
 
+from apex_opt.cost.drafts import drafts_of
 from apex_opt.cost.memory import fit
 from apex_opt.plan.legality import why_no_room, why_not
+from apex_opt.spec import catalog
+from apex_opt.spec.speculation import Speculation
 from tests.shapes import SETTINGS, shape
 
 WHOLE = dataclasses.replace(SETTINGS, chunked_prefill=False)
@@ -134,3 +137,47 @@ def test_a_cache_smaller_than_the_longest_request_is_named():
 def test_room_for_the_longest_request_suffices():
     s = shape()
     assert why_no_room(s, fit(s)) is None
+
+
+def guessed(method, release=("vllm", "0.19"), pipeline=1, **chosen):
+    asked = Speculation(method=method, tokens=3, acceptance=0.5)
+    drafts = drafts_of(asked, catalog.model("llama-3.1-8b"))
+    wanted = dataclasses.replace(SETTINGS, version=release[1], drafts=drafts, **chosen)
+    s = shape(pipeline=pipeline, settings=wanted)
+    return why_not(dataclasses.replace(s, release=catalog.release(*release)))
+
+
+def test_guesses_stand_in_no_pipeline():
+    assert guessed("ngram") is None
+    assert guessed("ngram", pipeline=2) == "speculation and pipeline = 2 exclude each other"
+
+
+def test_guesses_are_tokens_of_the_budget():
+    assert guessed("ngram", max_num_seqs=512, max_num_batched_tokens=2048) is None
+    assert guessed("ngram", max_num_seqs=513, max_num_batched_tokens=2048) == (
+        "max_num_seqs = 513 with 4 tokens each is more than max_num_batched_tokens = 2,048"
+    )
+
+
+def test_vllm_v0_guesses_in_few_ways():
+    whole = {"chunked_prefill": False, "max_num_batched_tokens": 8192}
+    v0 = ("vllm", "0.6")
+    assert guessed("ngram", v0, **whole) is None
+    assert guessed("eagle", v0, **whole) == "vllm 0.6 knows no speculation by eagle"
+    assert guessed("ngram", v0) == (
+        "speculation and chunked prefill exclude each other in vllm 0.6"
+    )
+
+
+@pytest.mark.parametrize(
+    ("engine", "reason"),
+    [
+        ("vllm", None),
+        ("sglang", "128 experts do not divide by expert = 3 in sglang"),
+        ("tensorrt-llm", "128 experts do not divide by expert = 3 in tensorrt-llm"),
+    ],
+)
+def test_experts_are_spread_evenly_where_the_engine_wants_it(engine, reason):
+    three = {"attention_data": 3, "expert": 3}
+    chosen = dataclasses.replace(SETTINGS, engine=engine)
+    assert why_not(shape("qwen3-30b-a3b", settings=chosen, **three)) == reason
