@@ -316,7 +316,7 @@ def fastest_rate(
         times = [t for t in _times(g) if count > rate * t]
         placed = _least_period(replace(data, pipelines=count), g, times, until, len(times) - 1)
         if placed.value is not None:
-            best, rate = placed, count / placed.value
+            best, rate = placed, count / placed.value if placed.value else float("inf")
         if placed.status in ("feasible", "unknown"):
             bound = max(bound, count / max(placed.bound or 0, times[0], 1))
     status: Status = best.status if bound <= rate else "feasible" if best.pipelines else "unknown"

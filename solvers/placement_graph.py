@@ -3,9 +3,9 @@
 Vertices are places between layers. In the graph *by layer* there is one for each layer; where hops
 differ there is one for each layer and group, and hops are edges too. In the graph *by count* the
 places inside the longest run of equal layers are one vertex: a stage inside it is known by its
-group and its number of layers, whatever its place, and a row says that the layers of the run add up. That
-is exact for one pipeline whose hops all take the same time: its stages inside the run may stand in
-any order.
+group and its number of layers, whatever its place, and a row says that the layers of the run add
+up. That is exact for one pipeline whose hops all take the same time: its stages inside the run may
+stand in any order.
 """
 
 from __future__ import annotations

@@ -1,0 +1,99 @@
+import copy
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from benchmarks.placement import lines, main, published, read, run, summary
+
+CASE = {
+    "name": "four",
+    "num_layers": 4,
+    "machine_types": {
+        "small": {"max_layers": 2, "throughput_tokens_per_s_by_layers": {"1": 6.0, "2": 5.0}},
+        "large": {"max_layers": 4, "throughput_tokens_per_s_by_layers": {"1": 9.0, "4": 3.0}},
+    },
+    "nodes": [{"id": 7, "type": "small"}, {"id": 3, "type": "small"}, {"id": 5, "type": "large"}],
+    "links": [
+        {"a": "source", "b": 7, "tokens_per_s": 100.0},
+        {"a": "source", "b": 5, "tokens_per_s": 100.0},
+        {"a": 3, "b": "sink", "tokens_per_s": 100.0},
+        {"a": 5, "b": "sink", "tokens_per_s": 100.0},
+        {"a": 7, "b": 3, "tokens_per_s": 4.0},
+    ],
+    "placements": {"ours": {"layers": {"7": [0, 2], "3": [2, 4], "5": [0, 1]}}},
+}
+
+
+def test_links_work_both_ways_and_types_keep_their_order():
+    data = read(CASE)
+    assert data.machines == (0, 0, 1)
+    assert data.rates == ((6.0, 5.0), (9.0, 0.0, 0.0, 3.0))
+    assert data.links == ((0.0, 4.0, 0.0), (4.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    assert (data.enter, data.leave) == ((100.0, 0.0, 100.0), (0.0, 100.0, 100.0))
+
+
+def test_a_published_placement_is_scored_by_our_own_flow():
+    assert published(CASE, read(CASE)) == 4.0
+
+
+def test_a_placement_that_is_none_or_not_whole_is_no_yardstick():
+    case = copy.deepcopy(CASE)
+    case["placements"] = {
+        "not whole": {"layers": {"7": [0, 2]}},
+        "too large": {"layers": {"7": [0, 3], "3": [0, 1], "5": [0, 1]}},
+    }
+    assert published(case, read(case)) is None
+
+
+def test_a_case_is_solved_better_than_published():
+    # 4 over the slow link, and 3 through the large machine beside.
+    row = run(CASE, time_limit_s=3.0, workers=1)
+    assert (row["case"], row["objective"], row["published"]) == ("four", 7.0, 4.0)
+    assert row["bound"] >= 7.0
+    assert row["layers"] == {"7": (0, 2), "3": (2, 4), "5": (0, 4)}
+
+
+def test_the_command_prints_a_line_a_case_and_a_summary(tmp_path):
+    (tmp_path / "four.json").write_text(json.dumps(CASE))
+    app = Typer()
+    app.command()(main)
+
+    result = CliRunner().invoke(app, [str(tmp_path), "--time-limit", "2", "--workers", "1"])
+
+    first, last = map(json.loads, result.stdout.splitlines())
+    assert first["objective"] == 7.0
+    assert last["cases"] == last["published"] == last["at_or_above_published"] == 1
+    assert last["objective_over_published"] == pytest.approx(7 / 4)
+
+
+def test_a_summary_of_cases_without_published_placements_has_no_ratio():
+    row = {"objective": 2.0, "published": None, "bound": 2.0, "proved": True, "seconds": 0.5}
+    assert summary([row]) == {
+        "cases": 1,
+        "proved": 1,
+        "at_or_above_published": 0,
+        "published": 0,
+        "objective_over_published": None,
+        "bound_over_objective": 1.0,
+        "seconds": 0.5,
+    }
+
+
+@pytest.fixture
+def folder():
+    root = Path(__file__).parents[3] / "shared" / "data"
+    found = Path(os.environ.get("APEXOPT_DATA", root)) / "placement"
+    if not found.is_dir():
+        pytest.skip("the public Helix cases are not here: set APEXOPT_DATA")
+    return found
+
+
+def test_the_public_cases_are_solved_at_or_above_the_published_and_proved(folder):
+    rows = [*lines(folder, time_limit_s=60.0, workers=2)]
+    assert rows
+    assert all(row["proved"] for row in rows)
+    assert all(row["objective"] >= row["published"] for row in rows)
