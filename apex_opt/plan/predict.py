@@ -17,6 +17,7 @@ from apex_opt.sim.fleet import play_fleet
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED, Log
 from apex_opt.sim.member import FleetLog
+from apex_opt.sim.steps import Int64
 from apex_opt.spec.routing import Router
 from apex_opt.spec.spec import Spec
 
@@ -69,6 +70,17 @@ def _times(log: Log, *, closed: bool) -> _Times:
     return _Times(duration, (last - first) / NS_PER_S, 0.0 if closed else (end - last) / NS_PER_S)
 
 
+def _latencies(log: Log, output_tokens: Int64, gaps: Log) -> dict[str, Statistics]:
+    """Return statistics of all requests, and of the gaps between all tokens."""
+    return {
+        "ttft_ms": _in_ms(metrics.describe(metrics.ttft(log))),
+        "tpot_ms": _in_ms(metrics.describe(metrics.tpot(log, output_tokens))),
+        "itl_ms": _in_ms(metrics.itl(gaps)),
+        "e2e_ms": _in_ms(metrics.describe(metrics.e2e(log))),
+        "queue_ms": _in_ms(metrics.describe(metrics.queue(log))),
+    }
+
+
 def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> Prediction:
     """Return what a simulated plan does.
 
@@ -80,8 +92,7 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
     times, samples = _times(played.log, closed=load.concurrency > 0), spec.workload.samples
     tokens = load.output_tokens.reshape(-1, samples).sum(axis=1)
     load, log = folded(load, played.log, samples)
-    outputs = load.output_tokens
-    kept = int(met(spec, log, outputs).sum())
+    kept = int(met(spec, log, load.output_tokens).sum())
     done = log.status == DONE
     completed, sampled = int(done.sum()), int(tokens[done].sum())
     cost = sum(p.count * p.candidate.price_per_hour for p in parts)
@@ -92,11 +103,7 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
         completed=completed,
         rejected=int((log.status == REJECTED).sum()),
         preemptions=int(log.preempted.sum()),
-        ttft_ms=_in_ms(metrics.describe(metrics.ttft(log))),
-        tpot_ms=_in_ms(metrics.describe(metrics.tpot(log, outputs))),
-        itl_ms=_in_ms(metrics.itl(played.log)),
-        e2e_ms=_in_ms(metrics.describe(metrics.e2e(log))),
-        queue_ms=_in_ms(metrics.describe(metrics.queue(log))),
+        **_latencies(log, load.output_tokens, played.log),
         duration_s=times.duration_s,
         drain_s=times.drain_s,
         stable=times.drain_s <= drain_limit_s(spec.slo, times.span_s),

@@ -44,6 +44,16 @@ def met(spec: Spec, log: Log, output_tokens: Int64) -> metrics.Bool:
     return metrics.met(log, output_tokens, keep)
 
 
+def _at(name: str, times: Int64) -> Column:
+    """Return a column of points in time; those that never came are below 0."""
+    return Column(name, times / NS_PER_S, times >= 0, NS_DIGITS)
+
+
+def _took(name: str, times: NDArray[np.number], known: metrics.Bool) -> Column:
+    """Return a column of lengths of time."""
+    return Column(name, times / NS_PER_MS, known, MS_DIGITS)
+
+
 def requests(spec: Spec, load: Load, played: FleetLog) -> tuple[Column, ...]:
     """Return the table of requests, in order of the load; samples of one are one.
 
@@ -54,35 +64,26 @@ def requests(spec: Spec, load: Load, played: FleetLog) -> tuple[Column, ...]:
     """
     samples = spec.workload.samples
     load, log = folded(load, played.log, samples)
-    replica, n = played.replica[::samples], len(load)
-    always, done = np.ones(n, bool), log.status == DONE
+    replica, done = played.replica[::samples], log.status == DONE
+    always = np.ones(len(load), bool)
     several = done & (load.output_tokens > 1)
     spent = (log.last_ns - log.first_ns) / np.maximum(load.output_tokens - 1, 1)
 
-    def count(name: str, values: NDArray[np.generic], known: metrics.Bool = always) -> Column:
-        return Column(name, values, known)
-
-    def at(name: str, times: Int64) -> Column:
-        return Column(name, times / NS_PER_S, times >= 0, NS_DIGITS)
-
-    def took(name: str, times: NDArray[np.number], known: metrics.Bool = done) -> Column:
-        return Column(name, times / NS_PER_MS, known, MS_DIGITS)
-
     return (
-        count("request", np.arange(n)),
-        count("status", np.where(done, "done", "rejected")),
-        count("replica", replica, replica >= 0),
-        count("prompt_tokens", load.prompt_tokens),
-        count("output_tokens", load.output_tokens),
-        at("arrival_s", log.arrival_ns),
-        at("start_s", log.start_ns),
-        at("first_token_s", log.first_ns),
-        at("last_token_s", log.last_ns),
-        took("queue_ms", log.start_ns - log.arrival_ns),
-        took("ttft_ms", log.first_ns - log.arrival_ns),
-        took("tpot_ms", spent, several),
-        took("largest_itl_ms", log.gap_ns, several),
-        took("e2e_ms", log.last_ns - log.arrival_ns),
-        count("preempted", log.preempted),
-        count("met", met(spec, log, load.output_tokens)),
+        Column("request", np.arange(len(load)), always),
+        Column("status", np.where(done, "done", "rejected"), always),
+        Column("replica", replica, replica >= 0),
+        Column("prompt_tokens", load.prompt_tokens, always),
+        Column("output_tokens", load.output_tokens, always),
+        _at("arrival_s", log.arrival_ns),
+        _at("start_s", log.start_ns),
+        _at("first_token_s", log.first_ns),
+        _at("last_token_s", log.last_ns),
+        _took("queue_ms", log.start_ns - log.arrival_ns, done),
+        _took("ttft_ms", log.first_ns - log.arrival_ns, done),
+        _took("tpot_ms", spent, several),
+        _took("largest_itl_ms", log.gap_ns, several),
+        _took("e2e_ms", log.last_ns - log.arrival_ns, done),
+        Column("preempted", log.preempted, always),
+        Column("met", met(spec, log, load.output_tokens), always),
     )

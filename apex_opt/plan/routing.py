@@ -8,14 +8,18 @@ from itertools import product
 from apex_opt.cost.transfer import Transfer, transfer
 from apex_opt.errors import CallError
 from apex_opt.plan.levels import NS_PER_S
+from apex_opt.plan.needs import MOST_BYTES
 from apex_opt.plan.use import Part
-from apex_opt.sim.joint import MOST_NODES
 from apex_opt.sim.load import Load
 from apex_opt.sim.member import Routing
 from apex_opt.spec.routing import Router
 from apex_opt.spec.spec import Spec
 
 FS_PER_S = 1e15
+CACHE_BYTES = 75
+"""Of one request, or shared beginning, and replica with a cache of prefixes (measured on a million
+requests and 64 replicas that were played together).
+"""
 SLOWEST_S = 1e-3
 """For a token's cache to move; the simulator counts in femtoseconds, and no link is as slow."""
 
@@ -71,9 +75,10 @@ def require_caches(load: Load, parts: Sequence[Part], router: Router) -> None:
     """
     alone = router == "round_robin" and all(p.role == "mixed" and p.ranks == 1 for p in parts)
     caches = sum(p.count * p.ranks for p in parts if p.candidate.rules.prefix_caching)
-    if not alone and caches * (len(load) + len(load.prefixes)) > MOST_NODES:
+    most = MOST_BYTES // CACHE_BYTES // max(caches, 1)
+    if not alone and len(load) + len(load.prefixes) > most:
         raise CallError(
             f"workload.requests: {len(load):,} requests are too many for the prefix caches of "
             f"{caches:,} replicas that depend on each other; ask for "
-            f'{MOST_NODES // caches:,} or less, or for `router = "round_robin"`'
+            f'{most:,} or less, or for `router = "round_robin"`'
         )
