@@ -75,10 +75,12 @@ def require_caches(load: Load, parts: Sequence[Part], router: Router) -> None:
     """
     alone = router == "round_robin" and all(p.role == "mixed" and p.ranks == 1 for p in parts)
     caches = sum(p.count * p.ranks for p in parts if p.candidate.rules.prefix_caching)
-    most = MOST_BYTES // CACHE_BYTES // max(caches, 1)
-    if not alone and len(load) + len(load.prefixes) > most:
+    if alone or not caches:
+        return
+    most = MOST_BYTES // CACHE_BYTES // caches
+    if len(load) + len(load.prefixes) > most:
         raise CallError(
             f"workload.requests: {len(load):,} requests are too many for the prefix caches of "
-            f"{caches:,} replicas that depend on each other; ask for "
-            f'{most:,} or less, or for `router = "round_robin"`'
+            f"{caches:,} replicas that depend on each other; ask for {most:,} or less, or write "
+            "`prefix_caching = false` under [engine]"
         )

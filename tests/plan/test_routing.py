@@ -66,7 +66,8 @@ def test_many_requests_on_many_replicas_with_prefix_caches_are_refused_where_the
         require_caches(load, [part], "least_kv")
     assert str(caught.value) == (
         "workload.requests: 70,000,000 requests are too many for the prefix caches of 4 replicas "
-        'that depend on each other; ask for 26,666,666 or less, or for `router = "round_robin"`'
+        "that depend on each other; ask for 26,666,666 or less, or write `prefix_caching = false` "
+        "under [engine]"
     )
     bare = dataclasses.replace(
         part,
