@@ -55,6 +55,12 @@ class Paging:
         windows = -(-min(full, self.window_limit) * self.window_ppm // PPM)
         return self.token_blocks * full + windows + self.sequence_blocks
 
+    def tokens(self, blocks: int, longest: int, block_size: int) -> int:
+        """Return the tokens that so many blocks hold, with windows those of longest sequences."""
+        if not self.window_ppm:
+            return blocks * block_size
+        return blocks * longest // self.needed(longest, block_size)
+
 
 def windows(shape: Shape) -> dict[str, int]:
     """Return the windows of layers that hold less than a whole context, tokens, by kind."""

@@ -66,7 +66,9 @@ class Candidate:
             stage_layers=shape.stage_layers,
             devices=shape.devices,
             kv_blocks=self.fit.blocks,
-            kv_tokens=self.fit.blocks * chosen.block_size,
+            kv_tokens=self.fit.paging.tokens(
+                self.fit.blocks, chosen.max_model_len, chosen.block_size
+            ),
             memory=Memory(**asdict(memory), free=memory.room - memory.kv_cache),
         )
 

@@ -76,3 +76,11 @@ def test_prefixes_can_be_kept_where_some_layer_keeps_all_and_none_is_recurrent()
 
 def test_what_sparse_attention_looks_at_is_no_window():
     assert windows(served("deepseek-v3.2")) == {}
+
+
+def test_tokens_are_those_of_the_longest_sequences():
+    # 1,600 tokens take 100 blocks and 9 more of the window.
+    assert paged("gpt-oss-20b").tokens(1090, 1600, 16) == 16_000
+    assert paged("llama-3.1-8b").tokens(1090, 1600, 16) == 1090 * 16
+    # 4,096 tokens and more take 257 blocks.
+    assert paged("mistral-7b-v0.1").tokens(514, 8192, 16) == 2 * 8192
