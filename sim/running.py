@@ -30,7 +30,9 @@ def decode(g: Given, m: Machine, s: State, batch: Batch) -> None:
         decode_with_guesses(g, m, s, which)
     else:
         need = s.residues[which, cohort.phase]
-        if need <= m.free:
+        # Who may yet give way to the rest of a prompt must know whether it has got its block.
+        exposed = g.by_priority and cohort.partial != NOBODY
+        if need <= m.free and not exposed:
             take(g, m, s, need)
         else:
             decode_one_by_one(g, m, s, which)

@@ -147,6 +147,27 @@ def test_they_agree_on_a_crowd_with_little_memory_to_decode(router: Router) -> N
     agree(played, Cluster(*fleet).play())
 
 
+def test_who_gives_way_to_a_prompt_returns_the_block_of_that_step_too(
+    rules: EngineRules, flat: Flat
+) -> None:
+    # Blocks of one token, 8 of them. At 200 the first request has 2 tokens cached and takes a
+    # block for its third, then gives way to the other three tokens of a prompt before it in
+    # rank. At the end it needs all 8.
+    ordered = replace(
+        rules,
+        max_batch_tokens=4,
+        block_tokens=1,
+        blocks=8,
+        order="priority",
+        full_sequence_gate=False,
+    )
+    load = Load(np.array([0, 1]), np.array([1, 6]), np.array([8, 1]), priority=np.array([1, 0]))
+    fleet = load, [Member(ordered, flat(), 1, 1)], Routing()
+    played = play_together(*fleet)
+    assert played.log.preempted.tolist() == [1, 0]
+    agree(played, Cluster(*fleet).play())
+
+
 # ---- ranks
 
 
