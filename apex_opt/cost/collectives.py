@@ -9,6 +9,8 @@ the node first; each device then exchanges its part with its peers over its own 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from apex_opt.cost.curves import Array, collective_seconds
@@ -71,8 +73,14 @@ def collective(shape: Shape, operation: Operation, devices: int, size: Array) ->
 
 
 def all_reduce(shape: Shape, size_bytes: Array) -> Array:
-    """Return seconds of an all-reduce of `size_bytes` over the tensor group; 0 for one device."""
-    return collective(shape, "all_reduce", shape.tensor, size_bytes)
+    """Return seconds of an all-reduce of `size_bytes` over the tensor group; 0 for one device.
+
+    Measured alone, devices start it together; between other kernels they wait for the slowest. This
+    is an overhead of the engine, `sync_us` for each doubling of the group.
+    """
+    sync_s = shape.release.overheads.sync_us * 1e-6 * math.log2(shape.tensor)
+    seconds = collective(shape, "all_reduce", shape.tensor, size_bytes)
+    return np.where(size_bytes > 0, seconds + sync_s, 0.0)
 
 
 def all_gather(shape: Shape, size_bytes: Array) -> Array:

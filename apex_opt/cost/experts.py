@@ -71,6 +71,18 @@ def exchange(shape: Shape, e: Experts, tokens: Array) -> Array:
     )
 
 
+def handling_seconds(shape: Shape, e: Experts, tokens: Array) -> Array:
+    """Return what the engine adds to a layer of experts: see `expert_layer_us` of its overheads.
+
+    Tokens are sorted by expert on every device that computes any of them. Where experts are split
+    these are all visits, where they are spread the device's share of them.
+    """
+    own = shape.release.overheads
+    return own.expert_layer_us * 1e-6 + own.expert_visit_ns * 1e-9 * visits(
+        e, tokens, shape.expert_skew
+    )
+
+
 def experts(rates: Rates, e: Experts, tokens: Array) -> Cost:
     """Return the cost of the routed experts on the fullest device.
 
@@ -95,5 +107,5 @@ def experts(rates: Rates, e: Experts, tokens: Array) -> Cost:
         computed,
         np.array(float(hidden)),
     )
-    seconds = seconds + ROUTING_KERNELS * ROUTING_US * 1e-6
+    seconds = seconds + ROUTING_KERNELS * ROUTING_US * 1e-6 + handling_seconds(shape, e, tokens)
     return rates.cost(np.where(tokens > 0, seconds, 0.0), flops, moved, precision)

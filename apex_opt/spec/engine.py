@@ -33,6 +33,15 @@ class Overheads(Table):
     request_ms: NonNegative = Field(
         description="Per request, outside the scheduler: API, tokeniser."
     )
+    sync_us: NonNegative = Field(
+        0.0, description="Per all-reduce and doubling of its devices: they wait for the slowest."
+    )
+    expert_layer_us: NonNegative = Field(
+        0.0, description="Per layer of routed experts: what its tables leave out, sorting tokens."
+    )
+    expert_visit_ns: NonNegative = Field(
+        0.0, description="Per token and expert that it visits, on each device that sees the token."
+    )
     source: str = ""
 
 

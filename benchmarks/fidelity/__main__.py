@@ -1,8 +1,8 @@
 """`python -m benchmarks.fidelity DIR`: predictions against measured serving runs.
 
-Every `*.jsonl` file of DIR holds measured runs, one JSON object a line (`benchmarks.fidelity.case`).
-Each is predicted with the shipped cost model and simulator. For each file a table of errors in
-percent is printed, and in the end a JSON line a file:
+Every `*.jsonl` file of DIR holds measured runs, one JSON object a line: see
+`benchmarks.fidelity.case`. Each is predicted with the shipped cost model and simulator. For each
+file a table of errors in percent is printed, and in the end a JSON line a file:
 
     {"file", "cases", "ttft_mape", "ttft_median", "tpot_mape", "tpot_median", "e2e_mape",
      "e2e_median", "rank_agreement", "not_predicted", "set_apart"}
@@ -26,7 +26,10 @@ from benchmarks.fidelity.outcome import outcomes
 from benchmarks.fidelity.table import details, summary, table
 from benchmarks.lines import Line
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 def main(
     folder: Annotated[Path, typer.Argument(help="Case files.", exists=True, file_okay=False)],
     out: Annotated[
@@ -59,4 +62,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -1,14 +1,15 @@
 """Clients of a closed loop: what a load generator sends that holds a concurrency.
 
 Files state a concurrency and two lengths. How many requests were sent and how their lengths were
-spread is not known; the published load generators do this:
+spread is not known. Assumed is, by engine:
 
-- InferenceX (`benchmark_serving.py --random-range-ratio 0.8 --num-prompts 10 x concurrency`):
-  lengths uniform in 0.8 to 1 of the stated ones, all clients start at once. Its workloads are 1,024
-  and 8,192 tokens in and out.
-- others (AIPerf, genai-perf): fixed lengths.
+- all: each client sends ten requests, and all begin at once (InferenceX: `--num-prompts` ten times
+  the concurrency, `--request-rate inf`); means are over all requests, the opening burst too;
+- lengths uniform in 0.8 to 1 of the stated ones (InferenceX: `--random-range-ratio 0.8`), but for
+  SGLang on other workloads than those of InferenceX, where they are fixed: such runs show the
+  waves of clients in lock step.
 
-This is an assumption, the same for every engine; it is not fitted.
+The same protocol stands for every file; no number of it is fitted.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SPREAD = 0.8
 """Least length over the stated one."""
 
 SPREAD_WORKLOADS = {(1024, 1024), (1024, 8192), (8192, 1024)}
-"""Prompt and output tokens of the workloads whose lengths are spread."""
+"""Prompt and output tokens of the workloads of InferenceX."""
 
 
 def total(parallel: Mapping[str, Any], concurrency: int) -> int:
@@ -40,13 +41,14 @@ def lengths(tokens: int, *, spread: bool) -> Lengths:
     return Fixed(distribution="fixed", value=tokens)
 
 
-def closed(prompt_tokens: int, output_tokens: int, concurrency: int) -> Workload:
-    """Return the workload of so many clients."""
-    spread = (prompt_tokens, output_tokens) in SPREAD_WORKLOADS
+def closed(engine: str, tokens: tuple[int, int], concurrency: int) -> Workload:
+    """Return the workload of so many clients of an engine, each of prompt and output tokens."""
+    prompt, output = tokens
+    spread = engine != "sglang" or tokens in SPREAD_WORKLOADS
     return Workload(
         arrival="closed",
         concurrency=concurrency,
         requests=TURNS * concurrency,
-        prompt_tokens=lengths(prompt_tokens, spread=spread),
-        output_tokens=lengths(output_tokens, spread=spread),
+        prompt_tokens=lengths(prompt, spread=spread),
+        output_tokens=lengths(output, spread=spread),
     )

@@ -25,8 +25,3 @@ def weights(model: Model, name: str | None) -> str:
         return own
     moe = any(kind.ffn.kind == "moe" for kind in model.layers.values())
     return CHECKPOINTS.get(name, name) if moe or name == "fp4" else name
-
-
-def kv_cache(name: str | None) -> str:
-    """Return the format of the KV cache that a case means; what is not said is 16 bits."""
-    return name or "bf16"

@@ -46,13 +46,21 @@ def outcomes(cases: Sequence[Case]) -> list[Outcome]:
     found: dict[int, Outcome] = {}
     ready: list[tuple[int, Run]] = []
     for number, case in enumerate(cases):
-        try:
-            ready.append((number, prepare(case)))
-        except (ApexError, ValueError) as why:
-            found[number] = Outcome(case, reason=str(why))
+        run = _prepared(case)
+        if isinstance(run, Outcome):
+            found[number] = run
+        else:
+            ready.append((number, run))
     for number, run in _alike_together(ready):
         found[number] = outcome(cases[number], run)
     return [found[number] for number in range(len(cases))]
+
+
+def _prepared(case: Case) -> Run | Outcome:
+    try:
+        return prepare(case)
+    except (ApexError, ValueError) as why:
+        return Outcome(case, reason=str(why))
 
 
 def outcome(case: Case, run: Run) -> Outcome:

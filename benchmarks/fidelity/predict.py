@@ -6,6 +6,7 @@ from apex_opt.plan.predict import play_parts
 from apex_opt.sim import metrics
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import Log
+from benchmarks.fidelity import recipes
 from benchmarks.fidelity.case import STATISTICS, Case
 from benchmarks.fidelity.setup import Run
 
@@ -56,4 +57,8 @@ def play(case: Case, run: Run) -> Values:
     if not metrics.done(played.log).any():
         raise ValueError("no request is served: the KV cache holds none")
     of_means = ratio_of_means(case, float(run.load.output_tokens.mean()))
-    return statistics(played.log, run.load, of_means=of_means)
+    values = statistics(played.log, run.load, of_means=of_means)
+    waited_ms = recipes.waited_steps(case) * values["tpot_ms"]["mean"]
+    for metric in ("ttft_ms", "e2e_ms"):
+        values[metric] = {name: value + waited_ms for name, value in values[metric].items()}
+    return values

@@ -3,7 +3,7 @@
 A step is taken to cost a fixed time and so much a token, a sequence that decodes and a cached
 token that decode attention reads. The four numbers are fitted to the measured TPOT of each request
 of the run; TTFT and E2E are then what the scheduler makes of them, and are not fitted. Cases are
-those whose trace has `measured_ttft_ms` and `measured_e2e_ms` of each request. One JSON line a case:
+those whose trace has `measured_ttft_ms` and `measured_e2e_ms` of each request. One JSON line each:
 
     {"case", "step_ms", "token_us", "sequence_us", "context_ns", "ttft_error", "tpot_error",
      "e2e_error"}
@@ -56,8 +56,9 @@ def has_times(case: Case) -> bool:
     """Return whether the trace of a case has a measured time of each request."""
     if case.workload["arrival"] != "trace":
         return False
-    first = (case.folder / case.workload["file"]).open(encoding="utf-8").readline()
-    return {"measured_ttft_ms", "measured_e2e_ms", "output_tokens"} <= json.loads(first).keys()
+    with (case.folder / case.workload["file"]).open(encoding="utf-8") as trace:
+        first = json.loads(trace.readline())
+    return set(first) >= {"measured_ttft_ms", "measured_e2e_ms", "output_tokens"}
 
 
 def measured(case: Case) -> Measured:
@@ -96,7 +97,8 @@ def linear(table: StepTable, numbers: Array) -> StepTable:
     )
 
 
-def _log(part: Part, load: Load, numbers: Array) -> Log:
+def play_linear(part: Part, load: Load, numbers: Array) -> Log:
+    """Return the log of one replica whose steps take what four numbers say: see `linear`."""
     return play(load, part.candidate.rules, linear(part.candidate.steps, numbers))
 
 
@@ -105,7 +107,9 @@ def fitted(part: Part, load: Load, tpot_ms: Array) -> Array:
     known = load.output_tokens > 1
 
     def misses(logs: Array) -> Array:
-        simulated = metrics.tpot(_log(part, load, np.exp(logs) / FINER), load.output_tokens) / 1e6
+        simulated = (
+            metrics.tpot(play_linear(part, load, np.exp(logs) / FINER), load.output_tokens) / 1e6
+        )
         return np.asarray(np.log(simulated / tpot_ms[known]))
 
     limits = np.log(FINER * np.array((LEAST, MOST)))
@@ -123,7 +127,7 @@ def line(case: Case) -> Line:
     run = prepare(case)
     found = measured(case)
     numbers = fitted(run.part, run.load, found.tpot_ms)
-    log = _log(run.part, run.load, numbers)
+    log = play_linear(run.part, run.load, numbers)
     names = ("step_ms", "token_us", "sequence_us", "context_ns")
     simulated = {
         "ttft": metrics.ttft(log).mean() / found.ttft_ms.mean(),
@@ -133,5 +137,8 @@ def line(case: Case) -> Line:
     return (
         {"case": case.name}
         | {name: round(float(number), 3) for name, number in zip(names, numbers, strict=True)}
-        | {f"{key}_error": round(100 * (ratio / 1e6 - 1), 2) for key, ratio in simulated.items()}
+        | {
+            f"{key}_error": round(100 * (float(ratio) / 1e6 - 1), 2)
+            for key, ratio in simulated.items()
+        }
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apex_opt.errors import CallError
 from apex_opt.plan.by_hand import Wish, from_wish
@@ -18,7 +18,7 @@ from apex_opt.spec.quantization import Quantization
 from apex_opt.spec.spec import Spec
 from apex_opt.spec.workload import Prefix, Workload
 from apex_opt.trace.traffic import traffic
-from benchmarks.fidelity import clients, formats
+from benchmarks.fidelity import clients, formats, recipes
 from benchmarks.fidelity.case import Case
 from benchmarks.fidelity.degrees import Degrees, counted_once, degrees
 
@@ -72,7 +72,9 @@ def workload(case: Case) -> Workload:
     prompt, output = round(given["prompt_tokens"]), round(given["output_tokens"])
     if given["arrival"] == "closed":
         return clients.closed(
-            prompt, output, clients.total(case.parallel, given["concurrency"])
+            case.engine["name"],
+            (prompt, output),
+            clients.total(case.parallel, given["concurrency"]),
         )
     if given["arrival"] != "constant":
         raise CallError(f"arrival `{given['arrival']}` is none of constant, trace, closed")
@@ -108,25 +110,30 @@ def pool(case: Case, shape: Degrees) -> Pool:
 
 
 def prepare(case: Case) -> Run:
-    """Return what is simulated for a case.
+    """Return what is simulated for a case: the first way to read its degrees that can be started.
 
-    Devices that a record may count twice are counted once if the model fits so.
+    Devices that a record may count twice are counted once; else it stands as it is; else whole
+    experts are spread where it has them split, if an engine refuses to split them.
 
     Raises:
         ApexError, ValueError: the case cannot be predicted, with the reason.
     """
-    once = counted_once(case.parallel)
-    if once is not None:
-        try:
-            return _prepared(case, once)
-        except CallError:
-            pass
-    return _prepared(case, degrees(case.parallel))
+    written = degrees(case.parallel)
+    refused: CallError | None = None
+    for shape in (counted_once(case.parallel), written, replace(written, expert=True)):
+        if shape is not None:
+            try:
+                return _prepared(case, shape)
+            except CallError as why:
+                refused = refused or why
+    assert refused is not None  # the second shape is never None
+    raise refused
 
 
 def _prepared(case: Case, shape: Degrees) -> Run:
     model, offered = catalog.model(case.model), workload(case)
-    weights, cache = formats.weights(model, case.weights), formats.kv_cache(case.kv_cache)
+    weights = formats.weights(model, case.weights)
+    cache = recipes.kv_cache(case, weights)
     spec = Spec(
         model=model,
         pools=(pool(case, shape),),

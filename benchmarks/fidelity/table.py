@@ -26,7 +26,9 @@ def line(name: str, rows: Sequence[Outcome], statistic: str = "mean") -> str:
     for metric in METRICS:
         found = errors(rows, metric, statistic)
         cells.append(
-            f"{found.mean:8.1f}{found.median:6.1f}{found.bias:+6.1f}" if found else f"{'-':>8}" + " " * 12
+            f"{found.mean:8.1f}{found.median:6.1f}{found.bias:+6.1f}"
+            if found
+            else f"{'-':>8}" + " " * 12
         )
     return f"{name[:WIDTH]:<{WIDTH}}{len(rows):>6}" + "".join(cells)
 

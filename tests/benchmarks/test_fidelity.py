@@ -1,0 +1,317 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from apex_opt.errors import CallError
+from apex_opt.spec import catalog
+from benchmarks.fidelity import queueing
+from benchmarks.fidelity.__main__ import app
+from benchmarks.fidelity.case import parse, read
+from benchmarks.fidelity.clients import closed, total
+from benchmarks.fidelity.degrees import Degrees, counted_once, degrees
+from benchmarks.fidelity.formats import weights
+from benchmarks.fidelity.outcome import Outcome, outcomes
+from benchmarks.fidelity.predict import ratio_of_means
+from benchmarks.fidelity.recipes import kv_cache, waited_steps
+from benchmarks.fidelity.score import errors, rank_agreement
+from benchmarks.fidelity.setup import engine, nccl_only, passed_over, prepare, workload
+from benchmarks.fidelity.table import summary, table
+
+CONSTANT = {
+    "arrival": "constant",
+    "rate_rps": 4.0,
+    "duration_s": 5.0,
+    "prompt_tokens": 100.4,
+    "output_tokens": 10.0,
+}
+
+
+def record(**changes):
+    """Return a small run of Llama 3.1 8B on an H100."""
+    return {
+        "id": "small",
+        "engine": {"name": "vllm", "version": "0.15.1", "max_num_seqs": 16},
+        "device": "h100-sxm-80gb",
+        "model": "meta-llama/Llama-3.1-8B",
+        "parallel": {"tensor": 1},
+        "weights": "bf16",
+        "kv_cache": "bf16",
+        "workload": CONSTANT,
+        "measured": {"ttft_ms": {"mean": 20.0}, "tpot_ms": {"mean": 7.0}, "e2e_ms": {"mean": 83.0}},
+    } | changes
+
+
+def case(**changes):
+    return parse(record(**changes), Path())
+
+
+def predicted(e2e_ms, measured_ms, plan, tokens=10.0, requests=1, group="g"):
+    """Return an outcome with these means of E2E."""
+    one = case(group=group, plan=plan, measured={"e2e_ms": {"mean": measured_ms}})
+    values = {"e2e_ms": {"mean": e2e_ms}}
+    return Outcome(one, values, "", "bf16", requests, tokens)
+
+
+def written(folder, *records, name="runs.jsonl"):
+    path = folder / name
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in records))
+    return path
+
+
+def test_settings_may_stand_in_a_table_of_their_own_and_null_is_not_said():
+    one = case(engine={"name": "vllm", "version": None, "settings": {"max_model_len": 64}})
+    assert one.engine == {"name": "vllm", "max_model_len": 64}
+
+
+def test_a_line_without_a_case_is_told_with_its_number(tmp_path):
+    path = written(tmp_path, record(), {"id": "x"})
+    with pytest.raises(ValueError, match=re.escape(f"{path}:2: no case: KeyError('engine')")):
+        list(read(path))
+
+
+def test_devices_that_are_counted_twice_are_counted_once():
+    twice = {"tensor": 64, "attention_data": 1, "moe_tensor": 8, "moe_expert": 8}
+    assert counted_once(twice) == Degrees(tensor=8, expert=True)
+    ranks = {"tensor": 1, "attention_data": 16, "moe_tensor": 4, "moe_expert": 4}
+    assert counted_once(ranks) == Degrees(tensor=1, attention_data=4, expert=True)
+
+
+def test_degrees_that_are_counted_once_stand():
+    assert counted_once({"tensor": 8, "moe_tensor": 1, "moe_expert": 8}) is None
+    assert counted_once({"tensor": 8, "moe_tensor": 2, "moe_expert": 4}) is None
+    assert degrees({"tensor": 2, "expert": True, "data": 3}) == Degrees(2, expert=True, replicas=3)
+
+
+def test_concurrency_counts_the_clients_of_a_rank():
+    assert total({"attention_data": 8}, 4) == 32
+    assert total({}, 4) == 4
+
+
+def test_each_client_sends_ten_requests_of_spread_lengths():
+    found = closed("vllm", (1000, 10), 3)
+    assert (found.concurrency, found.requests) == (3, 30)
+    assert (found.prompt_tokens.low, found.prompt_tokens.high) == (800, 1000)
+
+
+def test_lengths_of_sglang_are_fixed_on_workloads_of_its_own():
+    assert closed("sglang", (1000, 10), 3).prompt_tokens.value == 1000
+    assert closed("sglang", (1024, 8192), 3).output_tokens.low == 6553
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "expected"),
+    [
+        ("deepseek-r1", "fp8", "fp8-block"),
+        ("deepseek-r1", "fp4", "nvfp4"),
+        ("gpt-oss-120b", "fp4", "mxfp4"),
+        ("glm-5", "fp8", "fp8-block"),
+        ("llama-3.1-70b", "fp8", "fp8"),
+        ("llama-3.1-70b", "fp4", "nvfp4"),
+        ("llama-3.1-70b", "bf16", "bf16"),
+        ("qwen3-32b-fp8", None, "fp8-block"),
+    ],
+)
+def test_short_names_of_formats_mean_the_published_checkpoint(model, name, expected):
+    assert weights(catalog.model(model), name) == expected
+
+
+def test_a_closed_loop_of_eight_bit_weights_has_an_eight_bit_cache_but_for_h100():
+    loop = {"arrival": "closed", "concurrency": 1, "prompt_tokens": 8, "output_tokens": 8}
+    assert kv_cache(case(kv_cache=None, workload=loop, device="b200-sxm"), "fp8") == "fp8"
+    assert kv_cache(case(kv_cache=None, workload=loop), "fp8") == "bf16"
+    assert kv_cache(case(kv_cache=None, device="b200-sxm"), "fp8") == "bf16"
+    assert kv_cache(case(kv_cache="nvfp4", workload=loop), "fp8") == "nvfp4"
+
+
+@pytest.mark.parametrize(("clients", "steps"), [(15, 5.0), (16, 15.0)])
+def test_sglang_on_blackwell_looks_for_requests_every_so_many_steps(clients, steps):
+    loop = {"arrival": "closed", "concurrency": clients}
+    one = {"engine": {"name": "sglang"}, "model": "deepseek-ai/DeepSeek-R1", "workload": loop}
+    assert waited_steps(case(device="b200-sxm", **one)) == steps
+    assert waited_steps(case(device="h200-sxm-141gb", **one)) == 0.0
+
+
+def test_a_version_without_a_number_is_the_newest():
+    assert engine(case(engine={"name": "sglang", "version": "nightly-dev"})).version is None
+    assert engine(case()).version == "0.15.1"
+
+
+def test_settings_without_a_counterpart_are_named():
+    assert passed_over(case(engine={"name": "vllm", "max_num_seqs": 4, "swap_gb": 4})) == (
+        "swap_gb",
+    )
+
+
+def test_without_a_custom_all_reduce_the_link_is_that_of_nccl():
+    device = catalog.device("h100-sxm-80gb")
+    assert nccl_only(device).latency_us == device.link.collectives["all_reduce"].latency_us
+    other = catalog.device("rtx-4090")
+    assert nccl_only(other) is other.link
+    alone = prepare(case(engine={"name": "vllm", "version": "0.6.0", "custom_all_reduce": False}))
+    assert alone.part.candidate.shape.pool.link == nccl_only(device)
+
+
+def test_evenly_spaced_requests_last_as_long_as_the_run():
+    found = workload(case(workload=CONSTANT | {"shared_prefix_tokens": 20.0, "prefix_groups": 3}))
+    assert (found.requests, found.rate_rps, found.prompt_tokens.value) == (20, 4.0, 100)
+    assert (found.prefix.groups, found.prefix.tokens) == (3, 20)
+
+
+def test_an_unknown_arrival_is_refused():
+    with pytest.raises(CallError, match=r"^arrival `poisson` is none of constant, trace, closed$"):
+        workload(case(workload=CONSTANT | {"arrival": "poisson"}))
+
+
+def test_experts_that_an_engine_refuses_to_split_are_spread():
+    one = case(
+        engine={"name": "vllm", "version": "0.18.0"},
+        device="h200-sxm-141gb",
+        model="MiniMaxAI/MiniMax-M2.5",
+        parallel={"tensor": 8, "moe_tensor": 8, "moe_expert": 1},
+        weights="fp8",
+    )
+    assert prepare(one).part.candidate.shape.expert == 8
+
+
+def test_measured_numbers_tell_how_tpot_was_taken():
+    assert ratio_of_means(case(), output_tokens=10.0)  # (83 - 20) / 9 = 7
+    assert not ratio_of_means(case(), output_tokens=11.0)
+    assert not ratio_of_means(case(measured={"tpot_ms": {"mean": 7.0}}), output_tokens=10.0)
+
+
+def test_a_small_run_is_predicted_and_its_errors_are_percent():
+    (row,) = outcomes([case()])
+    assert (row.requests, row.output_tokens, row.weights) == (20, 10.0, "bf16")
+    ttft = row.predicted["ttft_ms"]["mean"]
+    assert row.error("ttft_ms") == pytest.approx(100 * (ttft / 20 - 1))
+    assert 6 < row.predicted["tpot_ms"]["mean"] < 9  # 15 GB of weights at 3.35 TB/s and overheads
+    assert row.error("e2e_ms", "p99") is None
+
+
+def test_attention_ranks_step_together():
+    one = case(
+        model="deepseek-ai/DeepSeek-R1",
+        device="h200-sxm-141gb",
+        parallel={"tensor": 1, "attention_data": 8, "moe_expert": 8},
+        weights="fp8",
+        workload={"arrival": "closed", "concurrency": 1, "prompt_tokens": 64, "output_tokens": 4},
+    )
+    (row,) = outcomes([one])
+    assert prepare(one).part.ranks == 8
+    assert row.requests == 80
+
+
+def test_what_cannot_be_predicted_is_counted_and_named():
+    rows = outcomes([case(), case(id="big", model="llama-3.1-405b")])
+    assert [row.predicted is None for row in rows] == [False, True]
+    told = list(table("f", rows))
+    assert told[-1].startswith("not predicted: 1 (big): this plan cannot be started: ")
+    assert summary("f", rows)["not_predicted"] == 1
+
+
+def test_saturated_runs_stand_apart():
+    (row,) = outcomes([case(overload=True)])
+    found = summary("f", [row])
+    assert (found["cases"], found["set_apart"], found["ttft_mape"]) == (1, 1, None)
+    assert any(line.startswith("overload, not in all") for line in table("f", [row]))
+
+
+def test_errors_have_a_mean_a_median_and_a_bias():
+    rows = [predicted(110.0, 100.0, "a"), predicted(95.0, 100.0, "b"), predicted(99.0, 100.0, "c")]
+    found = errors(rows, "e2e_ms")
+    assert found.runs == 3
+    assert (found.mean, found.median) == (pytest.approx(16 / 3), pytest.approx(5.0))
+    assert found.bias == pytest.approx(4 / 3)
+    assert errors(rows, "ttft_ms") is None
+
+
+def test_plans_are_ranked_within_their_group():
+    right = [predicted(1.0, 100.0, "a"), predicted(2.0, 200.0, "b")]
+    assert rank_agreement(right) == 1.0
+    assert rank_agreement([*right, predicted(3.0, 50.0, "c")]) == pytest.approx(1 / 3)
+    assert rank_agreement([right[0], predicted(2.0, 200.0, "b", group="h")]) is None
+
+
+def test_plans_that_were_measured_alike_have_no_order():
+    assert rank_agreement([predicted(2.0, 100.0, "a"), predicted(1.0, 102.9, "b")]) is None
+    assert rank_agreement([predicted(2.0, 100.0, "a"), predicted(1.0, 103.1, "b")]) == 0.0
+
+
+def test_runs_of_a_plan_are_weighted_by_their_requests_and_tokens():
+    # a: (3 x 100 + 1 x 300) / (3 x 10 + 1 x 10) = 15 ms a token, b: 14.
+    a = [
+        predicted(100.0, 100.0, "a", requests=3),
+        predicted(300.0, 300.0, "a", requests=1),
+    ]
+    assert rank_agreement([*a, predicted(160.0, 140.0, "b")]) == 0.0
+
+
+def test_the_driver_prints_a_table_and_ends_with_a_line_a_file(tmp_path):
+    written(tmp_path, record())
+    out = tmp_path / "out.txt"
+    result = CliRunner().invoke(app, [str(tmp_path), "--json", str(out)])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "runs.jsonl: errors in percent, of means over requests"
+    last = json.loads(lines[-1])
+    assert list(last)[:9] == [
+        "file",
+        "cases",
+        "ttft_mape",
+        "ttft_median",
+        "tpot_mape",
+        "tpot_median",
+        "e2e_mape",
+        "e2e_median",
+        "rank_agreement",
+    ]
+    first, second = map(json.loads, out.read_text().splitlines())
+    assert (first["case"], first["reason"]) == ("small", None)
+    assert second == last
+
+
+def test_a_faulty_file_is_an_error_of_the_call(tmp_path):
+    path = written(tmp_path, {})
+    result = CliRunner().invoke(app, [str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {path}:1: no case: KeyError('engine')\n"
+
+
+@pytest.fixture
+def timed(tmp_path):
+    """Return a case whose trace was made by the simulator itself, from known step times."""
+    rows = [
+        {"arrival_s": 0.05 * i, "prompt_tokens": 200 + 40 * (i % 7), "output_tokens": 20 + i % 9}
+        for i in range(60)
+    ]
+    written(tmp_path, *rows, name="trace.jsonl")
+    one = parse(record(workload={"arrival": "trace", "file": "trace.jsonl"}), tmp_path)
+    run = prepare(one)
+    log = queueing.play_linear(run.part, run.load, np.array([12.0, 40.0, 30.0, 60.0]))
+    for row, arrival, first, last in zip(
+        rows, log.arrival_ns, log.first_ns, log.last_ns, strict=True
+    ):
+        row["measured_ttft_ms"] = (first - arrival) / 1e6
+        row["measured_e2e_ms"] = (last - arrival) / 1e6
+    written(tmp_path, *rows, name="trace.jsonl")
+    return one
+
+
+def test_step_times_come_back_from_the_times_of_requests(timed):
+    assert queueing.has_times(timed)
+    found = queueing.line(timed)
+    assert found["step_ms"] == pytest.approx(12.0, rel=0.2)
+    assert abs(found["ttft_error"]) < 3
+    assert abs(found["tpot_error"]) < 1
+    assert abs(found["e2e_error"]) < 2
+
+
+def test_runs_without_a_time_of_each_request_are_not_checked_for_queueing(tmp_path):
+    written(tmp_path, {"arrival_s": 0, "prompt_tokens": 1, "output_tokens": 1}, name="t.jsonl")
+    one = parse(record(workload={"arrival": "trace", "file": "t.jsonl"}), tmp_path)
+    assert not queueing.has_times(one)
+    assert not queueing.has_times(case())
