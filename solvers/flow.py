@@ -12,38 +12,18 @@ With one seed and as long as no limit of time stops a search, the same call give
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from apex_opt.solvers.flow_anneal import Annealing
-from apex_opt.solvers.flow_blocks import Part
 from apex_opt.solvers.flow_bound import CLOSE, bound
 from apex_opt.solvers.flow_cover import coverable
 from apex_opt.solvers.flow_data import FlowData, Placement
-from apex_opt.solvers.flow_pool import Block, Pool
-from apex_opt.solvers.flow_table import table, work
+from apex_opt.solvers.flow_improve import improved
+from apex_opt.solvers.flow_rows import best_row
 from apex_opt.solvers.flow_verify import throughput
 
-TABLE_WORK = 4 * 10**9
-"""Most sums and minima for which the table of all uses is made: some seconds."""
-GROWTH_ROUNDS = 20
+WORKERS = 2
 NEAR = 1e-3
 """A bound is not brought nearer than this to what could not be excluded."""
-WORKERS = 2
-STEPS = 200_000
-"""Moves that one run of annealing tries."""
-TURNS = (
-    (1e-4, True, False),
-    (0.005, False, True),
-    (0.02, False, True),
-    (0.3, False, False),
-    (1e-4, True, True),
-    (0.05, False, True),
-)
-"""Runs of annealing, in turns: heat, whether gentle, whether from the best so far or the first."""
-PATIENCE = 9
-"""Annealing ends after so many rounds without a better placement."""
 PROOF_SHARE, ANNEALING_SHARE = 0.2, 0.7
 """Of the time: when the first try at a proof ends, and when annealing ends."""
 
@@ -82,13 +62,14 @@ def solve(
     """
     begin = time.monotonic()
     data = _used_types(data)
-    best, above = _row(data, seed, begin + PROOF_SHARE * time_limit_s)
+    best, above = best_row(data, seed, begin + PROOF_SHARE * time_limit_s)
     answer = _answer(data, best, bound(data.layers, data.rates, data.counts, above))
     answer = _prove(data, answer, begin + PROOF_SHARE * time_limit_s)
     if answer.proved:
         return answer
     until = begin + ANNEALING_SHARE * time_limit_s
-    answer = _annealed(data, answer, seed, workers, until)
+    better = improved(data, answer.placement, answer.bound, until, seed=seed, workers=workers)
+    answer = _answer(data, better, answer.bound)
     return _tighten(data, answer, begin + time_limit_s)
 
 
@@ -108,56 +89,6 @@ def _answer(data: FlowData, placement: Placement, limit: float) -> FlowAnswer:
     return FlowAnswer(placement, flow, max(limit, flow))
 
 
-def _row(data: FlowData, seed: int, until: float) -> tuple[Placement, float]:
-    """Return a row of networks of machines, and what it carries where links carry anything."""
-    if work(data.layers, data.counts) <= TABLE_WORK:
-        best = table(data.layers, data.rates, data.counts)
-        everything = best.rate.shape[1] - 1
-        rate = float(best.rate[data.layers, everything])
-        parts = [*best.parts(data.layers, everything)]
-    else:
-        rate, parts = _generated(data, seed, until)
-    return _placed(data, parts), rate
-
-
-def _generated(data: FlowData, seed: int, until: float) -> tuple[float, list[Part]]:
-    """Close in on the greatest rate for which blocks in a row are found; none may be."""
-    pool = Pool(data.layers, data.rates, data.counts, seed)
-    low, high = 0.0, bound(data.layers, data.rates, data.counts, 0.0)
-    parts: list[Part] = []
-    asked = 0.8 * high
-    while high - low > CLOSE * high and time.monotonic() < until:
-        pool.grow(asked, GROWTH_ROUNDS)
-        if found := pool.best(low):
-            low, row = found
-            parts = [*_in_a_row(row)]
-        if low < asked:
-            high = asked
-        asked = (low + high) / 2 if low else high / 2
-    return low, parts
-
-
-def _in_a_row(row: list[Block]) -> Iterator[Part]:
-    """Yield the machines of blocks that stand one after the other."""
-    at = 0
-    for block in row:
-        for kind, first, last in block.parts:
-            yield kind, at + first, at + last
-        at += block.length
-
-
-def _placed(data: FlowData, parts: list[Part]) -> Placement:
-    """Give each part a machine of its type; machines that are left stand at the first layers."""
-    placement = [(0, data.holds(i)) for i in range(len(data.machines))]
-    free = {
-        t: iter([i for i, kind in enumerate(data.machines) if kind == t])
-        for t in range(len(data.rates))
-    }
-    for kind, first, last in parts:
-        placement[next(free[kind])] = first, last
-    return tuple(placement)
-
-
 def _prove(data: FlowData, answer: FlowAnswer, until: float) -> FlowAnswer:
     """Return the answer with a bound that proves it, if that is found in time."""
     left = until - time.monotonic()
@@ -167,32 +98,6 @@ def _prove(data: FlowData, answer: FlowAnswer, until: float) -> FlowAnswer:
     if coverable(data.layers, data.rates, data.counts, just, left) == "no":
         return replace(answer, bound=just)
     return answer
-
-
-def _annealed(
-    data: FlowData, answer: FlowAnswer, seed: int, workers: int, until: float
-) -> FlowAnswer:
-    """Return the answer with the best placement that annealing finds.
-
-    Workers take turns of `TURNS`, so that a gentle one, which only asks which machine of a type
-    stands where, comes first.
-    """
-    annealing = Annealing(data, answer.bound)
-    first, best, flow = answer.placement, answer.placement, answer.throughput
-    lost, begun = 0, 0
-    with ThreadPoolExecutor(workers) as pool:
-        while lost < PATIENCE and time.monotonic() < until and flow < answer.bound * (1 - CLOSE):
-            runs = []
-            for turn in range(begun, begun + workers):
-                heat, gentle, further = TURNS[turn % len(TURNS)]
-                start, number = best if further else first, seed * 10**6 + turn
-                runs.append(pool.submit(annealing.run, start, STEPS, heat, number, gentle=gentle))
-            begun += workers
-            found, placement = max(run.result() for run in runs)
-            lost += 1
-            if found > flow * (1 + CLOSE):
-                flow, best, lost = found, placement, 0
-    return _answer(data, best, answer.bound)
 
 
 def _tighten(data: FlowData, answer: FlowAnswer, until: float) -> FlowAnswer:

@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given, settings
 
-from apex_opt.solvers import flow as module
+from apex_opt.solvers import flow_improve, flow_rows
 from apex_opt.solvers.flow import solve
 from apex_opt.solvers.flow_verify import faults, throughput
 from tests.solvers.flows import flow, flows, placements
@@ -10,7 +10,7 @@ from tests.solvers.flows import flow, flows, placements
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Few moves: these questions are small."""
-    monkeypatch.setattr(module, "STEPS", 5_000)
+    monkeypatch.setattr(flow_improve, "STEPS", 5_000)
 
 
 def test_a_proved_answer_says_so():
@@ -26,12 +26,12 @@ def test_where_no_chain_holds_all_layers_nothing_flows():
 
 
 def test_blocks_are_generated_where_the_table_would_be_too_large(monkeypatch):
-    monkeypatch.setattr(module, "TABLE_WORK", 0)
+    monkeypatch.setattr(flow_rows, "TABLE_WORK", 0)
     assert solve(flow(machines=(0,) * 4), time_limit_s=5.0).throughput == 10.0
 
 
 def test_types_without_machines_are_left_out(monkeypatch):
-    monkeypatch.setattr(module, "TABLE_WORK", 0)
+    monkeypatch.setattr(flow_rows, "TABLE_WORK", 0)
     rates = ((99.0, 99.0, 99.0, 99.0), (6.0, 5.0, 4.0))
     assert solve(flow(rates=rates, machines=(1,) * 4), time_limit_s=5.0).throughput == 10.0
 
