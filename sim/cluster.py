@@ -116,6 +116,8 @@ def send(w: World, s: State, index: int, r: int, now: int) -> None:
     site = w.sites[r]
     site.outstanding += 1
     w.replica[index] = r
+    if s.machines[r].tree != NOBODY and s.more[index].prefix != NOBODY:
+        s.nodes[s.machines[r].leaf + index].parent = s.machines[r].tree + s.more[index].prefix
     stand_in_line(s.machines[r], s, index)
     if s.machines[r].flying == 0:
         set_event(w, site.leader, next_event(w, s, site.leader, now))
@@ -207,12 +209,22 @@ def best_known(w: World, s: State, index: int) -> int:
             least, most = min(least, site.outstanding), max(most, site.outstanding)
             hit = 0
             if g.prefix_caching:
-                hit = cached_blocks(s.nodes, s.machines[r].leaf + index) * g.block_tokens
+                hit = known_blocks(s, r, index) * g.block_tokens
             if hit > found:
                 best, found = r, hit
     uneven = most - least > LARGE_LEAD and 100 * most > LARGE_RATIO_PERCENT * least
     known = 100 * found >= LEAST_HIT_PERCENT * s.requests[index].prompt
     return best if known and not uneven else least_loaded(w, s, index, False)
+
+
+@njit_helper
+def known_blocks(s: State, r: int, index: int) -> int:
+    """Return how many blocks of a request's prompt are in the cache of a replica."""
+    m = s.machines[r]
+    if m.tree == NOBODY:
+        return cached_blocks(s.nodes, m.leaf + index)
+    prefix = s.more[index].prefix
+    return cached_blocks(s.nodes, m.tree + prefix) if prefix != NOBODY else 0
 
 
 # ---- caches that move
@@ -273,8 +285,15 @@ def receive(w: World, t: Table, s: State, now: int) -> None:
     site = w.sites[more.target]
     w.ready[s.machines[more.target].slots + site.ready] = more.slot
     site.ready += 1
-    work(w, t, s, w.sites[more.source].leader, now)
-    work(w, t, s, site.leader, now)
+    try_to_work(w, t, s, w.sites[more.source].leader, now)
+    try_to_work(w, t, s, site.leader, now)
+
+
+@njit_helper
+def try_to_work(w: World, t: Table, s: State, leader: int, now: int) -> None:
+    """Schedule batches if there is room in the flight."""
+    if s.machines[leader].flying < w.givens[w.sites[leader].kind].depth:
+        work(w, t, s, leader, now)
 
 
 @njit_helper

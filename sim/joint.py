@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from apex_opt.sim.check import LATEST, check
 from apex_opt.sim.cluster import run_together
+from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.layout import (
     Bool,
     begin,
@@ -110,11 +111,11 @@ def check_members(load: Load, members: Sequence[Member], routing: Routing) -> No
         raise ValueError(f"routing.router: must be one of {get_args(Router)}")
     if not (0 <= routing.latency_ns < LATEST and 0 <= routing.token_fs < 1 << 40):
         raise ValueError("routing: latency_ns or token_fs is unsound")
-    caches = sum(places(m) for m in members if m.rules.prefix_caching)
-    if caches * (len(load) + len(load.prefixes)) > MOST_NODES:
+    caching = [m.rules for m in members for _ in range(places(m)) if m.rules.prefix_caching]
+    if node_count(load, caching) > MOST_NODES:
         raise ValueError(
-            f"load: {len(load):,} requests are too many for the prefix caches of {caches} replicas "
-            "played together"
+            f"load: {len(load):,} requests are too many for the prefix caches of {len(caching)} "
+            "replicas played together"
         )
 
 
@@ -183,7 +184,7 @@ def sites(kinds: Sequence[Kind]) -> NDArray[np.void]:
 
 def states(load: Load, kinds: Sequence[Kind], refused: Bool, rows: int) -> State:
     """Return the state of all replicas, and of the entrance behind them."""
-    each, rules, trees = [], [], []
+    each, rules = [], []
     for one in kinds:
         member = one.member
         size = sizes(load, member.rules, member.steps, one.refused, rows)
@@ -193,17 +194,52 @@ def states(load: Load, kinds: Sequence[Kind], refused: Bool, rows: int) -> State
     rules.append(replace(rules[0], max_seqs=1, prefix_caching=False))
     start = state(load, each, joint=True)
     begin(start, load, rules, each)
-    base = 0
-    for rule in rules:
-        if rule.prefix_caching:
-            tree = nodes(load, rule)
-            tree["parent"] += np.where(tree["parent"] >= 0, base, 0).astype(np.int32)
-            trees.append(tree)
-            base += len(tree)
+    machines = cast("Any", start.machines)
+    caching = np.array([rule.prefix_caching for rule in rules])
+    forest = zeros(Node, max(node_count(load, [r for r in rules if r.prefix_caching]), 1))
+    if common_private_nodes(load, rules):
+        machines["tree"][caching] = np.arange(caching.sum()) * len(load.prefixes)
+        machines["leaf"] = caching.sum() * len(load.prefixes)
+    plant(load, rules, machines, forest)
     return start._replace(
-        requests=cast("list[Request]", requests(load, refused)),
-        nodes=cast("list[Node]", np.concatenate(trees) if trees else zeros(Node, 1)),
+        requests=cast("list[Request]", requests(load, refused)), nodes=cast("list[Node]", forest)
     )
+
+
+def common_private_nodes(load: Load, rules: Sequence[EngineRules]) -> bool:
+    """Return whether the private nodes of requests need stand only once, for all replicas.
+
+    In a session they are parts of later prompts, of which any replica may have some; and with
+    blocks of several sizes they differ.
+    """
+    return not len(load.after) and len({r.block_tokens for r in rules if r.prefix_caching}) == 1
+
+
+def node_count(load: Load, caching: Sequence[EngineRules]) -> int:
+    """Return the nodes of the trees of replicas that cache prefixes."""
+    n, m = len(load), len(load.prefixes)
+    return len(caching) * m + n if common_private_nodes(load, caching) else len(caching) * (m + n)
+
+
+def plant(
+    load: Load, rules: Sequence[EngineRules], machines: NDArray[np.void], forest: NDArray[np.void]
+) -> None:
+    """Fill in the trees of all replicas; a common private node has no parent until it is sent."""
+    m = len(load.prefixes)
+    for machine, rule in zip(machines, rules, strict=True):
+        if not rule.prefix_caching:
+            continue
+        tree, leaf = nodes(load, rule), machine["leaf"]
+        if machine["tree"] == NOBODY:
+            whole = forest[leaf - m : leaf + len(load)]
+            whole[:] = tree
+            whole["parent"][tree["parent"] >= 0] += leaf - m
+            continue
+        shared = forest[machine["tree"] : machine["tree"] + m]
+        shared[:] = tree[:m]
+        shared["parent"][shared["parent"] >= 0] += machine["tree"]
+        forest[leaf:] = tree[m:]
+        forest["parent"][leaf:] = NOBODY
 
 
 def read(world: World, s: State, members: Sequence[Member], refused: Bool) -> FleetLog:

@@ -105,6 +105,10 @@ def state(load: Load, each: Sequence[Sizes], *, joint: bool) -> State:
     )
 
 
+ENDS = ("line", "last", "tree", "oldest_node", "newest_node", "oldest_host", "newest_host")
+"""Links of a replica that lead nowhere at first."""
+
+
 def begin(s: State, load: Load, rules: Sequence[EngineRules], each: Sequence[Sizes]) -> None:
     """Let replicas begin: everything idle and free."""
     slots = cohorts = flights = leaf = 0
@@ -118,7 +122,15 @@ def begin(s: State, load: Load, rules: Sequence[EngineRules], each: Sequence[Siz
         machine["sent"] = min(load.concurrency or len(load), len(load.opens))
         machine["share_ppm"] = rule.owed_ppm
         machine["tick_ns"] = TICK_NS if size.rows else 0
-        for end in ("line", "last", "oldest_node", "newest_node", "oldest_host", "newest_host"):
+        for end in (
+            "line",
+            "last",
+            "tree",
+            "oldest_node",
+            "newest_node",
+            "oldest_host",
+            "newest_host",
+        ):
             machine[end] = NOBODY
         spare = cast("Any", s.sequences)[slots : slots + size.slots]
         spare["spare"] = np.arange(slots, slots + size.slots)
@@ -275,6 +287,7 @@ def more(load: Load, *, needed: bool) -> NDArray[np.void]:
         records["next"] = followers(load) if len(load.after) else NOBODY
         for name, column in (("think", load.think_ns), ("priority", load.priority)):
             records[name] = column if len(column) else 0
+        records["prefix"] = load.prefix if len(load.prefix) else NOBODY
     return records
 
 

@@ -87,6 +87,7 @@ class More:
     """What only some rules need of a request."""
 
     priority: int
+    prefix: int  # the node of the load with which its prompt begins, or -1
     rank: int  # what a queue with an order of its own is ordered by,
     number: int  # and where that is the same: the number of joining it
     next: int  # the request that follows in its session, or -1
@@ -198,6 +199,7 @@ class Machine:
     cohorts: int  # its first cohort
     flights: int  # its first batch
     leaf: int  # node of request 0 alone, the others' follow
+    tree: int  # its first node, where private ones go to the replica of their request; else -1
     now: int
     free: int
     unused: int  # of the free blocks, those that the tree of prefixes still holds

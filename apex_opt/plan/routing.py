@@ -16,9 +16,9 @@ from apex_opt.spec.routing import Router
 from apex_opt.spec.spec import Spec
 
 FS_PER_S = 1e15
-CACHE_BYTES = 75
-"""Of one request, or shared beginning, and replica with a cache of prefixes (measured on a million
-requests and 64 replicas that were played together).
+CACHE_BYTES = 40
+"""Of one request, or shared beginning, and replica with a cache of prefixes, where sessions may go
+to any of them (`sim.state.Node`).
 """
 SLOWEST_S = 1e-3
 """For a token's cache to move; the simulator counts in femtoseconds, and no link is as slow."""
@@ -75,7 +75,7 @@ def require_caches(load: Load, parts: Sequence[Part], router: Router) -> None:
     """
     alone = router == "round_robin" and all(p.role == "mixed" and p.ranks == 1 for p in parts)
     caches = sum(p.count * p.ranks for p in parts if p.candidate.rules.prefix_caching)
-    if alone or not caches:
+    if alone or not caches or not len(load.after):  # elsewhere they share the nodes of requests
         return
     most = MOST_BYTES // CACHE_BYTES // caches
     if len(load) + len(load.prefixes) > most:

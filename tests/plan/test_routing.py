@@ -57,16 +57,18 @@ def test_a_network_of_no_use_is_refused():
     )
 
 
-def test_many_requests_on_many_replicas_with_prefix_caches_are_refused_where_they_meet():
+def test_many_sessions_on_many_replicas_with_prefix_caches_are_refused_where_they_meet():
     asked = spec(engine="prefix_caching = true")
     (part,) = from_wish(asked, Wish(tensor=1), 560)
     load = Load(*[np.broadcast_to(np.int64(1), 70_000_000)] * 3)
+    require_caches(load, [part], "least_kv")
+    load = dataclasses.replace(load, after=np.broadcast_to(np.int64(-1), 70_000_000))
     require_caches(load, [part], "round_robin")
     with pytest.raises(CallError) as caught:
         require_caches(load, [part], "least_kv")
     assert str(caught.value) == (
         "workload.requests: 70,000,000 requests are too many for the prefix caches of 4 replicas "
-        "that depend on each other; ask for 26,666,666 or less, or write `prefix_caching = false` "
+        "that depend on each other; ask for 50,000,000 or less, or write `prefix_caching = false` "
         "under [engine]"
     )
     bare = dataclasses.replace(

@@ -277,12 +277,13 @@ def test_unsound_links_are_refused(rules: EngineRules, flat: Flat, change: dict[
 
 
 def test_prefix_caches_of_many_replicas_are_too_large(rules: EngineRules, flat: Flat) -> None:
-    # 1,000 nodes a cache and 100,001 x 2 ranks: past 2 x 10^8 nodes.
+    # With sessions 1,000 nodes a cache and 100,001 x 2 ranks: past 2 x 10^8 nodes.
     caching = Member(replace(rules, prefix_caching=True), flat(), 100_001, 1, ranks=2)
     with refuses(
         "load: 1,000 requests are too many for the prefix caches of 200002 replicas played together"
     ):
-        play_together(some(1000), [Member(rules, flat(), 1, 1), caching])
+        load = replace(some(1000), after=np.full(1000, -1), think_ns=np.zeros(1000, np.int64))
+        play_together(load, [Member(rules, flat(), 1, 1), caching])
 
 
 def test_what_one_replica_refuses_all_do(rules: EngineRules, flat: Flat) -> None:
