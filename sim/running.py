@@ -200,9 +200,10 @@ def resume(g: Given, m: Machine, s: State, batch: Batch) -> None:
     if need > m.free:
         if g.prefill_first and cohort.decoding > 0:
             return
-        if not find_room(g, m, s, batch.cohort, slot, need):
-            return
+        found = find_room(g, m, s, batch.cohort, slot, need)
         count_decodes(g, s, batch)
+        if not found:
+            return
     take(g, m, s, need)
     prefill(g, m, s, batch, slot, chunk)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import event, given, settings
 
-from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.engine import EngineRules, Order
 from apex_opt.sim.joint import play_together
 from apex_opt.sim.load import Load, Prefixes
 from apex_opt.sim.log import REJECTED
@@ -121,11 +121,20 @@ def test_they_agree_where_the_replica_that_knows_a_prompt_is_far_ahead(
 
 
 @pytest.mark.parametrize("router", get_args(Router))
-def test_they_agree_on_a_crowd_with_little_memory_to_decode(router: Router) -> None:
+@pytest.mark.parametrize("order", get_args(Order))
+@pytest.mark.parametrize("prefill_first", [False, True])
+def test_they_agree_on_a_crowd_with_little_memory_to_decode(
+    router: Router, order: Order, prefill_first: bool
+) -> None:
     rng = np.random.default_rng(1)
     n = 60
     arrival = np.cumsum(rng.integers(0, 600, n, np.int64))
-    load = Load(arrival, rng.integers(1, 30, n), rng.integers(1, 30, n))
+    load = Load(
+        arrival,
+        rng.integers(1, 30, n),
+        rng.integers(1, 30, n),
+        priority=rng.integers(0, 3, n),
+    )
     rules = EngineRules(
         max_seqs=6,
         max_batch_tokens=12,
@@ -133,6 +142,8 @@ def test_they_agree_on_a_crowd_with_little_memory_to_decode(router: Router) -> N
         block_tokens=3,
         blocks=30,
         full_sequence_gate=False,
+        order=order,
+        prefill_first=prefill_first,
     )
     steps = table(0, 1, 12, 6, False)
     members = [
@@ -142,8 +153,7 @@ def test_they_agree_on_a_crowd_with_little_memory_to_decode(router: Router) -> N
     ]
     fleet = load, members, Routing(router, 0, 200, 30_000_000)
     played = play_together(*fleet)
-    assert played.members[1].preemptions > 5
-    assert played.members[2].preemptions > 5
+    assert min(totals.preemptions for totals in played.members[1:]) > 1
     agree(played, Cluster(*fleet).play())
 
 
