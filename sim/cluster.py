@@ -291,9 +291,13 @@ def receive(w: World, t: Table, s: State, now: int) -> None:
 
 @njit_helper
 def try_to_work(w: World, t: Table, s: State, leader: int, now: int) -> None:
-    """Schedule batches if there is room in the flight."""
-    if s.machines[leader].flying < w.givens[w.sites[leader].kind].depth:
+    """Schedule batches if there is room in the flight; take in what waits for a place."""
+    g = w.givens[w.sites[leader].kind]
+    if s.machines[leader].flying < g.depth:
         work(w, t, s, leader, now)
+    elif g.role == DECODE:
+        for r in range(leader, leader + w.sites[leader].ranks):
+            pull(w, s, r, now)
 
 
 @njit_helper
