@@ -11,6 +11,8 @@ Source: S. Kirkpatrick, C. D. Gelatt, M. P. Vecchi, "Optimization by simulated a
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -25,6 +27,8 @@ Ints = NDArray[np.int64]
 
 COLD = 0.02
 """Last temperature, as a part of the first."""
+SLICE = 10_000
+"""Moves between two looks at the clock."""
 
 
 @njit
@@ -42,17 +46,16 @@ def _anneal(
     target: float,
     steps: int,
     hot: float,
-    cold: float,
+    cooling: float,
     gentle: bool,
     rng: Generator,
-) -> tuple[float, Ints, Ints]:
-    """Return the best flow and the intervals that carry it."""
+) -> tuple[float, Ints, Ints, Ints, Ints]:
+    """Return the best flow, the intervals that carry it, and those at the end."""
     capacity = np.empty(len(first))
     for i in range(len(first)):
         capacity[i] = rates[i, last[i] - first[i]]
     flow, value = score(first, last, capacity, layers, enter, leave, links, wide, target, -np.inf)
     best, best_first, best_last = flow, first.copy(), last.copy()
-    cooling = (cold / hot) ** (1.0 / steps)
     temperature = hot
     for _ in range(steps):
         temperature *= cooling
@@ -68,7 +71,7 @@ def _anneal(
             first, last, value = new_first, new_last, new
             if flow > best + TINY:
                 best, best_first, best_last = flow, first.copy(), last.copy()
-    return best, best_first, best_last
+    return best, best_first, best_last, first, last
 
 
 class Annealing:
@@ -95,7 +98,14 @@ class Annealing:
         self._wide = bool(each.min() >= target)
 
     def run(
-        self, start: Placement, steps: int, heat: float, seed: int, *, gentle: bool = False
+        self,
+        start: Placement,
+        steps: int,
+        heat: float,
+        seed: int,
+        *,
+        gentle: bool = False,
+        until: float = float("inf"),
     ) -> tuple[float, Placement]:
         """Return the best placement on the way from `start`, and its flow.
 
@@ -105,11 +115,37 @@ class Annealing:
             heat: first temperature, as a part of the target.
             seed: of the moves.
             gentle: whether only moves are tried that change which links are used.
+            until: when to stop, on the monotonic clock.
         """
-        places = np.array(start, np.int64)
-        flow, first, last = _anneal(
-            places[:, 0].copy(),
-            places[:, 1].copy(),
+        rng = np.random.default_rng(seed)
+        first, last = (np.array(ends, np.int64) for ends in zip(*start, strict=True))
+        best, cooling = (-1.0, start), COLD ** (1 / steps)
+        for done in range(0, steps, SLICE):
+            count, hot = min(SLICE, steps - done), heat * cooling**done
+            flow, *at_best, first, last = self._slice(
+                first, last, count, hot, cooling, gentle=gentle, rng=rng
+            )
+            if flow > best[0]:
+                begins, ends = (places.tolist() for places in at_best)
+                best = flow, tuple(zip(begins, ends, strict=True))
+            if time.monotonic() >= until:
+                break
+        return best
+
+    def _slice(
+        self,
+        first: Ints,
+        last: Ints,
+        steps: int,
+        heat: float,
+        cooling: float,
+        *,
+        gentle: bool,
+        rng: Generator,
+    ) -> tuple[float, Ints, Ints, Ints, Ints]:
+        return _anneal(
+            first,
+            last,
             self._rates,
             self._holds,
             self._kinds,
@@ -121,8 +157,7 @@ class Annealing:
             self._target,
             steps,
             heat * self._target,
-            COLD * heat * self._target,
+            cooling,
             gentle,
-            np.random.default_rng(seed),
+            rng,
         )
-        return flow, tuple(zip(first.tolist(), last.tolist(), strict=True))

@@ -38,7 +38,7 @@ def improved(
         data: machines, every type with one at least, and links.
         start: where the first chain begins.
         limit: no placement carries more; where one is found that does as much, it is enough.
-        until: when to stop, on the monotonic clock; runs that have begun are ended.
+        until: when to stop, on the monotonic clock.
         seed: of what is drawn at random.
         workers: threads, each with a chain.
     """
@@ -75,7 +75,7 @@ def _chain(annealing: Annealing, start: Placement, seed: int, limit: float, unti
     """Return the best that the runs from `start` find, each from the best before it."""
     best: Found = (-1.0, start)
     for number, (heat, gentle) in enumerate(RUNS):
-        found = annealing.run(best[1], STEPS, heat, seed + number, gentle=gentle)
+        found = annealing.run(best[1], STEPS, heat, seed + number, gentle=gentle, until=until)
         best = max(best, found)
         if time.monotonic() >= until or best[0] >= limit * (1 - CLOSE):
             break

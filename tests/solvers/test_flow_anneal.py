@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given, settings
 
@@ -44,3 +46,9 @@ def test_gentle_moves_change_only_which_machine_of_a_type_stands_where():
     found, placement = Annealing(data, 6.0).run(start, 2_000, 0.05, seed=0, gentle=True)
     assert found == 6.0
     assert placement == ((0, 1), (1, 2), (2, 3))
+
+
+def test_a_run_stops_when_its_time_is_over():
+    begin = time.monotonic()
+    Annealing(flow(), 9.0).run(START, 10**9, 0.05, seed=0, until=begin + 0.1)
+    assert time.monotonic() - begin < 60
