@@ -31,7 +31,7 @@ def decode(g: Given, m: Machine, s: State, batch: Batch) -> None:
     else:
         need = s.residues[which, cohort.phase]
         # Who may yet give way to the rest of a prompt must know whether it has got its block.
-        exposed = g.by_priority and cohort.partial != NOBODY
+        exposed = need > 0 and g.by_priority and cohort.partial != NOBODY
         if need <= m.free and not exposed:
             take(g, m, s, need)
         else:

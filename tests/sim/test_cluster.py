@@ -178,6 +178,18 @@ def test_who_gives_way_to_a_prompt_returns_the_block_of_that_step_too(
     agree(played, Cluster(*fleet).play())
 
 
+def test_where_outputs_are_reserved_nobody_takes_a_block_for_a_step(
+    rules: EngineRules, flat: Flat
+) -> None:
+    # The first request decodes while the long prompt, before it in rank, is computed by parts.
+    reserved = replace(rules, block_tokens=1, order="priority", reserve_output=True)
+    load = Load(np.array([0, 1]), np.array([1, 20]), np.array([8, 2]), priority=np.array([1, 0]))
+    fleet = load, [Member(reserved, flat(), 1, 1)], Routing()
+    played = play_together(*fleet)
+    assert played.log.totals.peak_blocks == 8 + 21
+    agree(played, Cluster(*fleet).play())
+
+
 # ---- ranks
 
 
