@@ -25,6 +25,7 @@ FOLDERS = (
     ("solvers", "CP-SAT models: numbers in, numbers out"),
     ("sim", "The simulator: numbers in, numbers out"),
     ("benchmarks", "Drivers over fixed cases"),
+    ("benchmarks/fidelity", "Predictions against measured serving runs"),
 )
 ARCHITECTURE = """\
 # Architecture

@@ -49,7 +49,16 @@ def test_a_large_all_reduce_moves_two_shares_of_its_bytes():
 
 def test_a_small_all_reduce_runs_in_the_engines_own_kernel():
     # 4 KiB over 8 devices: 5 us in one shot, 16 us by NCCL (aiconfigurator-core, H100).
-    assert all_reduce(shape(tensor=8), np.array([4096.0]))[0] < 7e-6
+    assert collective(shape(tensor=8), "all_reduce", 8, np.array([4096.0]))[0] < 7e-6
+
+
+@pytest.mark.parametrize(("devices", "doublings"), [(1, 0), (2, 1), (8, 3)])
+def test_devices_of_an_all_reduce_wait_for_the_slowest_of_them(devices, doublings):
+    s = shape(tensor=devices)
+    own = s.release.overheads.model_copy(update={"sync_us": 4.0})
+    s = dataclasses.replace(s, release=s.release.model_copy(update={"overheads": own}))
+    waited = all_reduce(s, SIZES) - collective(s, "all_reduce", devices, SIZES)
+    assert waited == pytest.approx(np.where(SIZES > 0, doublings * 4e-6, 0.0))
 
 
 def test_nine_devices_reduce_by_nccl():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apex_opt.cost.collectives import collective
-from apex_opt.cost.experts import exchange, experts, touched, visits
+from apex_opt.cost.experts import exchange, experts, handling_seconds, touched, visits
 from apex_opt.cost.memory import fit
 from apex_opt.cost.operators import Experts, layer
 from apex_opt.cost.rates import Rates
@@ -36,6 +36,14 @@ def test_skew_adds_a_share_of_the_mean():
     assert visits(SPREAD, TOKENS, skew=0.5)[3] - visits(SPREAD, TOKENS)[3] == pytest.approx(2048)
 
 
+def test_the_engine_adds_time_for_each_layer_and_each_visit():
+    s = shape()
+    own = s.release.overheads.model_copy(update={"expert_layer_us": 5.0, "expert_visit_ns": 10.0})
+    s = dataclasses.replace(s, release=s.release.model_copy(update={"overheads": own}))
+    # 16 tokens visit 2 experts each: 5 us + 32 x 10 ns.
+    assert handling_seconds(s, MIXTRAL, TOKENS)[2] == pytest.approx(5.32e-6)
+
+
 @settings(max_examples=50, deadline=None)
 @given(tokens=st.integers(1, 10_000), skew=st.floats(0, 100))
 def test_no_device_computes_more_than_all_its_experts_for_every_token(tokens, skew):
@@ -55,7 +63,8 @@ def test_routing_takes_two_short_kernels():
     s = shape("mixtral-8x7b")
     floor_us = s.pool.device.efficiency.experts["bf16"].floor_us
     one = dataclasses.replace(MIXTRAL, weights=1)
-    seconds = experts(Rates(s), one, np.array([1.0])).seconds[0]
+    token = np.array([1.0])
+    seconds = experts(Rates(s), one, token).seconds[0] - handling_seconds(s, one, token)[0]
     assert seconds * 1e6 == pytest.approx(floor_us + 6, abs=0.1)
 
 
