@@ -17,12 +17,14 @@ from apex_opt.auditing import story as audit_story
 from apex_opt.auditing.result import Audit
 from apex_opt.errors import CallError, NotBuiltError
 from apex_opt.plan import capacity as limit
+from apex_opt.plan import pareto as trade
 from apex_opt.plan import simulate as replay
 from apex_opt.plan import solve as story
 from apex_opt.plan.by_hand import Wish
 from apex_opt.plan.capacity import Accuracy
 from apex_opt.plan.capacity_result import Capacity
 from apex_opt.plan.events import Listen
+from apex_opt.plan.pareto_result import Front
 from apex_opt.plan.result import Plan, Result
 from apex_opt.plan.simulate import Choice, Simulation
 from apex_opt.plan.solve import silent
@@ -35,6 +37,7 @@ __all__ = [
     "Audit",
     "Capacity",
     "Choice",
+    "Front",
     "Plan",
     "Result",
     "Simulation",
@@ -43,6 +46,7 @@ __all__ = [
     "audit",
     "capacity",
     "load",
+    "pareto",
     "play",
     "simulate",
     "solve",
@@ -182,6 +186,36 @@ def capacity(
     """
     changed = _changed(spec, {"seed": seed})
     return limit.capacity(changed, choice or Choice(), accuracy or Accuracy(), listen)
+
+
+def pareto(
+    spec: Spec,
+    x: str = "cost",
+    y: str = "goodput",
+    *,
+    points: int = trade.POINTS,
+    seed: int | None = None,
+    time_limit_s: float | None = None,
+    listen: Listen = silent,
+) -> Front:
+    """Return the plans of `spec` of which none is better on both of two figures.
+
+    Args:
+        spec: what to serve, on what, for whom.
+        x: one figure: cost, devices, energy, power, latency, goodput, throughput, or a statistic
+            of a latency such as `ttft_p99`, `tpot_p90`, `e2e_mean`.
+        y: the other figure.
+        points: most points to return, from 2 to 100.
+        seed: seed of the traffic; None: as the spec says, like what follows.
+        time_limit_s: seconds after which points are returned as they are, proved or not.
+        listen: told of progress.
+
+    Raises:
+        NotBuiltError, TraceError, InfeasibleError, UndecidedError: as in `solve`.
+        CallError: as in `solve`, or there are no such axes.
+    """
+    changed = _changed(spec, {"seed": seed, "time_limit_s": time_limit_s})
+    return trade.pareto(changed, x, y, points, listen)
 
 
 def _changed(spec: Spec, changes: Mapping[str, object]) -> Spec:

@@ -18,6 +18,7 @@ from apex_opt.cli.audit import audit
 from apex_opt.cli.calibrate import calibrate
 from apex_opt.cli.capacity import capacity
 from apex_opt.cli.catalog import catalog
+from apex_opt.cli.pareto import pareto
 from apex_opt.cli.schema import schema
 from apex_opt.cli.simulate import simulate
 from apex_opt.cli.solve import solve
@@ -64,6 +65,7 @@ app.command()(solve)
 app.command()(audit)
 app.command()(simulate)
 app.command()(capacity)
+app.command()(pareto)
 app.command()(trace)
 app.command()(calibrate)
 app.command()(catalog)
