@@ -68,7 +68,7 @@ def play_together(
     refused = np.logical_and.reduce([one.refused for one in kinds if one.takes_prompts])
     world, start = lay_out(load, kinds, routing), states(load, kinds, refused, rows)
     run_together(world, tables([one.member.steps for one in kinds]), start)
-    if unfinished(start, refused):
+    if unfinished(start):
         raise EndlessRunError(ENDLESS)
     return read(world, start, members, refused)
 

@@ -43,14 +43,15 @@ def play(load: Load, rules: EngineRules, steps: StepTable, rows: int = 0) -> Log
     refused = rejects(load, rules)
     state = lay_out(load, rules, steps, refused, rows)
     run(given(load, rules, steps), table(steps), state)
-    if unfinished(state, refused):
+    if unfinished(state):
         raise EndlessRunError(ENDLESS)
     return read(state, refused)
 
 
-def unfinished(state: State, refused: Bool) -> bool:
-    """Return whether a run was given up."""
-    return bool((cast("Any", state.requests)["last"][~refused] < 0).any())
+def unfinished(state: State) -> bool:
+    """Return whether a run was given up: somebody still runs or waits."""
+    machines = cast("Any", state.machines)
+    return bool((machines["running"] + machines["waiting"]).any())
 
 
 def rejects(load: Load, rules: EngineRules) -> Bool:

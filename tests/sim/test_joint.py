@@ -292,17 +292,27 @@ def test_what_one_replica_refuses_all_do(rules: EngineRules, flat: Flat) -> None
         play_together(LOAD, members)
 
 
-def test_a_run_that_would_not_end_is_refused(rules: EngineRules, flat: Flat) -> None:
+@pytest.mark.parametrize(
+    ("prompts", "outputs"),
+    [([1, 5], [6, 1]), ([1, 2], [5, 5])],
+    ids=["one has no token yet", "both have begun to decode"],
+)
+def test_a_run_that_would_not_end_is_refused(
+    rules: EngineRules, flat: Flat, prompts: list[int], outputs: list[int]
+) -> None:
     # Each of the two is in a cohort of its own, and has blocks that the other one needs.
     tight = replace(
         rules, max_seqs=2, max_batch_tokens=2, block_tokens=1, blocks=6, full_sequence_gate=False
     )
-    load = Load(np.array([0, 0]), np.array([1, 5]), np.array([6, 1]))
-    with refuses(
+    load = Load(np.array([0, 0]), np.array(prompts), np.array(outputs))
+    message = (
         "rules: 100 preemptions for each of max_seqs in a row without a token, the run would not "
         "end; set full_sequence_gate or give more blocks"
-    ):
+    )
+    with refuses(message):
         play_together(load, [Member(tight, flat(stages=2), 1, 1)])
+    with refuses(message):
+        play(load, tight, flat(stages=2))
 
 
 # ---- statistics
