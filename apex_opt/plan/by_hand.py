@@ -9,7 +9,7 @@ from apex_opt.cost.memory import fit
 from apex_opt.cost.shape import Shape
 from apex_opt.errors import CallError
 from apex_opt.plan.candidate import Candidate
-from apex_opt.plan.enumerate import shapes
+from apex_opt.plan.enumerate import attention_degrees, has_experts, shapes
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.use import Part
 from apex_opt.sim.member import Role
@@ -27,7 +27,8 @@ class Wish:
         tensor: devices that share each layer; None: those of a node, over all ranks.
         pipeline: stages.
         expert: 1, or all devices of a stage; None: the latter where there are several ranks.
-        attention_data: ranks, each with attention of its own, that share the experts; None: 1.
+        attention_data: ranks, each with attention of its own, that share the experts; None: 1 where
+            the spec names none.
         replicas: copies; None: as many as the pool holds, or 1 beside replicas of another role.
         pool: its name.
         weights: format.
@@ -87,11 +88,14 @@ def _narrowed(spec: Spec, pool: Pool, wish: Wish) -> Spec:
     """Return the spec with the choices of a wish in place of its own."""
     degrees: dict[str, tuple[int, ...]] = {
         key: (degree,)
-        for key in ("tensor", "pipeline", "expert")
+        for key in ("tensor", "pipeline", "expert", "attention_data")
         if (degree := getattr(wish, key)) is not None
     }
+    if spec.parallelism.attention_data == "auto":
+        degrees.setdefault("attention_data", (1,))
+    (ranks, *_) = degrees.get("attention_data") or attention_degrees(spec, pool)
     if spec.parallelism.tensor == "auto":
-        degrees.setdefault("tensor", (max(pool.node_devices // (wish.attention_data or 1), 1),))
+        degrees.setdefault("tensor", (max(pool.node_devices // ranks, 1),))
     chosen: dict[str, object] = {}
     if wish.weights:
         chosen["weights"] = (weight_format(spec, wish.weights),)
@@ -108,11 +112,8 @@ def _narrowed(spec: Spec, pool: Pool, wish: Wish) -> Spec:
 def _shape(spec: Spec, pool: Pool, wish: Wish, longest_tokens: int) -> Shape:
     """Return the shape that a wish means: the first that the spec allows."""
     shape = next(shapes(_narrowed(spec, pool, wish), pool, longest_tokens))
-    if wish.attention_data in {None, 1}:
-        return shape
-    shape = replace(shape, attention_data=wish.attention_data)
-    moe = any(kind.ffn.kind == "moe" for kind in spec.model.layers.values())
-    spread = moe and wish.expert is None
+    named = wish.expert is not None or spec.parallelism.expert != "auto"
+    spread = shape.attention_data > 1 and has_experts(spec) and not named
     return replace(shape, expert=shape.stage_devices) if spread else shape
 
 

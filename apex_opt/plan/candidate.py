@@ -97,7 +97,9 @@ class Drawn:
     def __hash__(self) -> int:
         s = self.shape
         names = (s.pool.device.name, s.weights.name, s.kv_cache.name)
-        return hash((s.tensor, s.expert, s.stage_layers, s.clock, s.settings, *names))
+        return hash(
+            (s.tensor, s.attention_data, s.expert, s.stage_layers, s.clock, s.settings, *names)
+        )
 
 
 @lru_cache(maxsize=KEPT)

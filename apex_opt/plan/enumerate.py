@@ -41,23 +41,51 @@ def tensor_degrees(spec: Spec, pool: Pool) -> tuple[int, ...]:
     return tuple(inside + across)
 
 
-def pipeline_degrees(spec: Spec, pool: Pool, tensor: int) -> Iterator[int]:
-    """Yield the PP degrees to try: the spec's, else all that layers and devices allow."""
+def attention_degrees(spec: Spec, pool: Pool) -> tuple[int, ...]:
+    """Return the ADP degrees to try: the spec's, else powers of two that divide a node.
+
+    Only experts are shared by ranks: without them there is one.
+    """
+    asked = spec.parallelism.attention_data
+    if asked != "auto":
+        return asked
+    most = pool.node_devices if has_experts(spec) else 1
+    return tuple(1 << i for i in range(most.bit_length()) if most % (1 << i) == 0)
+
+
+def pipeline_degrees(spec: Spec, pool: Pool, tensor: int, ranks: int = 1) -> Iterator[int]:
+    """Yield the PP degrees to try: the spec's, else all that layers and devices allow.
+
+    Several attention-data-parallel ranks have one stage.
+    """
     asked = spec.parallelism.pipeline
     if asked != "auto":
         yield from asked
         return
     most = min(len(spec.model.sequence()), pool.devices // tensor, spec.parallelism.max_stages)
-    yield from range(1, most + 1)
+    yield from range(1, (most if ranks == 1 else 1) + 1)
 
 
-def expert_degrees(spec: Spec, tensor: int) -> tuple[int, ...]:
-    """Return the EP degrees to try: the spec's, else 1 and, for experts, the tensor group."""
+def expert_degrees(spec: Spec, stage_devices: int) -> tuple[int, ...]:
+    """Return the EP degrees to try: the spec's, else 1 and, for experts, the whole stage."""
     asked = spec.parallelism.expert
     if asked != "auto":
         return asked
-    moe = any(kind.ffn.kind == "moe" for kind in spec.model.layers.values())
-    return (1, tensor) if moe and tensor > 1 else (1,)
+    return (1, stage_devices) if has_experts(spec) and stage_devices > 1 else (1,)
+
+
+def has_experts(spec: Spec) -> bool:
+    """Return whether the model is a mixture of experts."""
+    return any(kind.ffn.kind == "moe" for kind in spec.model.layers.values())
+
+
+def degrees(spec: Spec, pool: Pool) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the degrees to try: TP, ADP, PP, EP."""
+    for ranks in attention_degrees(spec, pool):
+        for tensor in tensor_degrees(spec, pool):
+            for pipeline in pipeline_degrees(spec, pool, tensor, ranks):
+                for expert in expert_degrees(spec, tensor * ranks):
+                    yield tensor, ranks, pipeline, expert
 
 
 def formats(spec: Spec, pool: Pool) -> Iterator[tuple[WeightFormat, KvFormat]]:
@@ -99,16 +127,13 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
     """Yield every shape of the pool, legal or not."""
     release = catalog.release(spec.engine.name, spec.engine.version)
     layers = len(spec.model.sequence())
-    degrees = [
-        (tensor, pipeline, expert)
-        for tensor in tensor_degrees(spec, pool)
-        for pipeline in pipeline_degrees(spec, pool, tensor)
-        for expert in expert_degrees(spec, tensor)
-    ]
     choices = product(
-        degrees, formats(spec, pool), clocks(pool), settings(spec, pool, release, longest_tokens)
+        degrees(spec, pool),
+        formats(spec, pool),
+        clocks(pool),
+        settings(spec, pool, release, longest_tokens),
     )
-    for (tensor, pipeline, expert), (weights, kv_cache), clock, chosen in choices:
+    for (tensor, ranks, pipeline, expert), (weights, kv_cache), clock, chosen in choices:
         found = Shape(
             model=spec.model,
             pool=pool,
@@ -122,6 +147,7 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
             stage_layers=even_split(layers, pipeline, spec.engine.name),
             clock=clock,
             reserve_fraction=spec.limits.memory_reserve_fraction,
+            attention_data=ranks,
         )
         share = own_share(spec.engine, release, found)
         yield replace(found, settings=replace(chosen, gpu_memory_utilization=share))

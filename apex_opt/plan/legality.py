@@ -115,6 +115,8 @@ def ranks_share_experts(shape: Shape) -> Iterator[str]:
     if shape.pipeline > 1:
         degrees = f"attention_data = {shape.attention_data} and pipeline = {shape.pipeline}"
         yield f"{degrees} exclude each other"
+    if shape.release.scheduler == "vllm-v0":
+        yield f"vllm {shape.settings.version} knows no attention_data"
 
 
 def scales_divide(shape: Shape) -> Iterator[str]:
@@ -159,10 +161,22 @@ def formats_run(shape: Shape) -> Iterator[str]:
 
 
 def groups_stand(shape: Shape) -> Iterator[str]:
-    """A tensor group stands inside one node, or takes whole nodes."""
-    node = shape.pool.node_devices
-    if shape.tensor > node and shape.tensor % node:
-        yield f"tensor = {shape.tensor} neither fits a node of {node} nor takes whole nodes"
+    """The devices of a stage stand inside one node, or take whole nodes.
+
+    Of several ranks each stands inside one node, and they take several nodes only where whole
+    experts are spread over them.
+
+    Source: vLLM docs, data-parallel deployment and expert-parallel deployment: ranks of each node
+    are started there, and many nodes share experts by expert parallelism.
+    """
+    node, devices = shape.pool.node_devices, shape.stage_devices
+    if devices > node and devices % node:
+        whole = _over(shape, devices)
+        yield f"{whole} neither fits a node of {node} nor takes whole nodes"
+    if shape.attention_data > 1 and node % shape.tensor and devices > node:
+        yield f"ranks of tensor = {shape.tensor} do not divide a node of {node}"
+    if shape.attention_data > 1 and devices > node and shape.expert == 1:
+        yield f"{_over(shape, devices)} spans nodes of {node}, which takes expert = {devices}"
     if shape.devices > shape.pool.devices:
         yield f"{shape.devices} devices a replica are more than pool `{shape.pool.name}` has"
 
@@ -240,7 +254,8 @@ def why_no_room(shape: Shape, fit: Fit) -> str | None:
 
     Source: vLLM refuses to start when one request of max_model_len does not fit the KV cache.
     """
-    label = f"TP{shape.tensor} PP{shape.pipeline} {shape.weights.name}"
+    ranks = f" DP{shape.attention_data}" if shape.attention_data > 1 else ""
+    label = f"TP{shape.tensor}{ranks} PP{shape.pipeline} {shape.weights.name}"
     if fit.memory.room <= 0:
         short = -fit.memory.room / 1e9
         weights, total = fit.memory.weights / 1e9, fit.memory.total / 1e9

@@ -127,11 +127,14 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
     )
 
 
-def _work(bounds: Optimistic, traffic: Traffic) -> tuple[tuple[int, ...], ...]:
-    """Return busy time per resource and feature, in billionths of the horizon, rounded down."""
+def _work(bounds: Optimistic, ranks: int, traffic: Traffic) -> tuple[tuple[int, ...], ...]:
+    """Return busy time per resource and feature, in billionths of the horizon, rounded down.
+
+    Bounds are of the busy time of all ranks together, of which each has the whole horizon.
+    """
     if traffic.horizon_s is None:
         return ()
-    unit = HORIZON / (traffic.horizon_s * NS_PER_S)
+    unit = HORIZON / (traffic.horizon_s * NS_PER_S * ranks)
     totals = traffic.features.totals
     return tuple(
         tuple(math.floor(c * t * unit) for c, t in zip(row, totals, strict=True))
@@ -153,12 +156,12 @@ def _kind(
     most = pool.devices // shape.devices
     return Kind(
         pool=candidate.pool,
-        group_devices=shape.tensor,
+        group_devices=shape.stage_devices,
         groups=shape.pipeline,
         max_count=min(most, spec.limits.replicas or most),
         price_u=math.floor(candidate.price_per_hour * MICRO),
         power_mw=math.floor(candidate.idle_w * MILLI),
-        work=_work(bounds, traffic),
+        work=_work(bounds, shape.attention_data, traffic),
         fixed=math.floor(coefficients.fixed * MICRO),
         flow=tuple(math.floor(c * total * MICRO) for c, total in flow),
         companions=needs,
@@ -205,7 +208,8 @@ def signatures(candidates: Sequence[Candidate]) -> tuple[int, ...]:
     numbers = []
     for c in candidates:
         s = c.shape
-        kind = (c.pool, s.tensor, s.stage_layers, s.expert, s.weights.name, s.kv_cache.name)
+        degrees = (s.tensor, s.attention_data, s.stage_layers, s.expert)
+        kind = (c.pool, *degrees, s.weights.name, s.kv_cache.name)
         numbers.append(known.setdefault(kind, len(known)))
     return tuple(numbers)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apex_opt.cost.shape import Shape
 from apex_opt.errors import CallError
 from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import Played
@@ -98,19 +97,19 @@ def limits_missed(spec: Spec, played: Played) -> str | None:
 
 
 def stand(spec: Spec, parts: Sequence[Part]) -> list[tuple[tuple[Placement, ...], ...]]:
-    """Return for each part where its replicas stand: tensor groups packed into nodes.
+    """Return for each part where its replicas stand: stages packed into nodes, ranks together.
 
     Raises:
-        CallError: the groups do not fit the nodes of a pool.
+        CallError: the stages do not fit the nodes of a pool.
     """
     placed: list[list[list[Placement]]] = [[[] for _ in range(p.count)] for p in parts]
     for number, pool in enumerate(spec.pools):
         groups = [
-            (part.candidate.shape.tensor, i, copy, stage)
+            (part.candidate.shape.stage_devices, i, copy, stage)
             for i, part in enumerate(parts)
             if part.candidate.pool == number
             for copy in range(part.count)
-            for stage in _stages(part.candidate.shape)
+            for stage in range(part.candidate.shape.pipeline)
         ]
         spots = pack(PoolData(pool.nodes, pool.node_devices), [size for size, *_ in groups])
         if spots is None:
@@ -118,11 +117,6 @@ def stand(spec: Spec, parts: Sequence[Part]) -> list[tuple[tuple[Placement, ...]
         for (_, i, copy, stage), nodes in zip(groups, spots, strict=True):
             placed[i][copy] += [Placement(node=n, stage=stage, devices=d) for n, d in nodes]
     return [tuple(tuple(copy) for copy in copies) for copies in placed]
-
-
-def _stages(shape: Shape) -> list[int]:
-    """Return the stage of each tensor group of a replica: one of each rank."""
-    return [stage for stage in range(shape.pipeline) for _ in range(shape.attention_data)]
 
 
 def deployments_of(spec: Spec, parts: Sequence[Part]) -> tuple[Deployment, ...]:
@@ -133,13 +127,13 @@ def deployments_of(spec: Spec, parts: Sequence[Part]) -> tuple[Deployment, ...]:
     """
     total: dict[Role, int] = {}
     for part in parts:
-        total[part.role] = total.get(part.role, 0) + part.count * part.weight
+        total[part.role] = total.get(part.role, 0) + part.count * part.ranks * part.weight
     return tuple(
         Deployment(
             replica=part.replica,
             count=part.count,
             weight=part.weight,
-            share=part.count * part.weight / total[part.role],
+            share=part.count * part.ranks * part.weight / total[part.role],
             nodes=nodes,
         )
         for part, nodes in zip(parts, stand(spec, parts), strict=True)

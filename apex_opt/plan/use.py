@@ -16,7 +16,10 @@ from apex_opt.sim.totals import Totals
 
 @dataclass(frozen=True)
 class Part:
-    """One deployment: a candidate, how many of it, the routing weight of each, what they do."""
+    """One deployment: a candidate, how many of it, a routing weight, what they do.
+
+    The weight is that of each replica, or of each of its ranks.
+    """
 
     candidate: Candidate
     count: int

@@ -1,4 +1,4 @@
-"""Routing weights: each replica gets requests in proportion to what it can carry at most."""
+"""Routing weights: each replica, or rank, gets requests by what it can carry at most."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SCALE = 1000
 def routing_weights(bounds: Sequence[Optimistic], totals: tuple[int, ...]) -> tuple[int, ...]:
     """Return integers in proportion to the optimistic capacity of each replica.
 
-    Capacity is requests over the busy time that its slowest stage needs at least; the largest
-    weight is `SCALE`, the least 1.
+    Capacity is requests over the busy time that its slowest stage needs at least; that of ranks is
+    told of each of them. The largest weight is `SCALE`, the least 1.
     """
     capacity = [1.0 / max(1.0, *(value(row, totals) for row in b.busy_ns)) for b in bounds]
     most = max(capacity)

@@ -27,12 +27,6 @@ def releases_that_nobody_knows(spec: Spec) -> Iterator[Fault]:
         yield Fault(("engine", "version"), str(e))
 
 
-def attention_data_parallel(spec: Spec) -> Iterator[Fault]:
-    """Copies of attention inside a replica; `auto` counts as 1."""
-    if spec.parallelism.attention_data not in {"auto", (1,)}:
-        yield _not_yet(("parallelism", "attention_data"), "write `attention_data = 1`")
-
-
 def replicas_across_pools(spec: Spec) -> Iterator[Fault]:
     """Replicas that span pools."""
     if spec.parallelism.cross_pool:
@@ -68,7 +62,6 @@ def _not_yet(loc: Loc, instead: str) -> Fault:
 
 RULES: tuple[Callable[[Spec], Iterator[Fault]], ...] = (
     releases_that_nobody_knows,
-    attention_data_parallel,
     replicas_across_pools,
     disaggregation,
     encoders,

@@ -39,6 +39,14 @@ def test_ranks_slice_their_experts_where_that_is_asked():
     assert (found.expert, found.devices) == (1, 4)
 
 
+def test_ranks_are_those_of_the_spec_unless_wished_otherwise():
+    tables = {**MOE, "parallelism": "attention_data = [4, 8]"}
+    assert wished(Wish(), **tables).label == "h100 TP2 DP4 EP8 bf16"
+    assert wished(Wish(attention_data=1), **tables).label == "h100 TP8 bf16"
+    sliced = {**MOE, "parallelism": "attention_data = 4\nexpert = [1, 8]"}
+    assert wished(Wish(), **sliced).label == "h100 TP2 DP4 bf16"
+
+
 def test_a_cache_of_ranks_is_that_of_all_of_them():
     (one,) = from_wish(spec(**MOE), Wish(tensor=2, attention_data=2), 560)
     assert one.replica.kv_blocks == 2 * one.candidate.rules.blocks

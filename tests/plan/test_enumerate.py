@@ -1,7 +1,9 @@
 import pytest
 
 from apex_opt.plan.enumerate import (
+    attention_degrees,
     clocks,
+    degrees,
     enumerate_replicas,
     expert_degrees,
     formats,
@@ -35,6 +37,46 @@ def test_experts_are_sliced_or_spread_over_the_whole_group():
     assert expert_degrees(spec(model=MOE), 4) == (1, 4)
     assert expert_degrees(spec(model=MOE), 1) == (1,)
     assert expert_degrees(spec(model=MOE, parallelism="expert = [2, 4]"), 4) == (2, 4)
+
+
+def ranks(**tables):
+    asked = spec(**tables)
+    return attention_degrees(asked, asked.pools[0])
+
+
+def test_ranks_that_share_experts_are_powers_of_two_that_divide_a_node():
+    six = 'name = "p"\ndevice = "h100-sxm-80gb"\nnodes = 4\ndevices_per_node = 6'
+    assert ranks(model=MOE) == (1, 2, 4)
+    assert ranks(model=MOE, pools=six) == (1, 2)
+    assert ranks() == (1,)
+    assert ranks(model=MOE, parallelism="attention_data = [1, 3]") == (1, 3)
+    assert ranks(parallelism="attention_data = 2") == (2,)
+
+
+def test_ranks_spread_experts_over_all_of_them_and_have_one_stage():
+    asked = spec(model=MOE, parallelism="tensor = [1, 2]\nattention_data = [1, 2]\nmax_stages = 2")
+    assert list(degrees(asked, asked.pools[0])) == [
+        (1, 1, 1, 1),
+        (1, 1, 2, 1),
+        (2, 1, 1, 1),
+        (2, 1, 1, 2),
+        (2, 1, 2, 1),
+        (2, 1, 2, 2),
+        (1, 2, 1, 1),
+        (1, 2, 1, 2),
+        (2, 2, 1, 1),
+        (2, 2, 1, 4),
+    ]
+
+
+def test_degrees_beside_ranks_that_the_spec_names_are_refused_with_a_reason():
+    asked = spec(model=MOE, parallelism="tensor = 1\nattention_data = 4\npipeline = [1, 2]")
+    found = enumerate_replicas(asked, 560)
+    assert [(s.attention_data, s.expert, s.pipeline) for s, _ in found.legal] == [
+        (4, 1, 1),
+        (4, 4, 1),
+    ]
+    assert found.refused == {"8 devices a replica are more than pool `h100` has": 2}
 
 
 def test_clocks_are_shares_of_the_boost_clock():

@@ -102,6 +102,23 @@ FEW = dataclasses.replace(SETTINGS, max_num_batched_tokens=128)
             "attention_data = 2 and pipeline = 2 exclude each other",
         ),
         (
+            {"model": "mixtral-8x7b", "tensor": 4, "attention_data": 3},
+            "tensor x attention_data = 12 neither fits a node of 8 nor takes whole nodes",
+        ),
+        (
+            {"model": "qwen3-235b-a22b", "tensor": 3, "attention_data": 8, "expert": 24},
+            "ranks of tensor = 3 do not divide a node of 8",
+        ),
+        (
+            {"model": "qwen3-235b-a22b", "tensor": 16, "attention_data": 2, "expert": 32},
+            "ranks of tensor = 16 do not divide a node of 8",
+        ),
+        (
+            {"model": "qwen3-235b-a22b", "tensor": 4, "attention_data": 4},
+            "tensor x attention_data = 16 spans nodes of 8, which takes expert = 16",
+        ),
+        ({"model": "qwen3-235b-a22b", "tensor": 4, "attention_data": 4, "expert": 16}, None),
+        (
             {"device": "mi355x", "weights": "int8-w8a8"},
             "mi355x does not compute in int8-w8a8",
         ),
@@ -145,6 +162,22 @@ def guessed(method, release=("vllm", "0.19"), pipeline=1, **chosen):
     wanted = dataclasses.replace(SETTINGS, version=release[1], drafts=drafts, **chosen)
     s = shape(pipeline=pipeline, settings=wanted)
     return why_not(dataclasses.replace(s, release=catalog.release(*release)))
+
+
+def test_vllm_v0_knows_no_ranks():
+    old = dataclasses.replace(SETTINGS, version="0.6")
+    s = shape("mixtral-8x7b", attention_data=2, settings=old)
+    v0 = dataclasses.replace(s, release=catalog.release("vllm", "0.6"))
+    assert why_not(v0) == "vllm 0.6 knows no attention_data"
+
+
+def test_room_that_ranks_lack_is_told_with_their_number():
+    s = shape("mixtral-8x7b", "rtx-4090", attention_data=2)
+    weights, short = fit(s).memory.weights / 1e9, -fit(s).memory.room / 1e9
+    assert why_no_room(s, fit(s)) == (
+        f"TP1 DP2 PP1 bf16: weights of {weights:.1f} GB leave {short:.1f} GB too little "
+        "on a device of 25.8 GB"
+    )
 
 
 def test_guesses_stand_in_no_pipeline():

@@ -11,8 +11,9 @@ from apex_opt.cost.shape import Drafts
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, Least, features
 from apex_opt.plan.optimistic import lines, may_preempt, optimistic, strongest, value
-from apex_opt.sim.fleet import assign, split
+from apex_opt.sim.fleet import assign, play_fleet, split
 from apex_opt.sim.load import Load, Prefixes
+from apex_opt.sim.member import Member
 from apex_opt.sim.replica import EndlessRunError, play
 from apex_opt.spec import catalog
 from apex_opt.spec.speculation import Speculation
@@ -30,6 +31,11 @@ SHAPES = {
     "sparse": {"model": "deepseek-v3.2", "tensor": 8, "weights": "fp8-block"},
     "old": {"model": "gpt2", "device": "t4"},
     "narrow": {"model": "llama-3.2-1b", "device": "l4", "kv_cache": "fp8"},
+}
+RANKS = {
+    "spread": {"model": "deepseek-v2-lite", "attention_data": 4, "expert": 4},
+    "sliced": {"model": "mixtral-8x7b", "tensor": 2, "attention_data": 2},
+    "windows": {"model": "gpt-oss-20b", "attention_data": 2, "expert": 2},
 }
 LONGEST = 256
 RELEASES = [("vllm", "0.6"), ("vllm", "0.14"), ("vllm", "0.19"), ("sglang", "0.5")]
@@ -67,7 +73,7 @@ def candidate(name, engine, spare_blocks, release):
     if not chosen.chunked_prefill:
         chosen = dataclasses.replace(chosen, max_num_batched_tokens=LONGEST)
     s = dataclasses.replace(
-        shape(**SHAPES[name]), settings=chosen, release=catalog.release(*release)
+        shape(**{**SHAPES, **RANKS}[name]), settings=chosen, release=catalog.release(*release)
     )
     if s.pipeline > 1:
         chosen = dataclasses.replace(chosen, drafts=None)
@@ -152,6 +158,38 @@ def test_no_part_of_a_fleet_does_less_than_the_features_of_its_requests(
         busy = max(value(row, features_of) for row in bounds.busy_ns)
         assert busy <= totals.busy_ns * slack
         assert value(bounds.energy_j, features_of) <= totals.energy_j * slack
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    name=st.sampled_from(sorted(RANKS)),
+    engine=ENGINES,
+    spare=st.sampled_from([0, 8, 4000]),
+    release=st.sampled_from(RELEASES[1:]),
+    requests=SENT | loads(),
+    count=st.integers(1, 2),
+)
+def test_ranks_in_lockstep_do_no_less_than_each_of_them_would(
+    name, engine, spare, release, requests, count
+):
+    c = candidate(name, engine, spare, release)
+    ranks = count * c.shape.attention_data
+    traffic = seen(requests, c)
+    bounds = optimistic(c, traffic)
+    member = Member(c.rules, c.steps, count, 1, ranks=c.shape.attention_data)
+    try:
+        log = play_fleet(requests, [member]).log
+    except EndlessRunError:
+        reject()  # ranks preempt each other for ever
+    slack, run_ns = 1 + 1e-9, log.last_ns.max() - log.arrival_ns.min()
+    assert (log.status == 0).all()
+    assert max(value(row, traffic.totals) for row in bounds.busy_ns) <= log.totals.busy_ns * slack
+    assert log.totals.busy_ns <= ranks * run_ns
+    assert value(bounds.energy_j, traffic.totals) <= log.totals.energy_j * slack
+    e2e = log.last_ns - log.arrival_ns
+    assert value(bounds.e2e_ns, traffic.totals) <= e2e.sum() * slack
+    assert (bounds.ttft_ns <= log.first_ns - log.arrival_ns).all()
+    assert (bounds.decode_ns <= log.last_ns - log.first_ns).all()
 
 
 def test_a_saturated_replica_comes_near_its_bound():

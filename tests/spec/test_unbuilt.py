@@ -14,10 +14,6 @@ from tests.spec.texts import spec
     ("table", "said"),
     [
         (
-            "[parallelism]\nattention_data = [1, 2]",
-            "parallelism.attention_data: not modelled yet; write `attention_data = 1`",
-        ),
-        (
             "[parallelism]\ncross_pool = true",
             "parallelism.cross_pool: not modelled yet; write `cross_pool = false`",
         ),
@@ -88,6 +84,7 @@ def test_a_version_that_no_loader_has_seen_is_refused():
         "[workload.sessions]\nturns = 3",
         '[parallelism]\nattention_data = 1\nexpert = [1, 8]\ntensor = "auto"',
         '[parallelism]\nattention_data = "auto"',
+        "[parallelism]\nattention_data = [1, 8]",
         '[search]\nexecutor = "local"',
     ],
 )
