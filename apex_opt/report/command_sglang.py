@@ -53,16 +53,24 @@ def _formats(replica: Replica) -> list[str]:
 
 
 def _engine(replica: Replica) -> list[str]:
-    engine = replica.engine
-    chunk = engine.max_num_batched_tokens if engine.chunked_prefill else -1
+    """Return the settings; those of each rank as SGLang takes them, of all ranks together.
+
+    Several attention-data-parallel ranks divide sequences and chunk, and schedule with 0.3 of the
+    conservativeness that is said.
+
+    Source: SGLang 0.5.23, sglang/srt/server_args.py and managers/tp_worker.py.
+    """
+    engine, ranks = replica.engine, replica.attention_data
+    chunk = engine.max_num_batched_tokens * ranks if engine.chunked_prefill else -1
+    conservativeness = engine.schedule_conservativeness / (0.3 if ranks > 1 else 1.0)
     return [
         f"--context-length {engine.max_model_len}",
-        f"--max-running-requests {engine.max_num_seqs}",
+        f"--max-running-requests {engine.max_num_seqs * ranks}",
         f"--chunked-prefill-size {chunk}",
         f"--max-prefill-tokens {engine.max_num_batched_tokens}",
         f"--page-size {engine.block_size}",
         f"--mem-fraction-static {engine.gpu_memory_utilization:.3f}",
-        f"--schedule-conservativeness {engine.schedule_conservativeness:g}",
+        f"--schedule-conservativeness {conservativeness:g}",
         "--schedule-policy fcfs",
         *(["--enable-mixed-chunk"] if engine.enable_mixed_chunk else []),
         *([] if engine.prefix_caching else ["--disable-radix-cache"]),

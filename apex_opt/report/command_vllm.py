@@ -101,4 +101,20 @@ def _nodes(deployment: Deployment) -> list[str]:
     nodes = node_count(deployment)
     if nodes == 1:
         return []
+    ranks = deployment.replica.attention_data
+    if ranks > 1:
+        return _rank_nodes(ranks // nodes)
     return [f"--nnodes {nodes}", '--node-rank "$NODE_RANK"', '--master-addr "$MASTER_ADDR"']
+
+
+def _rank_nodes(local: int) -> list[str]:
+    """Return what starts `local` ranks on each node; requests come to the first node alone.
+
+    Source: vLLM docs, serving/data_parallel_deployment.md, internal load balancing.
+    """
+    return [
+        f"--data-parallel-size-local {local}",
+        f'--data-parallel-start-rank "$((NODE_RANK * {local}))"',
+        '--data-parallel-address "$MASTER_ADDR"',
+        '$([ "$NODE_RANK" = 0 ] || echo --headless)',
+    ]

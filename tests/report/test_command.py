@@ -131,6 +131,33 @@ def test_sglang_is_told_every_setting() -> None:
     assert started("sglang") == SGLANG
 
 
+def test_sglang_is_told_what_all_ranks_have_together() -> None:
+    engine = replica().engine.model_copy(update={"name": "sglang"})
+    own = replica(tensor=1, expert=4, attention_data=4, engine=engine)
+    lines = set(serve_command(deployment(replica=own), "m").split(" \\\n  "))
+    assert {
+        "--tp-size 4",
+        "--attn-dp-size 4",
+        "--ep-size 4",
+        "--max-running-requests 4096",
+        "--chunked-prefill-size 32768",
+        "--max-prefill-tokens 8192",
+        "--schedule-conservativeness 3.33333",
+    } <= lines
+
+
+def test_ranks_on_several_nodes_start_on_each_of_them_and_listen_on_the_first() -> None:
+    own = replica(tensor=1, expert=16, attention_data=16, devices=16)
+    nodes = ((Placement(node=0, stage=0, devices=8), Placement(node=1, stage=0, devices=8)),)
+    text = serve_command(deployment(1, replica=own, nodes=nodes), "m")
+    assert text.split(" \\\n  ")[-4:] == [
+        "--data-parallel-size-local 8",
+        '--data-parallel-start-rank "$((NODE_RANK * 8))"',
+        '--data-parallel-address "$MASTER_ADDR"',
+        '$([ "$NODE_RANK" = 0 ] || echo --headless)',
+    ]
+
+
 def test_sglang_is_told_of_guesses_host_memory_and_priorities() -> None:
     text = started("sglang", **MORE, enable_mixed_chunk=True, async_scheduling=False)
     assert text.split(" \\\n  ")[13:] == [
