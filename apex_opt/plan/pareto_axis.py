@@ -109,7 +109,7 @@ def axis_named(name: str) -> Axis:
     if name not in AXES:
         metrics = "|".join(metric.removesuffix("_ms") for metric in METRICS)
         raise CallError(
-            f"no axis `{name}`{nearest(name, AXES)}; axes are {', '.join(GOALS)}, and "
+            f"no axis `{name}`{nearest(name, AXES)}\naxes are {', '.join(GOALS)}, and "
             f"({metrics})_({'|'.join(STATISTICS)})"
         )
     return AXES[name]

@@ -92,16 +92,13 @@ class Shared:
         self._bounds: dict[int, Optimistic] = {}
         self.problems = {axis.name: self._problem(axis) for axis in axes}
 
-    def search(
-        self, axis: Axis, window: Window | None, share: float, most: int = MOST_PLANS
-    ) -> Found:
+    def search(self, axis: Axis, window: Window | None, share: float) -> Found:
         """Return the outcome of looking for the best of one axis in a window of the limited one.
 
         Args:
             axis: what is sought.
             window: where.
             share: of the time that is left.
-            most: simulations after which it stops.
         """
         asked = self.problems[axis.name]
         left = self.deadline - time.monotonic()
@@ -113,7 +110,7 @@ class Shared:
             AT_ONCE,
             content_with(self.spec.model_copy(update={"objective": axis.objective})),
             self.listen,
-            most,
+            MOST_PLANS,
         )
         # Threads end in any order: sorted, the same spec gives the same front.
         run.begin(self._tried(self.shown[c], axis, window) for c in sorted(self.shown))
