@@ -65,7 +65,10 @@ def front_of(axes, found):
         as_good = all(axis.as_good(p, q) for axis, p, q in zip(axes, a, b, strict=True))
         return as_good and any(axis.better(p, q) for axis, p, q in zip(axes, a, b, strict=True))
 
-    return sorted(a for a in set(found) if not any(beats(b, a) for b in found))
+    best = {
+        tuple(float(f"{v:.9g}") for v in a) for a in found if not any(beats(b, a) for b in found)
+    }
+    return sorted(best)  # equal but for rounding is one
 
 
 @settings(max_examples=12, deadline=None)
