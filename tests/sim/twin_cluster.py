@@ -104,8 +104,13 @@ class Cluster:
         if visit in station.goes_on:
             target = self.send(request, decodes=True)
             self.pull(target)
+            group = self.group_of(target)
+            group.woken = not group.first.flying  # all ranks look whom they can take in
         else:
             self.arrivals.end(request, when)
+
+    def group_of(self, station: Station) -> Group:
+        return next(group for group in self.groups if station in group.ranks)
 
     def work(self, group: Group) -> None:
         for rank in group.ranks:
@@ -156,4 +161,4 @@ class Cluster:
         transfer.request.times = [self.now]
         transfer.target.newcomers.append(transfer.request)
         for station in (transfer.source, transfer.target):
-            self.work(next(group for group in self.groups if station in group.ranks))
+            self.work(self.group_of(station))

@@ -136,17 +136,21 @@ class Group:
     def __init__(self, ranks: list[Station]) -> None:
         self.ranks = ranks
         self.first = ranks[0]
+        self.woken = False  # a request has come to one of them while no batch flew
 
     def next(self, now: int) -> int | None:
         """Return when a batch lands, or where none flies, when somebody joins a queue."""
         if self.first.flying:
             return self.first.flying[0].finish
+        if self.woken:
+            return now
         lines = [(rank, rank.visitors.outside) for rank in self.ranks]
         joins = [line[0].arrival + rank.rules.request_overhead_ns for rank, line in lines if line]
         return max(now, min(joins)) if joins else None
 
     def work(self) -> None:
         """Schedule as long as there is room in the flight and somebody to run."""
+        self.woken = False
         while len(self.first.flying) < self.first.depth:
             if any(rank.stale >= 100 * rank.rules.max_seqs for rank in self.ranks):
                 raise LivelockError
