@@ -9,7 +9,16 @@ import pytest
 import tomli
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ["spec", "trace", "cost", "calibrate", "plan", "auditing", "report", "cli"]  # bottom to top
+LAYERS = [
+    "spec",
+    "trace",
+    "cost",
+    "calibrate",
+    "plan",
+    "auditing",
+    "report",
+    "cli",
+]  # bottom to top
 LINKS = {"sim", "solvers", "specs"}
 PACKAGES = [p for p in (ROOT / "apex_opt").iterdir() if p.is_dir() and p.name not in LINKS]
 

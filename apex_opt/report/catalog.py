@@ -53,6 +53,11 @@ def plain(number: float) -> str:
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:,g}"
 
 
+def releases(versions: list[str]) -> str:
+    """Return versions, newest first; of many the oldest only beside the newest."""
+    return ", ".join(versions if len(versions) < 5 else [*versions[:3], "...", versions[-1]])
+
+
 def attention(model: Model) -> str:
     """Return the kinds of attention of a model in short: `GQA 64/8 w128`, `linear+GQA 16/2`.
 
@@ -130,7 +135,7 @@ COLUMNS: dict[catalog.Kind, tuple[Column, ...]] = {
     "engines": (
         NAME,
         Column("newest", lambda e: e.releases[0].version),
-        Column("releases", lambda e: ", ".join(r.version for r in e.releases), left=True),
+        Column("releases", lambda e: releases([r.version for r in e.releases]), left=True),
         Column("block", lambda e: e.releases[0].block_size),
         Column("memory", lambda e: e.releases[0].memory_utilization, "{:.0%}".format),
     ),

@@ -97,9 +97,9 @@ def test_a_large_space_is_undecided_until_each_plan_within_the_bounds_was_simula
 
 
 def test_questions_that_differ_in_levels_only_share_their_simulations(judge):
-    judge.ask(make(slo="ttft_ms = { p50 = 14 }"))
+    judge.ask(make(slo="ttft_ms = { p50 = 37.3 }"))
     once = judge.simulated
-    judge.ask(make(slo="ttft_ms = { p50 = 14.01 }"))
+    judge.ask(make(slo="ttft_ms = { p50 = 37.31 }"))
     assert 0 < once == judge.simulated
 
 
