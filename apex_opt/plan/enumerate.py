@@ -147,6 +147,7 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
             stage_layers=even_split(layers, pipeline, spec.engine.name),
             clock=clock,
             reserve_fraction=spec.limits.memory_reserve_fraction,
+            expert_skew=spec.parallelism.expert_skew,
             attention_data=ranks,
         )
         share = own_share(spec.engine, release, found)

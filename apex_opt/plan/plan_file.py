@@ -48,6 +48,7 @@ def _shape(spec: Spec, pool: Pool, replica: Replica) -> Shape:
         stage_layers=replica.stage_layers,
         clock=replica.clock_mhz / boost if replica.clock_mhz and boost else 1.0,
         reserve_fraction=spec.limits.memory_reserve_fraction,
+        expert_skew=spec.parallelism.expert_skew,
         attention_data=replica.attention_data,
     )
 

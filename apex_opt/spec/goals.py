@@ -109,6 +109,11 @@ class Parallelism(Table):
     pipeline: Degrees = Field("auto", description="Stages of consecutive layers.")
     expert: Degrees = Field("auto", description="Devices over which whole experts are spread.")
     attention_data: Degrees = Field("auto", description="Copies of attention inside a replica.")
+    expert_skew: Annotated[float, Field(ge=0, le=100)] = Field(
+        0.0,
+        description="Load of the device with the busiest experts over the mean, less 1, where "
+        "whole experts are spread; 0: even, as far as chance allows.",
+    )
     max_stages: Count = Field(16, description="Most pipeline stages that `auto` tries.")
     cross_pool: bool = Field(False, description="A replica may span pools.")
     disaggregate: bool = Field(

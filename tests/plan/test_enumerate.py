@@ -1,5 +1,6 @@
 import pytest
 
+from apex_opt.cost.steps import step_table
 from apex_opt.plan.enumerate import (
     attention_degrees,
     clocks,
@@ -7,6 +8,7 @@ from apex_opt.plan.enumerate import (
     enumerate_replicas,
     expert_degrees,
     formats,
+    shapes,
     tensor_degrees,
 )
 from apex_opt.plan.settings import batch_default, settings
@@ -37,6 +39,16 @@ def test_experts_are_sliced_or_spread_over_the_whole_group():
     assert expert_degrees(spec(model=MOE), 4) == (1, 4)
     assert expert_degrees(spec(model=MOE), 1) == (1,)
     assert expert_degrees(spec(model=MOE, parallelism="expert = [2, 4]"), 4) == (2, 4)
+
+
+def test_uneven_experts_make_the_steps_of_spread_ones_longer_and_no_others():
+    def step_ns(skew, expert):
+        degrees = f"tensor = 4\nexpert = {expert}\npipeline = 1\nexpert_skew = {skew}"
+        asked = spec(model=MOE, parallelism=degrees)
+        return step_table(next(shapes(asked, asked.pools[0], 560))).mixed_ns[0, -1]
+
+    assert step_ns(1.0, 4) > step_ns(0.0, 4)
+    assert step_ns(1.0, 1) == step_ns(0.0, 1)
 
 
 def ranks(**tables):
