@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from apex_opt.plan.check import checks
 from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, drain_limit_s
@@ -16,10 +16,13 @@ from apex_opt.sim import metrics
 from apex_opt.sim.fleet import play_fleet
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED, Log
-from apex_opt.sim.member import FleetLog
+from apex_opt.sim.member import FleetLog, Member
 from apex_opt.sim.steps import Int64
 from apex_opt.spec.routing import Router
 from apex_opt.spec.spec import Spec
+
+SEEDS = 1 << 61
+"""Seeds of the guesses; those of a spec go further."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,11 @@ class Run:
 ONCE = Run()
 
 
+def guessing(member: Member, seed: int) -> Member:
+    """Return a member whose guesses follow the seed of the traffic."""
+    return replace(member, rules=replace(member.rules, seed=seed % SEEDS))
+
+
 def play_parts(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -> FleetLog:
     """Simulate a plan.
 
@@ -150,7 +158,7 @@ def play_parts(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -
     router = run.router or spec.routing.router
     require_caches(load, parts, router)
     found = routing(spec, parts, router)
-    members = [part.member for part in parts]
+    members = [guessing(part.member, found.seed) for part in parts]
     return play_fleet(load, members, threads=run.threads, routing=found, rows=run.rows)
 
 

@@ -34,6 +34,18 @@ def test_what_the_prefix_cache_holds_is_a_share_of_the_prompt_tokens():
     assert off.plan.prediction.hit_tokens_share == 0.0
 
 
+def test_which_guesses_are_right_follows_the_seed():
+    guessing = '[engine.speculation]\nmethod = "ngram"\ntokens = 3\nacceptance = 0.5'
+
+    def ends(seed):
+        asked = spec(workload=LATE, more=guessing)
+        choice = apex_opt.Choice(wish=apex_opt.Wish(tensor=1, replicas=1))
+        return apex_opt.play(asked, choice, seed=seed).log.log.last_ns.tolist()
+
+    assert ends(1) == ends(1) != ends(2)
+    assert ends(2**63 - 1) != ends(1)
+
+
 def test_the_router_decides_how_often_a_prefix_is_computed():
     two = apex_opt.Wish(tensor=1, replicas=2)
     tables = {"workload": SHARED, "engine": "prefix_caching = true"}
