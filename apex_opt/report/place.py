@@ -24,11 +24,13 @@ def place(plan: Plan) -> Section:
 def _rows(deployment: Deployment) -> list[tuple[str, str]]:
     """Return a line for each run of replicas that stand alike."""
     rows, first = [], 1
+    replica = deployment.replica
+    name = replica.pool if replica.role == "mixed" else f"{replica.pool} {replica.role}"
     for words, alike in groupby(map(_words, deployment.nodes)):
         last = first + len(list(alike)) - 1
         which = f"replica {first}" if first == last else f"replicas {first}-{last}"
         each = " each" if last > first else ""
-        rows.append((f"{deployment.replica.pool} {which}", words + each))
+        rows.append((f"{name} {which}", words + each))
         first = last + 1
     return rows
 

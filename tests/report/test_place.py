@@ -8,6 +8,9 @@ from apex_opt.report.place import place
 from tests.report.samples import deployment, plan, replica
 
 
+ROLES = ("prefill", "decode")
+
+
 def lines(*deployments: Deployment) -> list[str]:
     console = Console(width=100)
     with console.capture() as printed:
@@ -24,6 +27,15 @@ def test_replicas_that_stand_alike_share_a_line() -> None:
     assert lines(deployment(3, nodes=nodes)) == [
         "  h100 replicas 1-2  node 0: 4 devices each",
         "  h100 replica 3     node 1: 4 devices",
+    ]
+
+
+def test_replicas_say_what_their_role_is() -> None:
+    nodes = ((on(0),),)
+    split = [deployment(1, replica=replica(role=role), nodes=nodes) for role in ROLES]
+    assert lines(*split) == [
+        "  h100 prefill replica 1  node 0: 4 devices",
+        "  h100 decode replica 1   node 0: 4 devices",
     ]
 
 
