@@ -7,7 +7,6 @@ from apex_opt.report.layout import show
 from apex_opt.report.place import place
 from tests.report.samples import deployment, plan, replica
 
-
 ROLES = ("prefill", "decode")
 
 
