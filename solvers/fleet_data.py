@@ -36,14 +36,29 @@ class PoolData:
 
 
 @dataclass(frozen=True)
+class Seat:
+    """Groups of a replica that stand in another pool than its first.
+
+    Attributes:
+        pool: number of the pool.
+        groups: how many.
+        power_mw: their part of the replica's power.
+    """
+
+    pool: int
+    groups: int
+    power_mw: int
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind of replica: what one of it takes, and the least work that traffic makes for it.
 
     Attributes:
-        pool: number of its pool.
+        pool: number of its pool, of the first one where it stands in several.
         group_devices: devices of one tensor-parallel group. A group stands inside one node, or, if
             it is larger than a node, takes whole nodes.
-        groups: groups of one replica (pipeline stages).
+        groups: groups of one replica (pipeline stages) in that pool.
         max_count: most replicas of the kind.
         price_u: micro-dollars an hour for one replica.
         power_mw: lower bound of the peak power of one running replica.
@@ -53,6 +68,7 @@ class Kind:
         flow: [feature], objective of serving all of the feature here.
         companions: the other kinds of which at least one must be used with it; None: it may serve
             alone.
+        also: where its other groups stand, each pool once.
     """
 
     pool: int
@@ -65,11 +81,27 @@ class Kind:
     fixed: int
     flow: tuple[int, ...]
     companions: frozenset[int] | None = None
+    also: tuple[Seat, ...] = ()
 
     @property
     def devices(self) -> int:
         """Devices of one replica."""
-        return self.group_devices * self.groups
+        return self.group_devices * (self.groups + sum(seat.groups for seat in self.also))
+
+    def groups_in(self, p: int) -> int:
+        """Return the groups of one replica that stand in pool `p`."""
+        own = self.groups if p == self.pool else 0
+        return own + sum(seat.groups for seat in self.also if seat.pool == p)
+
+    def devices_in(self, p: int) -> int:
+        """Return the devices that one replica takes of pool `p`."""
+        return self.group_devices * self.groups_in(p)
+
+    def power_in(self, p: int) -> int:
+        """Return the power of one replica's groups in pool `p`."""
+        if p == self.pool:
+            return self.power_mw - sum(seat.power_mw for seat in self.also)
+        return sum(seat.power_mw for seat in self.also if seat.pool == p)
 
 
 @dataclass(frozen=True)
@@ -142,14 +174,8 @@ class FleetData:
 
     def _kind_faults(self, r: int, kind: Kind) -> Iterator[str]:
         numbers = [kind.price_u, kind.power_mw, kind.fixed, *kind.flow, *sum(kind.work, ())]
-        if not 0 <= kind.pool < len(self.pools):
-            yield f"there is no pool {kind.pool}"
-            return
-        node = self.pools[kind.pool].node_devices
-        if kind.group_devices < 1 or kind.groups < 1:
-            yield "it needs at least one group of at least one device"
-        if kind.group_devices > node and kind.group_devices % node:
-            yield f"a group of {kind.group_devices} takes no whole nodes of {node} devices"
+        numbers += [seat.power_mw for seat in kind.also]
+        yield from self._stand_faults(kind)
         if not 0 <= kind.max_count <= MAX_COUNT:
             yield f"max_count must lie in 0..{MAX_COUNT}"
         if any(len(row) != self.features for row in (kind.flow, *kind.work)):
@@ -161,11 +187,27 @@ class FleetData:
         if self.sense == "max" and (kind.fixed or any(kind.flow)):
             yield "sense `max` reads no fixed and no flow; they must be 0"
 
+    def _stand_faults(self, kind: Kind) -> Iterator[str]:
+        places = (kind.pool, *(seat.pool for seat in kind.also))
+        unknown = next((p for p in places if not 0 <= p < len(self.pools)), None)
+        if unknown is not None:
+            yield f"there is no pool {unknown}"
+            return
+        if len(set(places)) < len(places):
+            yield "it names a pool twice"
+        if min(kind.group_devices, kind.groups, *(seat.groups for seat in kind.also)) < 1:
+            yield "it needs at least one group of at least one device"
+        for node in {self.pools[p].node_devices: None for p in places}:
+            if kind.group_devices > node and kind.group_devices % node:
+                yield f"a group of {kind.group_devices} takes no whole nodes of {node} devices"
+        if kind.power_in(kind.pool) < 0:
+            yield "its groups in other pools draw more power than all of it"
+
     @cached_property
     def members(self) -> tuple[tuple[int, ...], ...]:
-        """[pool], the kinds that stand there."""
+        """[pool], the kinds that stand there, whole or in part."""
         return tuple(
-            tuple(r for r, kind in enumerate(self.kinds) if kind.pool == p)
+            tuple(r for r, kind in enumerate(self.kinds) if kind.groups_in(p))
             for p in range(len(self.pools))
         )
 
@@ -205,8 +247,7 @@ class FleetData:
             for kind in self.kinds
         )
 
-    def whole_nodes(self, r: int) -> int:
-        """Return the nodes that one group of kind `r` takes whole; 0 if it stands inside one."""
-        kind = self.kinds[r]
-        node = self.pools[kind.pool].node_devices
-        return kind.group_devices // node if kind.group_devices > node else 0
+    def whole_nodes(self, r: int, p: int) -> int:
+        """Return the nodes of pool `p` that a group of kind `r` takes whole; 0: it fits in one."""
+        size, node = self.kinds[r].group_devices, self.pools[p].node_devices
+        return size // node if size > node else 0

@@ -6,7 +6,7 @@ Sets        r in R            kinds of replica
 Data        N[r]              most replicas of a kind
             w[r,k,j]  1e-9 H  time that one replica is busy on its resource k with all of feature j,
                               at least; H is the horizon
-            g[r], q[r]        devices of a group; groups of a replica
+            g[r], q[r,p]      devices of a group; groups of a replica in pool p
             c[p], nodes[p]    devices of a node; nodes
             S = 10^6          a share of 1
 Variables   n[r]   in 0..N[r]         replicas
@@ -180,12 +180,13 @@ def few_kinds(a: FleetData, v: Vars) -> Iterator[Row]:
 
 def _whole(a: FleetData, v: Vars, p: int) -> LinearExpr:
     """Nodes that groups larger than a node take: sum_{r in R(p): g > c} (g / c) q n[r]."""
-    large = [r for r in a.members[p] if a.whole_nodes(r)]
-    return total([v.n[r] for r in large], [a.whole_nodes(r) * a.kinds[r].groups for r in large])
+    large = [r for r in a.members[p] if a.whole_nodes(r, p)]
+    each = [a.whole_nodes(r, p) * a.kinds[r].groups_in(p) for r in large]
+    return total([v.n[r] for r in large], each)
 
 
 def whole_nodes_fit(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_{r in R(p): g > c} (g[r] / c[p]) q[r] n[r] <= nodes[p]    for p in P."""
+    """sum_{r in R(p): g > c} (g[r] / c[p]) q[r,p] n[r] <= nodes[p]    for p in P."""
     for p, pool in enumerate(a.pools):
         yield f"pool {p}", _whole(a, v, p) <= pool.nodes
 
@@ -193,7 +194,7 @@ def whole_nodes_fit(a: FleetData, v: Vars) -> Iterator[Row]:
 def groups_fit_chain(a: FleetData, v: Vars) -> Iterator[Row]:
     """Sizes that divide each other: for each size s <= c of pool p.
 
-    sum_{r in R(p): s <= g <= c} g[r] q[r] n[r] <= free[p] floor(c / s) s,
+    sum_{r in R(p): s <= g <= c} g[r] q[r,p] n[r] <= free[p] floor(c / s) s,
     where free[p] = nodes[p] - sum_{r in R(p): g > c} (g / c) q n[r].
 
     Necessary: the groups of size >= s on one node are multiples of s, so they take at most
@@ -210,14 +211,14 @@ def groups_fit_chain(a: FleetData, v: Vars) -> Iterator[Row]:
         for s in a.sizes[p]:
             room = pool.node_devices // s * s
             inside = [r for r in a.members[p] if s <= a.kinds[r].group_devices <= pool.node_devices]
-            load = total([v.n[r] for r in inside], [a.kinds[r].devices for r in inside])
+            load = total([v.n[r] for r in inside], [a.kinds[r].devices_in(p) for r in inside])
             yield f"pool {p}, groups of {s}", load + room * _whole(a, v, p) <= room * pool.nodes
 
 
 def groups_fit_patterns(a: FleetData, v: Vars) -> Iterator[Row]:
     """Sizes that do not: nodes are filled by patterns, pattern b with b[s] groups of size s.
 
-    sum_{r in R(p): g = s} q[r] n[r] <= sum_b b[s] x[p,b]    for each size s
+    sum_{r in R(p): g = s} q[r,p] n[r] <= sum_b b[s] x[p,b]    for each size s
     sum_b x[p,b] <= free[p].
 
     Source: P. C. Gilmore, R. E. Gomory, "A linear programming approach to the cutting-stock
@@ -229,7 +230,7 @@ def groups_fit_patterns(a: FleetData, v: Vars) -> Iterator[Row]:
         fills = patterns(pool.node_devices, a.sizes[p])
         for i, s in enumerate(a.sizes[p]):
             of_size = [r for r in a.members[p] if a.kinds[r].group_devices == s]
-            wanted = total([v.n[r] for r in of_size], [a.kinds[r].groups for r in of_size])
+            wanted = total([v.n[r] for r in of_size], [a.kinds[r].groups_in(p) for r in of_size])
             yield f"pool {p}, groups of {s}", wanted <= total(v.x[p], [fill[i] for fill in fills])
         yield f"pool {p}", LinearExpr.sum(v.x[p]) + _whole(a, v, p) <= pool.nodes
 
@@ -248,7 +249,7 @@ def _limited(
 
 
 def devices_within(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_r g[r] q[r] n[r] <= devices."""
+    """sum_rp g[r] q[r,p] n[r] <= devices."""
     if a.devices is not None:
         each = [kind.devices for kind in a.kinds]
         yield "plan", _limited(a, v, range(len(a.kinds)), each, a.devices)
@@ -275,10 +276,10 @@ def power_within(a: FleetData, v: Vars) -> Iterator[Row]:
 
 
 def pool_power_within(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_{r in R(p)} power_mw[r] n[r] <= power_mw[p]    for p in P."""
+    """sum_{r in R(p)} power_mw[r,p] n[r] <= power_mw[p]    for p in P."""
     for p, pool in enumerate(a.pools):
         if pool.power_mw is not None:
-            each = [a.kinds[r].power_mw for r in a.members[p]]
+            each = [a.kinds[r].power_in(p) for r in a.members[p]]
             yield f"pool {p}", _limited(a, v, a.members[p], each, pool.power_mw)
 
 

@@ -81,8 +81,7 @@ def _stock_wrong(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
         groups = [
             kind.group_devices
             for kind, n in zip(data.kinds, counts, strict=True)
-            if kind.pool == p
-            for _ in range(n * kind.groups)
+            for _ in range(n * kind.groups_in(p))
         ]
         if pack(pool, groups) is None:
             yield (
@@ -99,7 +98,7 @@ def _limits(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
         ("price_u", sum(kind.price_u * n for kind, n in plan), data.price_u),
         ("power_mw", sum(kind.power_mw * n for kind, n in plan), data.power_mw),
     ] + [
-        (f"pool {p}: power_mw", sum(k.power_mw * n for k, n in plan if k.pool == p), pool.power_mw)
+        (f"pool {p}: power_mw", sum(k.power_in(p) * n for k, n in plan), pool.power_mw)
         for p, pool in enumerate(data.pools)
     ]
     for name, taken, limit in rows:

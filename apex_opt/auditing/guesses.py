@@ -37,33 +37,32 @@ def _grown(asked: Problem, kind: int, counts: Counts) -> Iterator[Counts]:
             yield counts
         return
     mine = data.kinds[kind]
-    pool = data.pools[mine.pool]
-    others = sum(
-        k.devices * n for k, n in zip(data.kinds, counts, strict=False) if k.pool == mine.pool
-    )
-    free = pool.nodes * pool.node_devices - others
+    room = mine.max_count
+    for p, pool in enumerate(data.pools):
+        if each := mine.devices_in(p):
+            taken = sum(k.devices_in(p) * n for k, n in zip(data.kinds, counts, strict=False))
+            room = min(room, (pool.nodes * pool.node_devices - taken) // each)
     several = sum(1 for n in counts if n) < data.max_kinds
-    for n in range(min(mine.max_count, free // mine.devices) + 1 if several else 1):
+    for n in range(room + 1 if several else 1):
         yield from _grown(asked, kind + 1, (*counts, n))
 
 
 def most_of(asked: Problem, r: int) -> int:
     """Return the most replicas of kind `r` alone that stock and limits allow."""
     data, kind = asked.data, asked.data.kinds[r]
-    pool = data.pools[kind.pool]
-    whole = data.whole_nodes(r)
-    groups = (
-        pool.nodes // whole if whole else pool.nodes * (pool.node_devices // kind.group_devices)
-    )
-    limits = (
+    limits = [
         (data.devices, kind.devices),
         (data.replicas, 1),
         (data.price_u, kind.price_u),
         (data.power_mw, kind.power_mw),
-        (pool.power_mw, kind.power_mw),
-    )
+    ]
+    for p, pool in enumerate(data.pools):
+        whole = data.whole_nodes(r, p)
+        inside = pool.node_devices // kind.group_devices
+        groups = pool.nodes // whole if whole else pool.nodes * inside
+        limits += [(groups, kind.groups_in(p)), (pool.power_mw, kind.power_in(p))]
     allowed = [most // each for most, each in limits if most is not None and each]
-    return min(kind.max_count, groups // kind.groups, *allowed)
+    return min(kind.max_count, *allowed)
 
 
 def alone(asked: Problem, r: int, n: int) -> Counts:

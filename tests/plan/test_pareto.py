@@ -42,11 +42,7 @@ def values(asked_spec, x, y):
     for counts in product(*(range(kind.max_count + 1) for kind in asked.data.kinds)):
         used = sum(1 for n in counts if n)
         if not 0 < used <= asked.data.max_kinds or any(
-            sum(
-                n * kind.devices
-                for n, kind in zip(counts, asked.data.kinds, strict=True)
-                if kind.pool == p
-            )
+            sum(n * kind.devices_in(p) for n, kind in zip(counts, asked.data.kinds, strict=True))
             > pool.nodes * pool.node_devices
             for p, pool in enumerate(asked.data.pools)
         ):

@@ -36,7 +36,8 @@ def every_plan(asked):
         for n in range(kinds[r].max_count + 1):
             held = [0] * len(pools)
             for kind, count in zip(kinds, [*counts, n], strict=False):
-                held[kind.pool] += count * kind.devices
+                for p in range(len(pools)):
+                    held[p] += count * kind.devices_in(p)
             if all(h <= p.nodes * p.node_devices for h, p in zip(held, pools, strict=True)):
                 yield from grow(r + 1, [*counts, n])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Floor, Kind, PoolData
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Floor, Kind, PoolData, Seat
 
 Counts = tuple[int, ...]
 
@@ -59,6 +59,17 @@ def kinds(draw: st.DrawFn, pools: Sequence[PoolData], sizes: Sequence[int], flow
     )
 
 
+@st.composite
+def across(draw: st.DrawFn, one: Kind, pools: Sequence[PoolData]) -> Kind:
+    """Now and then the kind stands in both pools."""
+    p = 1 - one.pool
+    node = pools[p].node_devices
+    if draw(st.integers(0, 2)) or (one.group_devices > node and one.group_devices % node):
+        return one
+    groups, power = draw(st.integers(1, 2)), draw(st.integers(0, one.power_mw))
+    return replace(one, also=(Seat(p, groups, power),))
+
+
 def limit(high: int) -> st.SearchStrategy[int | None]:
     """Most often none."""
     return st.sampled_from([None, None, None, high, high * 2 // 3, high // 3])
@@ -75,6 +86,8 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
     )
     flow = sense == "min" and draw(st.booleans())
     drawn = draw(st.lists(kinds(pools, sizes, flow), min_size=2, max_size=3))
+    if len(pools) == 2:
+        drawn = [draw(across(k, pools)) for k in drawn]
     if sense == "max":
         drawn = [replace(k, fixed=0) for k in drawn]
     others = [frozenset(range(len(drawn))) - {r} for r in range(len(drawn))]

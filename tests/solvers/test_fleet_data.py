@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from apex_opt.solvers.fleet_data import HORIZON, SHARE, Floor, PoolData
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, Floor, PoolData, Seat
 from tests.solvers.fleets import fleet, kind
 
 
@@ -69,12 +69,39 @@ def test_all_faults_are_told_at_once():
         fleet([kind(pool=3)], max_kinds=0)
 
 
+@pytest.mark.parametrize(
+    ("seats", "fault"),
+    [
+        ((Seat(2, 1, 0),), "kind 0: there is no pool 2"),
+        ((Seat(0, 1, 0),), "kind 0: it names a pool twice"),
+        ((Seat(1, 0, 0),), "kind 0: it needs at least one group of at least one device"),
+        (
+            (Seat(1, 1, 2),),
+            "kind 0: its groups in other pools draw more power than all of it",
+        ),
+    ],
+)
+def test_seats_in_other_pools_are_looked_at_too(seats: tuple[Seat, ...], fault: str):
+    with pytest.raises(ValueError, match=f"^{re.escape(fault)}$"):
+        fleet([kind(also=seats)], pools=(PoolData(1, 8), PoolData(1, 4)))
+
+
+def test_a_kind_that_stands_in_two_pools_takes_of_both():
+    both = kind(group_devices=2, groups=3, power_mw=10, also=(Seat(1, 2, 4),))
+    data = fleet([both, kind(pool=1)], pools=(PoolData(1, 8), PoolData(1, 8)))
+    assert data.members == ((0,), (0, 1))
+    assert data.sizes == ((2,), (2, 1))
+    assert both.devices == 10
+    assert [both.devices_in(p) for p in (0, 1, 2)] == [6, 4, 0]
+    assert [both.power_in(p) for p in (0, 1, 2)] == [6, 4, 0]
+
+
 def test_kinds_are_grouped_by_pool_and_sizes_inside_a_node_are_named():
     kinds = [kind(group_devices=g, pool=p) for g, p in ((2, 0), (8, 1), (16, 0), (2, 0), (4, 0))]
     data = fleet(kinds, pools=(PoolData(4, 8), PoolData(4, 8)))
     assert data.members == ((0, 2, 3, 4), (1,))
     assert data.sizes == ((4, 2), (8,))
-    assert [data.whole_nodes(r) for r in range(5)] == [0, 0, 2, 0, 0]
+    assert [data.whole_nodes(r, 0) for r in range(5)] == [0, 0, 2, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import math
 import pytest
 from hypothesis import given, settings
 
-from apex_opt.solvers.fleet_data import FleetData, PoolData
+from apex_opt.solvers.fleet_data import FleetData, PoolData, Seat
 from apex_opt.solvers.fleet_space import space
 from apex_opt.solvers.fleet_verify import pack
 from tests.solvers.fleets import fleet, fleets, kind, vectors
@@ -14,19 +14,36 @@ def stands(data: FleetData, counts: tuple[int, ...]) -> bool:
         [
             k.group_devices
             for k, n in zip(data.kinds, counts, strict=True)
-            if k.pool == p
-            for _ in range(n * k.groups)
+            for _ in range(n * k.groups_in(p))
         ]
         for p in range(len(data.pools))
     ]
     return all(pack(pool, g) is not None for pool, g in zip(data.pools, groups, strict=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(fleets())
 def test_the_space_is_what_enumeration_counts(data: FleetData):
     plans = [c for c in vectors(data) if 1 <= sum(map(bool, c)) <= data.max_kinds]
-    assert space(data) == sum(stands(data, counts) for counts in plans)
+    counted, rest = sum(stands(data, counts) for counts in plans), 0
+    if any(k.also for k in data.kinds):
+        rest = sum(
+            p.node_devices % s
+            for p, sizes in zip(data.pools, data.sizes, strict=True)
+            for s in sizes
+        )
+    assert space(data) >= counted
+    assert rest or space(data) == counted
+
+
+def test_what_replicas_take_of_two_pools_is_missing_in_both(monkeypatch):
+    # Of 2 and 3 devices: one replica over both leaves 1 and 2.
+    pools = (PoolData(1, 2), PoolData(1, 3))
+    both = kind(max_count=9, also=(Seat(1, 1, 0),))
+    data = fleet([both, kind(max_count=9), kind(pool=1, max_count=9)], pools=pools)
+    assert space(data) == 3 * 4 + 2 * 3 + 1 * 2 - 1
+    monkeypatch.setattr("apex_opt.solvers.fleet_space.MOST_TAKEN", 2)
+    assert space(data) == (3 * 4) * 3 - 1
 
 
 @pytest.mark.parametrize(
