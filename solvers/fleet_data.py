@@ -19,6 +19,8 @@ MAX_COUNT = 10**6
 MAX_FEATURES = 1000
 MAX_SLOPE = 10**17
 
+Role = Literal["mixed", "prefill", "decode"]
+
 
 @dataclass(frozen=True)
 class PoolData:
@@ -69,6 +71,8 @@ class Kind:
         companions: the other kinds of which at least one must be used with it; None: it may serve
             alone.
         also: where its other groups stand, each pool once.
+        role: what it serves of the traffic: all, or the features of prefill, or the others.
+        cache: which caches it can send or take in, by number; read where it is not `mixed`.
     """
 
     pool: int
@@ -82,6 +86,8 @@ class Kind:
     flow: tuple[int, ...]
     companions: frozenset[int] | None = None
     also: tuple[Seat, ...] = ()
+    role: Role = "mixed"
+    cache: int = 0
 
     @property
     def devices(self) -> int:
@@ -123,13 +129,15 @@ class FleetData:
     Attributes:
         pools, kinds: what there is.
         features: how many features the traffic has.
-        max_kinds: most kinds used at once.
+        max_kinds: most kinds of one role used at once.
         devices, replicas, price_u, power_mw: limits over all pools; None: no limit.
         sense: `min`: serve all traffic at the least sum of `fixed` and `flow`. `max`: serve the
             greatest share of feature `goal`; `fixed` and `flow` are 0 then.
         goal: the objective's feature; read for `max`.
         total: objective if all of it is served; read for `max`.
         served: [feature], floors under the shares of the others; () stands for none at all.
+        prefill: features that replicas serve that prefill; those that decode serve the others. A
+            plan is all mixed, or has both, of one cache.
     """
 
     pools: tuple[PoolData, ...]
@@ -144,6 +152,7 @@ class FleetData:
     goal: int = 0
     total: int = 0
     served: tuple[tuple[Floor, ...], ...] = ()
+    prefill: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         """Raise ValueError with every fault, one a line."""
@@ -225,16 +234,44 @@ class FleetData:
         )
 
     @cached_property
+    def serving(self) -> tuple[tuple[int, ...], ...]:
+        """[feature], the kinds that serve it."""
+        return tuple(
+            tuple(r for r in range(len(self.kinds)) if self.serves(r, j))
+            for j in range(self.features)
+        )
+
+    def serves(self, r: int, j: int) -> bool:
+        """Return whether kind `r` serves feature `j`."""
+        role = self.kinds[r].role
+        return role == "mixed" or (role == "prefill") == (j in self.prefill)
+
+    @cached_property
+    def caches(self) -> tuple[int, ...]:
+        """Caches that may move between replicas, by number."""
+        return tuple(sorted({kind.cache for kind in self.kinds if kind.role != "mixed"}))
+
+    def of_role(self, role: Role, cache: int | None = None) -> tuple[int, ...]:
+        """Return the kinds of a role; those of a cache alone where one is named."""
+        return tuple(
+            r
+            for r, kind in enumerate(self.kinds)
+            if kind.role == role and cache in (None, kind.cache)
+        )
+
+    @cached_property
     def most(self) -> tuple[tuple[int, ...], ...]:
         """[kind][feature], the most millionths that `max_count` replicas can serve.
 
         work y <= SHARE HORIZON n holds for whole y, so y is at most the quotient rounded down;
         with y bounded so, each term of a work row is at most SHARE HORIZON max_count, however
-        large the work.
+        large the work. It is 0 where the kind does not serve the feature.
         """
         return tuple(
             tuple(
-                min(
+                0
+                if not self.serves(r, j)
+                else min(
                     (
                         min(SHARE, SHARE * HORIZON * kind.max_count // row[j])
                         for row in kind.work
@@ -244,7 +281,7 @@ class FleetData:
                 )
                 for j in range(self.features)
             )
-            for kind in self.kinds
+            for r, kind in enumerate(self.kinds)
         )
 
     def whole_nodes(self, r: int, p: int) -> int:

@@ -109,7 +109,8 @@ def _least_sum(data: FleetData) -> LeastSum:
         f * kind.max_count + sum(c * m for c, m in zip(row, most, strict=True))
         for f, kind, row, most in zip(fixed, data.kinds, flow, data.most, strict=True)
     )
-    return LeastSum(fixed, flow, by, over, sum(sorted(losses)[-data.max_kinds :]), greatest)
+    most_kinds = data.max_kinds * (2 if data.caches else 1)
+    return LeastSum(fixed, flow, by, over, sum(sorted(losses)[-most_kinds:]), greatest)
 
 
 def _loss(data: FleetData, r: int, by: int, over: int) -> int:

@@ -3,6 +3,8 @@
 Sets        r in R            kinds of replica
             j in J            features of the traffic (requests, prompt tokens, ...)
             p in P            pools of nodes; R(p) are the kinds that stand in p
+            f in F            caches that may move from prefill to decode; P(f), D(f) are the kinds
+                              that send and take them in; R(j) are the kinds that serve feature j
 Data        N[r]              most replicas of a kind
             w[r,k,j]  1e-9 H  time that one replica is busy on its resource k with all of feature j,
                               at least; H is the horizon
@@ -13,13 +15,14 @@ Variables   n[r]   in 0..N[r]         replicas
             used[r] in {0,1}          whether there are any
             y[r,j] in 0..most[r,j]    share of feature j that kind r serves, in millionths
                                       (S used[r] where only one kind may be used)
+            apart[f] in {0,1}         whether prefill and decode are apart, and caches f move
             u      in 0..S            share of the goal that is not served (sense `max` only)
             x[p,a] in 0..nodes[p]     nodes filled by pattern a (only where sizes form no chain)
 Objective   min  sum_r fixed[r] n[r] + sum_rj flow[r,j] y[r,j] / S,    or    min u
 
 Why this is a relaxation. A real plan splits feature j into real shares z[r,j]. Let y = floor(S z).
 Every row holds for y if it holds for z: rows of work and the objective have coefficients >= 0 and
-y <= S z. Shares of one feature that add up to Z have, over the U kinds that are used,
+y <= S z. Shares of one feature that add up to Z have, over the U kinds used of those that serve it,
 S Z - U < sum_r y[r,j] <= S Z,  so "all is served" (Z = 1) reads  S - U + 1 <= sum_r y[r,j] <= S,
 which is exact where one kind is used. Data are lower bounds of the truth, so each plan that any
 simulation can show to work is a solution here, and no bound of this model is above its objective.
@@ -32,6 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from ortools.sat.python.cp_model import (
     BoundedLinearExpression,
@@ -40,11 +44,13 @@ from ortools.sat.python.cp_model import (
     LinearExpr,
 )
 
-from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Role
 from apex_opt.solvers.fleet_objective import MostServed, Objective, shrink
 from apex_opt.solvers.packing import is_chain, patterns
 
 Row = tuple[str, "BoundedLinearExpression | bool"]
+
+ROLES_APART: tuple[Role, Role] = ("prefill", "decode")
 
 
 # The solver reasons on rows in 64 bits too; it is 10 times faster, or more, if they leave it room.
@@ -58,6 +64,7 @@ class Vars:
     n: list[IntVar]
     used: list[IntVar]
     y: list[list[LinearExpr]]
+    apart: dict[int, IntVar]
     u: IntVar
     x: list[list[IntVar]]
 
@@ -76,6 +83,7 @@ def make_vars(m: CpModel, a: FleetData) -> Vars:
         n=[m.new_int_var(0, kind.max_count, f"n[{r}]") for r, kind in enumerate(a.kinds)],
         used=used,
         y=[[_share(m, a, r, j, used[r]) for j in range(a.features)] for r in range(len(a.kinds))],
+        apart={f: m.new_bool_var(f"apart[{f}]") for f in a.caches},
         u=m.new_int_var(0, SHARE if a.sense == "max" else 0, "u"),
         x=[
             [m.new_int_var(0, a.pools[p].nodes, f"x[{p},{k}]") for k in range(len(fill))]
@@ -87,7 +95,7 @@ def make_vars(m: CpModel, a: FleetData) -> Vars:
 def _share(m: CpModel, a: FleetData, r: int, j: int, used: IntVar) -> LinearExpr:
     """Return y[r,j]; where only one kind may be used it serves all or nothing: S used[r]."""
     if a.max_kinds == 1 and a.sense == "min":
-        return SHARE * used
+        return (SHARE if a.serves(r, j) else 0) * used
     return m.new_int_var(0, a.most[r][j], f"y[{r},{j}]")
 
 
@@ -116,17 +124,23 @@ def only_used_serve(a: FleetData, v: Vars) -> Iterator[Row]:
 
 
 def all_is_served(a: FleetData, v: Vars) -> Iterator[Row]:
-    """Sense `min`:  S + 1 - sum_r used[r] <= sum_r y[r,j] <= S    for j in J."""
+    """Sense `min`:  S + 1 - sum_r used[r] <= sum_r y[r,j] <= S    for j in J, over r in R(j)."""
     if a.sense == "max":
         return
     for j in range(a.features):
-        share = LinearExpr.sum([row[j] for row in v.y])
-        yield f"feature {j}", share + LinearExpr.sum(v.used) >= SHARE + 1
+        share, running = _serving(a, v, j)
+        yield f"feature {j}", share + running >= SHARE + 1
         yield f"feature {j}", share <= SHARE
 
 
+def _serving(a: FleetData, v: Vars, j: int) -> tuple[LinearExpr, LinearExpr]:
+    """Return sum_{r in R(j)} y[r,j], and sum_{r in R(j)} used[r]."""
+    kinds = a.serving[j]
+    return LinearExpr.sum([v.y[r][j] for r in kinds]), LinearExpr.sum([v.used[r] for r in kinds])
+
+
 def share_is_served(a: FleetData, v: Vars) -> Iterator[Row]:
-    """Sense `max`, with s = S - u, the real share of the goal rounded down.
+    """Sense `max`, with s = S - u, the real share of the goal rounded down; sums over r in R(j).
 
     s + 1 - sum_r used[r] <= sum_r y[r,j] <= s                        j the goal
     sum_r y[r,j] <= S                                                 other j
@@ -136,9 +150,9 @@ def share_is_served(a: FleetData, v: Vars) -> Iterator[Row]:
     """
     if a.sense == "min":
         return
-    running, served = LinearExpr.sum(v.used), SHARE - v.u
+    served = SHARE - v.u
     for j in range(a.features):
-        share = LinearExpr.sum([row[j] for row in v.y])
+        share, running = _serving(a, v, j)
         if j == a.goal:
             yield f"feature {j}", share + running >= served + 1
             yield f"feature {j}", share <= served
@@ -173,9 +187,33 @@ def companions_run(a: FleetData, v: Vars) -> Iterator[Row]:
             yield f"kind {r}", v.used[r] <= others
 
 
+def all_or_apart(a: FleetData, v: Vars) -> Iterator[Row]:
+    """A plan is all mixed, or apart and its caches of one kind; both roles run then.
+
+    used[r] + sum_f apart[f] <= 1                 for mixed r
+    used[r] <= apart[f]                           for r in P(f) and D(f), f in F
+    apart[f] <= sum_{r in P(f)} used[r], and D(f) likewise
+    sum_f apart[f] <= 1
+    """
+    if not v.apart:
+        return
+    apart = LinearExpr.sum(list(v.apart.values()))
+    yield "plan", apart <= 1
+    for r in a.of_role("mixed"):
+        yield f"kind {r}", v.used[r] + apart <= 1
+    for f, moves in v.apart.items():
+        for role in ROLES_APART:
+            kinds = a.of_role(role, f)
+            yield f"{role}, cache {f}", moves <= LinearExpr.sum([v.used[r] for r in kinds])
+            for r in kinds:
+                yield f"kind {r}", v.used[r] <= moves
+
+
 def few_kinds(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_r used[r] <= max_kinds."""
-    yield "plan", LinearExpr.sum(v.used) <= a.max_kinds
+    """sum_r used[r] <= max_kinds    over the kinds r of each role."""
+    for role in get_args(Role):
+        if kinds := a.of_role(role):
+            yield role, LinearExpr.sum([v.used[r] for r in kinds]) <= a.max_kinds
 
 
 def _whole(a: FleetData, v: Vars, p: int) -> LinearExpr:
@@ -291,6 +329,7 @@ STRUCTURE: tuple[Rule, ...] = (
     share_is_served,
     work_fits,
     companions_run,
+    all_or_apart,
 )
 LIMITS: tuple[Rule, ...] = (
     few_kinds,

@@ -1,8 +1,9 @@
 """How many plans there are: count vectors that the stock allows, whatever the traffic.
 
-A table [k][load] holds in how many ways k kinds take `load` devices (or nodes). A kind whose
-replicas take t each, at most N of them, adds to every entry those 1 .. N steps of t before it: the
-difference of two sums along steps of t, so a kind costs one pass over the table.
+A table [k][load] holds in how many ways kinds take `load` devices (or nodes), k = (a, b) being how
+many of them prefill, or are mixed, and how many decode. A kind whose replicas take t each, at most
+N of them, adds to every entry those 1 .. N steps of t before it: the difference of two sums along
+steps of t, so a kind costs one pass over the table.
 
 Kinds that stand in several pools come first: what they take of each pool is left out of it.
 """
@@ -10,15 +11,20 @@ Kinds that stand in several pools come first: what they take of each pool is lef
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
-from apex_opt.solvers.fleet_data import FleetData
+from apex_opt.solvers.fleet_data import FleetData, Kind
 from apex_opt.solvers.packing import is_chain
 
-Table = list[list[int]]
-Item = tuple[int, int]
-"""What one replica takes, and the most of them."""
+Used = tuple[int, int]
+"""How many kinds are used of those that prefill, or are mixed, and of those that decode."""
+
+Ways = dict[Used, int]
+Table = dict[Used, list[int]]
+Taken = tuple[int, ...]
 
 MOST_TAKEN = 5000
 """Ways in which kinds that stand in several pools take from them, up to which each is told."""
@@ -32,109 +38,144 @@ def space(data: FleetData) -> int:
     the number is an upper bound. So it is where kinds that stand in several pools meet sizes that
     leave a rest of a node, or take from the pools in very many ways.
     """
-    pools = [_pool_ways(data, p) for p in range(len(data.pools))]
-    total = 0
-    for (used, taken), times in _across(data).items():
-        ways = [0] * used + [times] + [0] * (data.max_kinds - used)
-        for table, devices in zip(pools, taken, strict=True):
-            mine = [row[len(row) - 1 - devices] for row in table]
-            ways = [sum(ways[i] * mine[k - i] for i in range(k + 1)) for k in range(len(ways))]
-        total += sum(ways[1:])
+    mixed = _Choice(data, data.of_role("mixed"), (data.max_kinds, 0))
+    total = sum(n for used, n in mixed.ways().items() if any(used))
+    for f in data.caches:
+        kinds = (*data.of_role("prefill", f), *data.of_role("decode", f))
+        apart = _Choice(data, kinds, (data.max_kinds, data.max_kinds))
+        total += sum(n for used, n in apart.ways().items() if all(used))
     return total
 
 
-def _across(data: FleetData) -> dict[tuple[int, tuple[int, ...]], int]:
-    """Return for (kinds, devices of each pool) in how many ways kinds of several pools take them.
+@dataclass(frozen=True)
+class _Choice:
+    """Kinds that may stand together, and how many of them at most."""
 
-    Past `MOST_TAKEN` entries what they take is forgotten.
-    """
-    none = (0,) * len(data.pools)
-    room = [pool.nodes * pool.node_devices for pool in data.pools]
-    ways = {(0, none): 1}
-    for kind in (kind for kind in data.kinds if kind.also):
-        each = [kind.devices_in(p) for p in range(len(room))]
-        grown = Counter(ways)
-        for (used, taken), times in ways.items():
-            for n in range(1, kind.max_count + 1 if used < data.max_kinds else 1):
-                sums = tuple(t + n * e for t, e in zip(taken, each, strict=True))
-                if any(t > r for t, r in zip(sums, room, strict=True)):
-                    break
-                grown[used + 1, sums] += times
-        ways = dict(grown)
-        if len(ways) > MOST_TAKEN:
-            by_number = Counter[tuple[int, tuple[int, ...]]]()
-            for (used, _), times in ways.items():
-                by_number[used, none] += times
-            ways = dict(by_number)
-    return ways
+    data: FleetData
+    kinds: Sequence[int]
+    most: Used
 
+    @cached_property
+    def numbers(self) -> list[Used]:
+        """All numbers of kinds, ascending."""
+        return [(a, b) for a in range(self.most[0] + 1) for b in range(self.most[1] + 1)]
 
-def _alone(data: FleetData, p: int) -> list[int]:
-    """Return the kinds that stand in this pool and in no other."""
-    return [r for r in data.members[p] if not data.kinds[r].also]
+    def ways(self) -> Ways:
+        """Return for each number of kinds how many count vectors there are."""
+        pools = [self._pool(p) for p in range(len(self.data.pools))]
+        total: Ways = dict.fromkeys(self.numbers, 0)
+        for (used, taken), times in self._across().items():
+            ways = {used: times}
+            for table, devices in zip(pools, taken, strict=True):
+                mine = {u: n for u, row in table.items() if (n := row[len(row) - 1 - devices])}
+                ways = self._both(ways, mine)
+            for u, n in ways.items():
+                total[u] += n
+        return total
 
+    def _both(self, some: Ways, others: Ways) -> Ways:
+        """Return in how many ways there are some and others, for each number of kinds in all."""
+        found: Counter[Used] = Counter()
+        for (a, b), n in some.items():
+            for (c, d), m in others.items():
+                if a + c <= self.most[0] and b + d <= self.most[1]:
+                    found[a + c, b + d] += n * m
+        return found
 
-def _pool_ways(data: FleetData, p: int) -> Table:
-    """Return [kinds][free devices], how many count vectors of its own kinds the pool can hold."""
-    pool, sizes = data.pools[p], data.sizes[p]
-    node = pool.node_devices
-    if is_chain(sizes) and any(node % size for size in sizes):
-        return [[ways] * (pool.nodes * node + 1) for ways in _uneven_ways(data, p)]
-    # If all sizes fill a node without rest, groups fit as soon as there are devices enough.
-    table = _empty(data.max_kinds, pool.nodes * node)
-    for r in _alone(data, p):
-        _add(table, (data.kinds[r].devices, data.kinds[r].max_count))
-    return [list(accumulate(row)) for row in table]
+    def _more(self, used: Used, kind: Kind) -> Used:
+        """Return the number of kinds with one more."""
+        return (used[0], used[1] + 1) if kind.role == "decode" else (used[0] + 1, used[1])
 
+    def _across(self) -> dict[tuple[Used, Taken], int]:
+        """Return for (kinds, devices of each pool) in how many ways kinds of several pools do.
 
-def _uneven_ways(data: FleetData, p: int) -> list[int]:
-    """Count by the nodes that groups larger than a node leave free."""
-    pool = data.pools[p]
-    whole = _empty(data.max_kinds, pool.nodes)
-    for r in _alone(data, p):
-        if nodes := data.whole_nodes(r, p):
-            _add(whole, (nodes * data.kinds[r].groups, data.kinds[r].max_count))
-    ways = [0] * (data.max_kinds + 1)
-    for taken in range(pool.nodes + 1):
-        large = [row[taken] for row in whole]
-        if any(large):
-            small = _inside_ways(data, p, pool.nodes - taken)
-            for k in range(data.max_kinds + 1):
-                ways[k] += sum(large[i] * small[k - i] for i in range(k + 1))
-    return ways
+        Past `MOST_TAKEN` entries what they take is forgotten.
+        """
+        pools = self.data.pools
+        none = (0,) * len(pools)
+        room = [pool.nodes * pool.node_devices for pool in pools]
+        ways: dict[tuple[Used, Taken], int] = {((0, 0), none): 1}
+        for kind in (self.data.kinds[r] for r in self.kinds if self.data.kinds[r].also):
+            each = [kind.devices_in(p) for p in range(len(room))]
+            grown = Counter(ways)
+            for (used, taken), times in ways.items():
+                more = self._more(used, kind)
+                for n in range(1, kind.max_count + 1 if more in self.numbers else 1):
+                    sums = tuple(t + n * e for t, e in zip(taken, each, strict=True))
+                    if any(t > r for t, r in zip(sums, room, strict=True)):
+                        break
+                    grown[more, sums] += times
+            ways = dict(grown)
+            if len(ways) > MOST_TAKEN:
+                by_number = Counter[tuple[Used, Taken]]()
+                for (used, _), times in ways.items():
+                    by_number[used, none] += times
+                ways = dict(by_number)
+        return ways
 
+    def _alone(self, p: int) -> Iterator[Kind]:
+        """Yield the kinds that stand in this pool and in no other."""
+        mine = set(self.data.members[p])
+        for kind in (self.data.kinds[r] for r in self.kinds if r in mine):
+            if not kind.also:
+                yield kind
 
-def _inside_ways(data: FleetData, p: int, nodes: int) -> list[int]:
-    """Count what `nodes` nodes hold of the groups that stand inside one, largest first.
+    def _pool(self, p: int) -> Table:
+        """Return [kinds][free devices], how many count vectors of its own kinds the pool holds."""
+        pool, sizes = self.data.pools[p], self.data.sizes[p]
+        node = pool.node_devices
+        if is_chain(sizes) and any(node % size for size in sizes):
+            return {u: [n] * (pool.nodes * node + 1) for u, n in self._uneven(p).items()}
+        # If all sizes fill a node without rest, groups fit as soon as there are devices enough.
+        table = self._empty(pool.nodes * node)
+        for kind in self._alone(p):
+            self._add(table, kind, kind.devices)
+        return {u: list(accumulate(row)) for u, row in table.items()}
 
-    With all groups of size >= s placed, they take at most floor(c / s) s of each node: the row of
-    the fleet model. The smaller s, the more that is, so the table grows from size to size.
-    """
-    node = data.pools[p].node_devices
-    table = _empty(data.max_kinds, 0)
-    for size in data.sizes[p]:
-        room = nodes * (node // size * size)
-        table = [row + [0] * (room + 1 - len(row)) for row in table]
-        for r in _alone(data, p):
-            if data.kinds[r].group_devices == size:
-                _add(table, (data.kinds[r].devices, data.kinds[r].max_count))
-    return [sum(row) for row in table]
+    def _uneven(self, p: int) -> Ways:
+        """Count by the nodes that groups larger than a node leave free."""
+        pool = self.data.pools[p]
+        whole = self._empty(pool.nodes)
+        for kind in self._alone(p):
+            if kind.group_devices > pool.node_devices:
+                self._add(whole, kind, kind.devices // pool.node_devices)
+        ways: Counter[Used] = Counter()
+        for taken in range(pool.nodes + 1):
+            large = {u: row[taken] for u, row in whole.items() if row[taken]}
+            if large:
+                ways.update(self._both(large, self._inside(p, pool.nodes - taken)))
+        return ways
 
+    def _inside(self, p: int, nodes: int) -> Ways:
+        """Count what `nodes` nodes hold of the groups that stand inside one, largest first.
 
-def _empty(kinds: int, room: int) -> Table:
-    """Return the table of nothing: one way to use no kind and no room."""
-    return [[1] + [0] * room] + [[0] * (room + 1) for _ in range(kinds)]
+        With all groups of size >= s placed, they take at most floor(c / s) s of each node: the row
+        of the fleet model. The smaller s, the more that is, so the table grows from size to size.
+        """
+        node = self.data.pools[p].node_devices
+        table = self._empty(0)
+        for size in self.data.sizes[p]:
+            room = nodes * (node // size * size)
+            table = {u: row + [0] * (room + 1 - len(row)) for u, row in table.items()}
+            for kind in self._alone(p):
+                if kind.group_devices == size:
+                    self._add(table, kind, kind.devices)
+        return {u: sum(row) for u, row in table.items()}
 
+    def _empty(self, room: int) -> Table:
+        """Return the table of nothing: one way to use no kind and no room."""
+        return {u: [0 if any(u) else 1, *[0] * room] for u in self.numbers}
 
-def _add(table: Table, item: Item) -> None:
-    """Let a kind join, in place."""
-    step, most = item
-    for k in range(len(table) - 1, 0, -1):
-        sums = _sums(table[k - 1], step)
-        beyond = step * most
-        for load in range(step, len(sums)):
-            behind = load - step - beyond
-            table[k][load] += sums[load - step] - (sums[behind] if behind >= 0 else 0)
+    def _add(self, table: Table, kind: Kind, step: int) -> None:
+        """Let a kind join, of which a replica takes `step`, in place."""
+        beyond = step * kind.max_count
+        for used in reversed(self.numbers):
+            if (more := self._more(used, kind)) not in table:
+                continue
+            row, sums = table[more], _sums(table[used], step)
+            for load in range(step, len(sums)):
+                behind = load - step - beyond
+                row[load] += sums[load - step] - (sums[behind] if behind >= 0 else 0)
 
 
 def _sums(row: Sequence[int], step: int) -> list[int]:

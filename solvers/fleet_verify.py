@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import get_args
 
 from apex_opt.solvers.exact_lp import lexicographic_maximum
-from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, PoolData
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Kind, PoolData, Role
 from apex_opt.solvers.packing import Stand, place
 
 
@@ -67,13 +68,28 @@ def _choice_wrong(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
     used = {r for r, n in enumerate(counts) if n}
     if not used:
         yield "no replica runs"
-    if len(used) > data.max_kinds:
-        yield f"kinds: {len(used)} used, at most {data.max_kinds} allowed"
+    for role in get_args(Role):
+        alike = sum(data.kinds[r].role == role for r in used)
+        if alike > data.max_kinds:
+            which = "kinds" if role == "mixed" else f"{role} kinds"
+            yield f"{which}: {alike} used, at most {data.max_kinds} allowed"
+    yield from _roles_wrong([data.kinds[r] for r in sorted(used)])
     for r in sorted(used):
         needed = data.kinds[r].companions
         if needed is not None and not needed & used:
             others = " or ".join(map(str, sorted(needed))) or "another kind, but none helps"
             yield f"kind {r}: must not serve without {others}"
+
+
+def _roles_wrong(used: Sequence[Kind]) -> Iterator[str]:
+    """A plan is all mixed; or some kinds prefill, the others decode, and their caches are alike."""
+    roles = {kind.role for kind in used}
+    if roles <= {"mixed"}:
+        return
+    if roles != {"prefill", "decode"}:
+        yield "roles: all replicas are mixed, or some prefill and the others decode"
+    if len({kind.cache for kind in used if kind.role != "mixed"}) > 1:
+        yield "roles: prefill and decode have caches that do not fit each other"
 
 
 def _stock_wrong(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
@@ -114,7 +130,8 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
         s - sum_r z[r,j] <= 0                            sense `min`: all j; `max`: the goal
         slope s - S sum_r z[r,j] <= -intercept           sense `max`: each floor of j
         sum_j w[r,k,j] z[r,j] <= 10^9 n[r]               each resource k
-    More than s may be served of a feature; it could be left out, as work and flow are >= 0.
+    Sums over r are over the kinds that serve j. More than s may be served of a feature; it could be
+    left out, as work and flow are >= 0.
     """
     used = [r for r, n in enumerate(counts) if n]
     width = 1 + len(used) * data.features
@@ -127,11 +144,12 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
 
     own = range(data.features) if data.sense == "min" else [data.goal]
     floors = data.served if data.sense == "max" else ()
-    rows = [row(1, {})] + [row(1, {(i, j): -1 for i in range(len(used))}) for j in own]
+    who = [[i for i, r in enumerate(used) if data.serves(r, j)] for j in range(data.features)]
+    rows = [row(1, {})] + [row(1, {(i, j): -1 for i in who[j]}) for j in own]
     limits = [1] + [0] * len(own)
     for j, lines in enumerate(floors):
         for line in lines:
-            rows.append(row(line.slope, {(i, j): -SHARE for i in range(len(used))}))
+            rows.append(row(line.slope, {(i, j): -SHARE for i in who[j]}))
             limits.append(-line.intercept)
     for i, r in enumerate(used):
         for work in data.kinds[r].work:

@@ -7,7 +7,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Floor, Kind, PoolData, Seat
+from apex_opt.solvers.fleet_data import (
+    HORIZON,
+    SHARE,
+    FleetData,
+    Floor,
+    Kind,
+    PoolData,
+    Role,
+    Seat,
+)
 
 Counts = tuple[int, ...]
 
@@ -75,9 +84,16 @@ def limit(high: int) -> st.SearchStrategy[int | None]:
     return st.sampled_from([None, None, None, high, high * 2 // 3, high // 3])
 
 
+ROLES: tuple[tuple[Role, ...], ...] = (
+    ("prefill", "decode", "mixed"),
+    ("prefill", "decode", "decode"),
+    ("prefill", "prefill", "decode"),
+)
+
+
 @st.composite
 def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)) -> FleetData:
-    """At most 3 kinds in at most 2 pools, with any limits and companions."""
+    """At most 3 kinds in at most 2 pools, with any limits, companions and roles."""
     pools = tuple(
         PoolData(
             draw(st.sampled_from([3, 2, 1, 0])), draw(st.sampled_from([4, 6, 3])), draw(limit(20))
@@ -90,7 +106,14 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
         drawn = [draw(across(k, pools)) for k in drawn]
     if sense == "max":
         drawn = [replace(k, fixed=0) for k in drawn]
-    others = [frozenset(range(len(drawn))) - {r} for r in range(len(drawn))]
+    if len(drawn) == 3 and draw(st.booleans()):
+        caches = st.sampled_from([0, 0, 1])
+        roles = draw(st.sampled_from(ROLES))
+        drawn = [replace(k, role=r, cache=draw(caches)) for k, r in zip(drawn, roles, strict=True)]
+    others = [
+        frozenset(q for q, other in enumerate(drawn) if q != r and other.role == one.role)
+        for r, one in enumerate(drawn)
+    ]
     drawn = [
         replace(k, companions=draw(st.sampled_from([None, None, rest])))
         for k, rest in zip(drawn, others, strict=True)
@@ -108,4 +131,5 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
         sense="max" if sense == "max" else "min",
         total=1000 if sense == "max" else 0,
         served=floors if sense == "max" else (),
+        prefill=frozenset({0}),
     )

@@ -142,6 +142,51 @@ def test_few_kinds_are_used(max_kinds: int, allowed: bool):
     assert holds(rules.few_kinds, replace(TWO, max_kinds=max_kinds), (1, 1)) is allowed
 
 
+APART = fleet(
+    [
+        kind(),
+        kind(role="prefill", cache=1),
+        kind(role="decode", cache=1),
+        kind(role="prefill", cache=2),
+        kind(role="decode", cache=2),
+    ],
+    prefill=frozenset({0}),
+)
+
+
+@pytest.mark.parametrize(
+    ("n", "allowed"),
+    [
+        ((1, 0, 0, 0, 0), True),
+        ((0, 1, 2, 0, 0), True),
+        ((0, 1, 0, 0, 0), False),  # who decodes?
+        ((0, 0, 1, 0, 0), False),  # who prefills?
+        ((1, 1, 1, 0, 0), False),  # neither all mixed nor all apart
+        ((0, 1, 0, 0, 1), False),  # caches of different kinds
+        ((0, 1, 1, 1, 1), False),
+    ],
+)
+def test_a_plan_is_all_mixed_or_prefill_and_decode_with_caches_of_one_kind(
+    n: tuple[int, ...], allowed: bool
+):
+    assert holds(rules.all_or_apart, APART, n) is allowed
+
+
+@pytest.mark.parametrize(("max_kinds", "allowed"), [(1, False), (2, True)])
+def test_kinds_are_counted_by_role(max_kinds: int, allowed: bool):
+    data = fleet([kind(role="prefill"), kind(role="prefill"), kind(role="decode")])
+    assert holds(rules.few_kinds, replace(data, max_kinds=max_kinds), (1, 1, 1)) is allowed
+    assert holds(rules.few_kinds, replace(data, max_kinds=max_kinds), (0, 1, 1))
+
+
+def test_a_role_serves_its_own_features_alone():
+    data = fleet([kind(role="prefill"), kind(role="decode")], prefill=frozenset({0}))
+    assert holds(rules.all_is_served, data, (1, 1), ((SHARE,), (0,)))
+    assert holds(rules.only_used_serve, data, (1, 1), ((SHARE,), (0,)))
+    assert not holds(rules.only_used_serve, data, (1, 1), ((0,), (SHARE,)))
+    assert not holds(rules.all_is_served, data, (0, 1), ((0,), (0,)))
+
+
 @pytest.mark.parametrize(("n", "allowed"), [(0, True), (2, True), (3, False)])
 def test_groups_larger_than_a_node_take_whole_nodes(n: int, allowed: bool):
     data = fleet([kind(group_devices=16)], pools=(PoolData(5, 8),))

@@ -21,10 +21,18 @@ def stands(data: FleetData, counts: tuple[int, ...]) -> bool:
     return all(pack(pool, g) is not None for pool, g in zip(data.pools, groups, strict=True))
 
 
+def is_plan(data: FleetData, counts: tuple[int, ...]) -> bool:
+    used = [k for k, n in zip(data.kinds, counts, strict=True) if n]
+    roles = [k.role for k in used]
+    few = all(roles.count(role) <= data.max_kinds for role in roles)
+    apart = set(roles) == {"prefill", "decode"} and len({k.cache for k in used}) == 1
+    return few and (set(roles) == {"mixed"} or apart)
+
+
 @settings(max_examples=200, deadline=None)
 @given(fleets())
 def test_the_space_is_what_enumeration_counts(data: FleetData):
-    plans = [c for c in vectors(data) if 1 <= sum(map(bool, c)) <= data.max_kinds]
+    plans = [c for c in vectors(data) if is_plan(data, c)]
     counted, rest = sum(stands(data, counts) for counts in plans), 0
     if any(k.also for k in data.kinds):
         rest = sum(
@@ -79,3 +87,10 @@ def test_at_most_max_kinds_are_used():
     kinds = [kind(max_count=1)] * 60
     data = fleet(kinds, pools=(PoolData(512, 8),), max_kinds=3)
     assert space(data) == 60 + math.comb(60, 2) + math.comb(60, 3)
+
+
+def test_of_each_role_at_most_max_kinds_are_used():
+    kinds = [kind(max_count=1, role=role) for role in ("prefill", "decode") for _ in range(6)]
+    kinds += [kind(max_count=1, role=role, cache=1) for role in ("prefill", "decode")]
+    data = fleet(kinds, pools=(PoolData(512, 8),), max_kinds=2)
+    assert space(data) == (6 + math.comb(6, 2)) ** 2 + 1

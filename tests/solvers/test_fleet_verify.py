@@ -49,6 +49,45 @@ def test_each_limit_is_told_with_what_is_taken(changes: dict[str, object], fault
     assert faults(fleet([HALF, HALF], **changes), (1, 1)) == [fault]
 
 
+APART = [
+    kind(role="prefill"),
+    kind(role="decode"),
+    kind(role="decode", cache=1),
+    kind(),
+]
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ((1, 1, 0, 0), []),
+        ((1, 0, 0, 0), ["roles: all replicas are mixed, or some prefill and the others decode"]),
+        ((0, 0, 0, 1), []),
+        ((1, 1, 0, 1), ["roles: all replicas are mixed, or some prefill and the others decode"]),
+        ((1, 0, 1, 0), ["roles: prefill and decode have caches that do not fit each other"]),
+        (
+            (1, 1, 1, 0),
+            [
+                "decode kinds: 2 used, at most 1 allowed",
+                "roles: prefill and decode have caches that do not fit each other",
+            ],
+        ),
+    ],
+)
+def test_a_plan_is_all_mixed_or_all_apart(counts: tuple[int, ...], told: list[str]):
+    assert faults(fleet(APART, max_kinds=1, prefill=frozenset({0})), counts) == told
+
+
+def test_prefill_and_decode_are_busy_with_their_own_features():
+    # Prefill takes two replicas for all prompts, decode one for all tokens; neither the other's.
+    work = ((2 * HORIZON, HORIZON),)
+    kinds = [kind(role=role, work=work, flow=(3, 5)) for role in ("prefill", "decode")]
+    data = fleet(kinds, features=2, prefill=frozenset({0}))
+    assert served(data, (1, 1)) == Fraction(1, 2)
+    assert served(data, (2, 1)) == 1
+    assert value(data, (2, 1)) == 2 + 1 + 3 + 5
+
+
 @pytest.mark.parametrize(
     ("counts", "told"),
     [
