@@ -73,6 +73,9 @@ class Kind:
         also: where its other groups stand, each pool once.
         role: what it serves of the traffic: all, or the features of prefill, or the others.
         cache: which caches it can send or take in, by number; read where it is not `mixed`.
+        spare: replicas of it that may be lost; it is used with at least one more.
+        running: replicas of it that run already.
+        spot_devices: devices of one replica that may be taken away.
     """
 
     pool: int
@@ -88,6 +91,9 @@ class Kind:
     also: tuple[Seat, ...] = ()
     role: Role = "mixed"
     cache: int = 0
+    spare: int = 0
+    running: int = 0
+    spot_devices: int = 0
 
     @property
     def devices(self) -> int:
@@ -138,6 +144,9 @@ class FleetData:
         served: [feature], floors under the shares of the others; () stands for none at all.
         prefill: features that replicas serve that prefill; those that decode serve the others. A
             plan is all mixed, or has both, of one cache.
+        start: objective of each replica that does not run already.
+        starts: most replicas that do not run already; None: no limit.
+        spot_ppm: most devices that may be taken away, millionths of all; None: no limit.
     """
 
     pools: tuple[PoolData, ...]
@@ -153,6 +162,9 @@ class FleetData:
     total: int = 0
     served: tuple[tuple[Floor, ...], ...] = ()
     prefill: frozenset[int] = frozenset()
+    start: int = 0
+    starts: int | None = None
+    spot_ppm: int | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError with every fault, one a line."""
@@ -172,8 +184,12 @@ class FleetData:
         for floor in (floor for floors in self.served for floor in floors):
             if not (0 <= floor.slope <= MAX_SLOPE and -MAX_SLOPE <= floor.intercept <= 0):
                 yield f"a floor needs a slope in 0..{MAX_SLOPE}, an intercept in -{MAX_SLOPE}..0"
+        if self.start < 0 or min(self.starts or 0, self.spot_ppm or 0) < 0:
+            yield "start, starts and spot_ppm must not be negative"
         if self.sense == "min":
             return
+        if self.start:
+            yield "sense `max` reads no start; it must be 0"
         if self.total < 1:
             yield "sense `max` needs a total of at least 1"
         if not 0 <= self.goal < self.features:
@@ -191,6 +207,8 @@ class FleetData:
             yield f"flow and work need {self.features} entries a row"
         if any(number < 0 for number in numbers):
             yield "price, power, work and objective must not be negative"
+        if min(kind.spare, kind.running) < 0 or not 0 <= kind.spot_devices <= kind.devices:
+            yield "spare and running must not be negative, spot_devices be some of its devices"
         if kind.companions is not None and not kind.companions <= set(range(len(self.kinds))) - {r}:
             yield "its companions must be other kinds"
         if self.sense == "max" and (kind.fixed or any(kind.flow)):
@@ -211,6 +229,15 @@ class FleetData:
                 yield f"a group of {kind.group_devices} takes no whole nodes of {node} devices"
         if kind.power_in(kind.pool) < 0:
             yield "its groups in other pools draw more power than all of it"
+
+    @cached_property
+    def spares_idle(self) -> bool:
+        """Whether the traffic must be served without the spare replicas.
+
+        What is left after a loss must serve all of it; but that is another split of the traffic
+        than the one that the objective counts, so only where the objective counts none.
+        """
+        return self.sense == "min" and not any(any(kind.flow) for kind in self.kinds)
 
     @cached_property
     def members(self) -> tuple[tuple[int, ...], ...]:

@@ -25,7 +25,7 @@ def shrink(greatest: int, limit: int = LIMIT) -> int:
 
 @dataclass(frozen=True)
 class LeastSum:
-    """min sum fixed n + sum flow y, each coefficient multiplied by `by`, divided by `over`.
+    """min sum fixed n + start sum d + sum flow y, each coefficient multiplied by `by`, divided by `over`.
 
     A share of y millionths stands for a real share of at least y / SHARE, and coefficients are
     rounded down: own value <= real value by / over. It falls short by less than `loss`.
@@ -37,6 +37,7 @@ class LeastSum:
     over: int
     loss: int
     greatest: int
+    start: int = 0
 
     def to_units(self, own: int) -> int:
         """Return a value that no plan of at least this own value is below."""
@@ -95,7 +96,8 @@ def objective(data: FleetData) -> Objective:
 def _least_sum(data: FleetData) -> LeastSum:
     by = SHARE if any(any(kind.flow) for kind in data.kinds) else 1
     exact = sum(
-        kind.fixed * by * kind.max_count + sum(f * m for f, m in zip(kind.flow, most, strict=True))
+        (kind.fixed + data.start) * by * kind.max_count
+        + sum(f * m for f, m in zip(kind.flow, most, strict=True))
         for kind, most in zip(data.kinds, data.most, strict=True)
     )
     over = shrink(exact)
@@ -105,18 +107,21 @@ def _least_sum(data: FleetData) -> LeastSum:
         for kind, most in zip(data.kinds, data.most, strict=True)
     )
     losses = [_loss(data, r, by, over) for r in range(len(data.kinds))]
+    start = data.start * by // over
     greatest = sum(
-        f * kind.max_count + sum(c * m for c, m in zip(row, most, strict=True))
+        (f + start) * kind.max_count + sum(c * m for c, m in zip(row, most, strict=True))
         for f, kind, row, most in zip(fixed, data.kinds, flow, data.most, strict=True)
     )
     most_kinds = data.max_kinds * (2 if data.caches else 1)
-    return LeastSum(fixed, flow, by, over, sum(sorted(losses)[-most_kinds:]), greatest)
+    loss = sum(sorted(losses)[-most_kinds:])
+    return LeastSum(fixed, flow, by, over, loss, greatest, start)
 
 
 def _loss(data: FleetData, r: int, by: int, over: int) -> int:
     """What rounding down takes from the own value at most, where kind r is used."""
     kind = data.kinds[r]
-    counted = kind.max_count if kind.fixed * by % over else 0
+    rounded = (kind.fixed * by % over > 0) + (data.start * by % over > 0)
+    counted = rounded * kind.max_count
     shares: Sequence[int] = [
         _ceil(f, over) + (m if f % over else 0)
         for f, m in zip(kind.flow, data.most[r], strict=True)

@@ -18,7 +18,8 @@ Variables   n[r]   in 0..N[r]         replicas
             apart[f] in {0,1}         whether prefill and decode are apart, and caches f move
             u      in 0..S            share of the goal that is not served (sense `max` only)
             x[p,a] in 0..nodes[p]     nodes filled by pattern a (only where sizes form no chain)
-Objective   min  sum_r fixed[r] n[r] + sum_rj flow[r,j] y[r,j] / S,    or    min u
+            d[r]   in 0..N[r]         replicas that do not run already (only where that counts)
+Objective   min  sum_r (fixed[r] n[r] + start d[r]) + sum_rj flow[r,j] y[r,j] / S,    or    min u
 
 Why this is a relaxation. A real plan splits feature j into real shares z[r,j]. Let y = floor(S z).
 Every row holds for y if it holds for z: rows of work and the objective have coefficients >= 0 and
@@ -55,6 +56,7 @@ ROLES_APART: tuple[Role, Role] = ("prefill", "decode")
 
 # The solver reasons on rows in 64 bits too; it is 10 times faster, or more, if they leave it room.
 WORK_LIMIT = 2**50
+MILLION = 10**6
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Vars:
     apart: dict[int, IntVar]
     u: IntVar
     x: list[list[IntVar]]
+    d: list[IntVar]
 
 
 Rule = Callable[[FleetData, Vars], Iterator[Row]]
@@ -89,6 +92,11 @@ def make_vars(m: CpModel, a: FleetData) -> Vars:
             [m.new_int_var(0, a.pools[p].nodes, f"x[{p},{k}]") for k in range(len(fill))]
             for p, fill in enumerate(fills)
         ],
+        d=[
+            m.new_int_var(0, kind.max_count, f"d[{r}]")
+            for r, kind in enumerate(a.kinds)
+            if a.start or a.starts is not None
+        ],
     )
 
 
@@ -105,9 +113,9 @@ def total(variables: Sequence[LinearExpr], coefficients: Sequence[int]) -> Linea
 
 
 def used_means_counted(a: FleetData, v: Vars) -> Iterator[Row]:
-    """used[r] <= n[r] <= N[r] used[r]    for r in R."""
+    """(1 + spare[r]) used[r] <= n[r] <= N[r] used[r]    for r in R."""
     for r, kind in enumerate(a.kinds):
-        yield f"kind {r}", v.used[r] <= v.n[r]
+        yield f"kind {r}", (1 + kind.spare) * v.used[r] <= v.n[r]
         yield f"kind {r}", v.n[r] <= kind.max_count * v.used[r]
 
 
@@ -167,16 +175,18 @@ def share_is_served(a: FleetData, v: Vars) -> Iterator[Row]:
 def work_fits(a: FleetData, v: Vars) -> Iterator[Row]:
     """sum_j w[r,k,j] y[r,j] <= S 10^9 n[r]    for r in R, its resources k.
 
+    Where spare replicas are idle, n[r] - spare[r] used[r] stands for n[r].
     Both sides are divided by a power of ten d that keeps the row below 2^50 (for 7 features and 100
     replicas d = 10^3, a millionth of the horizon); w / d is rounded down, which only loosens the
     row. Where most[r,j] is 0 so is y, and the term is left out: w may be too large for any row.
     """
     for r, (kind, top) in enumerate(zip(a.kinds, a.most, strict=True)):
         d = shrink(a.features * SHARE * HORIZON * max(kind.max_count, 1), WORK_LIMIT)
+        serving = v.n[r] - kind.spare * v.used[r] if a.spares_idle else v.n[r]
         for k, row in enumerate(kind.work):
             busy = [(j, w // d) for j, w in enumerate(row) if top[j] and w]
             work = total([v.y[r][j] for j, _ in busy], [w for _, w in busy])
-            yield f"kind {r}, resource {k}", work <= SHARE * (HORIZON // d) * v.n[r]
+            yield f"kind {r}, resource {k}", work <= SHARE * (HORIZON // d) * serving
 
 
 def companions_run(a: FleetData, v: Vars) -> Iterator[Row]:
@@ -321,6 +331,25 @@ def pool_power_within(a: FleetData, v: Vars) -> Iterator[Row]:
             yield f"pool {p}", _limited(a, v, a.members[p], each, pool.power_mw)
 
 
+def starts_counted(a: FleetData, v: Vars) -> Iterator[Row]:
+    """d[r] >= n[r] - running[r]    for r in R."""
+    for r, started in enumerate(v.d):
+        yield f"kind {r}", started >= v.n[r] - a.kinds[r].running
+
+
+def starts_within(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_r d[r] <= starts."""
+    if a.starts is not None:
+        yield "plan", LinearExpr.sum(v.d) <= a.starts
+
+
+def spot_within(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_r (10^6 spot_devices[r] - spot_ppm g[r] q[r]) n[r] <= 0."""
+    if a.spot_ppm is not None:
+        each = [MILLION * kind.spot_devices - a.spot_ppm * kind.devices for kind in a.kinds]
+        yield "plan", total(v.n, each) <= 0
+
+
 STRUCTURE: tuple[Rule, ...] = (
     used_means_counted,
     something_runs,
@@ -330,6 +359,7 @@ STRUCTURE: tuple[Rule, ...] = (
     work_fits,
     companions_run,
     all_or_apart,
+    starts_counted,
 )
 LIMITS: tuple[Rule, ...] = (
     few_kinds,
@@ -341,16 +371,19 @@ LIMITS: tuple[Rule, ...] = (
     price_within,
     power_within,
     pool_power_within,
+    starts_within,
+    spot_within,
 )
 
 
 def own_value(a: FleetData, v: Vars, goal: Objective) -> LinearExpr:
-    """sum_r fixed[r] n[r] + sum_rj flow[r,j] y[r,j], scaled;    u for sense `max`."""
+    """sum_r fixed[r] n[r] + start d[r] + sum_rj flow[r,j] y[r,j], scaled;    u for sense `max`."""
     if isinstance(goal, MostServed):
         return v.u
     pairs = [(r, j) for r in range(len(a.kinds)) for j in range(a.features) if goal.flow[r][j]]
     flow = total([v.y[r][j] for r, j in pairs], [goal.flow[r][j] for r, j in pairs])
-    return total(v.n, goal.fixed) + flow
+    started = goal.start * LinearExpr.sum(v.d) if goal.start else 0
+    return total(v.n, goal.fixed) + started + flow
 
 
 def build(a: FleetData, rules: tuple[Rule, ...] = STRUCTURE + LIMITS) -> tuple[CpModel, Vars]:

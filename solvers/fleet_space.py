@@ -1,9 +1,9 @@
 """How many plans there are: count vectors that the stock allows, whatever the traffic.
 
 A table [k][load] holds in how many ways kinds take `load` devices (or nodes), k = (a, b) being how
-many of them prefill, or are mixed, and how many decode. A kind whose replicas take t each, at most
-N of them, adds to every entry those 1 .. N steps of t before it: the difference of two sums along
-steps of t, so a kind costs one pass over the table.
+many of them prefill, or are mixed, and how many decode. A kind whose replicas take t each, at least
+m and at most N of them, adds to every entry those m .. N steps of t before it: the difference of two
+sums along steps of t, so a kind costs one pass over the table.
 
 Kinds that stand in several pools come first: what they take of each pool is left out of it.
 """
@@ -31,11 +31,11 @@ MOST_TAKEN = 5000
 
 
 def space(data: FleetData) -> int:
-    """Return the number of plans with one replica or more: counts that fit stock and `max_kinds`.
+    """Return the number of plans with one replica or more: counts that stock and `max_kinds` allow.
 
-    Limits of money, power, devices, companions and demand are not looked at. Exact where the group
-    sizes of a pool divide each other; elsewhere nodes are taken as one heap of devices, so that
-    the number is an upper bound. So it is where kinds that stand in several pools meet sizes that
+    Spares count, limits of money, power, devices, starts, companions and demand do not. Exact where
+    the group sizes of a pool divide each other; elsewhere nodes are taken as one heap of devices,
+    so that the number is an upper bound. So it is where kinds that stand in several pools meet sizes that
     leave a rest of a node, or take from the pools in very many ways.
     """
     mixed = _Choice(data, data.of_role("mixed"), (data.max_kinds, 0))
@@ -100,7 +100,8 @@ class _Choice:
             grown = Counter(ways)
             for (used, taken), times in ways.items():
                 more = self._more(used, kind)
-                for n in range(1, kind.max_count + 1 if more in self.numbers else 1):
+                most = kind.max_count if more in self.numbers else 0
+                for n in range(1 + kind.spare, most + 1):
                     sums = tuple(t + n * e for t, e in zip(taken, each, strict=True))
                     if any(t > r for t, r in zip(sums, room, strict=True)):
                         break
@@ -168,14 +169,16 @@ class _Choice:
 
     def _add(self, table: Table, kind: Kind, step: int) -> None:
         """Let a kind join, of which a replica takes `step`, in place."""
-        beyond = step * kind.max_count
+        least, beyond = step * (1 + kind.spare), step * kind.max_count
+        if least > beyond:
+            return
         for used in reversed(self.numbers):
             if (more := self._more(used, kind)) not in table:
                 continue
             row, sums = table[more], _sums(table[used], step)
-            for load in range(step, len(sums)):
+            for load in range(least, len(sums)):
                 behind = load - step - beyond
-                row[load] += sums[load - step] - (sums[behind] if behind >= 0 else 0)
+                row[load] += sums[load - least] - (sums[behind] if behind >= 0 else 0)
 
 
 def _sums(row: Sequence[int], step: int) -> list[int]:

@@ -52,7 +52,12 @@ def value(data: FleetData, counts: Sequence[int]) -> Fraction | None:
         return data.total * share
     if share < 1:
         return None
-    return sum(kind.fixed * n for kind, n in zip(data.kinds, counts, strict=True)) + flow
+    fixed = sum(kind.fixed * n for kind, n in zip(data.kinds, counts, strict=True))
+    return fixed + data.start * _started(data, counts) + flow
+
+
+def _started(data: FleetData, counts: Sequence[int]) -> int:
+    return sum(max(n - kind.running, 0) for kind, n in zip(data.kinds, counts, strict=True))
 
 
 def _counts_wrong(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
@@ -79,6 +84,8 @@ def _choice_wrong(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
         if needed is not None and not needed & used:
             others = " or ".join(map(str, sorted(needed))) or "another kind, but none helps"
             yield f"kind {r}: must not serve without {others}"
+        if counts[r] <= data.kinds[r].spare:
+            yield f"kind {r}: {counts[r]} replicas, of which {data.kinds[r].spare} are spare"
 
 
 def _roles_wrong(used: Sequence[Kind]) -> Iterator[str]:
@@ -113,6 +120,7 @@ def _limits(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
         ("replicas", sum(counts), data.replicas),
         ("price_u", sum(kind.price_u * n for kind, n in plan), data.price_u),
         ("power_mw", sum(kind.power_mw * n for kind, n in plan), data.power_mw),
+        ("starts", _started(data, counts), data.starts),
     ] + [
         (f"pool {p}: power_mw", sum(k.power_in(p) * n for k, n in plan), pool.power_mw)
         for p, pool in enumerate(data.pools)
@@ -120,6 +128,9 @@ def _limits(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
     for name, taken, limit in rows:
         if limit is not None and taken > limit:
             yield f"{name}: {taken} taken, at most {limit} allowed"
+    spot, devices = (sum(getattr(k, of) * n for k, n in plan) for of in ("spot_devices", "devices"))
+    if data.spot_ppm is not None and 10**6 * spot > data.spot_ppm * devices:
+        yield f"spot: {spot} of {devices} devices, at most {data.spot_ppm} millionths allowed"
 
 
 def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fraction]:
@@ -129,7 +140,8 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
         s <= 1
         s - sum_r z[r,j] <= 0                            sense `min`: all j; `max`: the goal
         slope s - S sum_r z[r,j] <= -intercept           sense `max`: each floor of j
-        sum_j w[r,k,j] z[r,j] <= 10^9 n[r]               each resource k
+        sum_j w[r,k,j] z[r,j] <= 10^9 n[r]               each resource k; without the spare ones
+                                                         where the objective counts no split
     Sums over r are over the kinds that serve j. More than s may be served of a feature; it could be
     left out, as work and flow are >= 0.
     """
@@ -151,10 +163,12 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
         for line in lines:
             rows.append(row(line.slope, {(i, j): -SHARE for i in who[j]}))
             limits.append(-line.intercept)
+    split = data.sense == "max" or any(any(kind.flow) for kind in data.kinds)
     for i, r in enumerate(used):
+        serving = counts[r] if split else max(counts[r] - data.kinds[r].spare, 0)
         for work in data.kinds[r].work:
             rows.append(row(0, {(i, j): w for j, w in enumerate(work)}))
-            limits.append(HORIZON * counts[r])
+            limits.append(HORIZON * serving)
     flow = {(i, j): -f for i, r in enumerate(used) for j, f in enumerate(data.kinds[r].flow)}
     share, cost = lexicographic_maximum([row(1, {}), row(0, flow)], rows, limits)
     return share, -cost

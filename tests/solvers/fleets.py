@@ -65,6 +65,8 @@ def kinds(draw: st.DrawFn, pools: Sequence[PoolData], sizes: Sequence[int], flow
         work=draw(st.lists(st.tuples(halves, halves), min_size=1, max_size=2).map(tuple)),
         fixed=draw(st.integers(0, 9)),
         flow=draw(st.tuples(*[st.integers(0, 9 if flow else 0)] * 2)),
+        spare=draw(st.sampled_from([0, 0, 0, 1])),
+        running=draw(st.sampled_from([0, 0, 2])),
     )
 
 
@@ -115,7 +117,11 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
         for r, one in enumerate(drawn)
     ]
     drawn = [
-        replace(k, companions=draw(st.sampled_from([None, None, rest])))
+        replace(
+            k,
+            companions=draw(st.sampled_from([None, None, rest])),
+            spot_devices=draw(st.sampled_from([0, k.devices])),
+        )
         for k, rest in zip(drawn, others, strict=True)
     ]
     floors = ((), draw(st.sampled_from([(), (Floor(SHARE // 2, 0), Floor(2 * SHARE, -SHARE))])))
@@ -132,4 +138,7 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
         total=1000 if sense == "max" else 0,
         served=floors if sense == "max" else (),
         prefill=frozenset({0}),
+        start=draw(st.sampled_from([0, 0, 5])) if sense == "min" else 0,
+        starts=draw(limit(6)),
+        spot_ppm=draw(st.sampled_from([None, None, 500_000, 300_000, 0])),
     )

@@ -45,6 +45,11 @@ def test_a_kind_is_used_if_and_only_if_it_is_counted(n: int, used: int, allowed:
     assert holds(rules.used_means_counted, TWO, (n, 0), used=(used, 0)) is allowed
 
 
+@pytest.mark.parametrize(("n", "allowed"), [(0, True), (2, False), (3, True)])
+def test_spare_replicas_stand_beside_at_least_one_that_serves(n: int, allowed: bool):
+    assert holds(rules.used_means_counted, fleet([kind(spare=2)]), (n,)) is allowed
+
+
 @pytest.mark.parametrize(("n", "allowed"), [((0, 0), False), ((0, 1), True), ((2, 1), True)])
 def test_a_plan_runs_something(n: tuple[int, int], allowed: bool):
     assert holds(rules.something_runs, TWO, n) is allowed
@@ -256,6 +261,33 @@ def test_limits_hold_to_the_last_unit(rule: Rule, limit: dict[str, object]):
     assert holds(rule, free, (4, 4))
     assert holds(rule, tight, (2, 1))
     assert not holds(rule, replace(tight, **less), (2, 1))  # type: ignore[arg-type]
+
+
+def test_spare_replicas_serve_only_where_the_objective_counts_who_serves_what():
+    carried = SHARE  # what one replica of the plain kind carries
+    spare, served = fleet([kind(spare=1)]), fleet([kind(spare=1, flow=(1,))])
+    assert holds(rules.work_fits, spare, (2,), ((carried,),))
+    assert not holds(rules.work_fits, spare, (1,), ((carried,),))
+    assert holds(rules.work_fits, served, (1,), ((carried,),))
+
+
+def test_starts_are_replicas_beyond_those_that_run():
+    data = fleet([kind(running=2), kind()], start=7, starts=1)
+    assert build(fleet([kind(running=2)]))[1].d == []
+    assert [allowed(data, n) for n in ((2, 1), (3, 0), (3, 1), (2, 2))] == [True, True, False, False]
+
+
+def allowed(data: FleetData, n: tuple[int, int]) -> bool:
+    m, v = build(data, (rules.starts_counted, rules.starts_within))
+    for variable, count in zip(v.n, n, strict=True):
+        m.add(variable == count)
+    return CpSolver().solve(m) == OPTIMAL
+
+
+@pytest.mark.parametrize(("n", "within"), [((1, 1), True), ((2, 3), True), ((2, 1), False)])
+def test_spot_devices_are_a_share_of_all(n: tuple[int, int], within: bool):
+    data = fleet([kind(spot_devices=1), kind()], spot_ppm=500_000)
+    assert holds(rules.spot_within, data, n) is within
 
 
 def test_limits_beyond_64_bits_are_loosened_never_tightened():

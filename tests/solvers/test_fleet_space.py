@@ -25,6 +25,7 @@ def is_plan(data: FleetData, counts: tuple[int, ...]) -> bool:
     used = [k for k, n in zip(data.kinds, counts, strict=True) if n]
     roles = [k.role for k in used]
     few = all(roles.count(role) <= data.max_kinds for role in roles)
+    few = few and all(n == 0 or n > k.spare for n, k in zip(counts, data.kinds, strict=True))
     apart = set(roles) == {"prefill", "decode"} and len({k.cache for k in used}) == 1
     return few and (set(roles) == {"mixed"} or apart)
 

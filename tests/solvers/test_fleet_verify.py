@@ -35,6 +35,7 @@ def test_a_plan_that_meets_everything_to_the_last_unit_has_no_fault():
         ({"price_u": 1}, "price_u: 2 taken, at most 1 allowed"),
         ({"power_mw": 1}, "power_mw: 2 taken, at most 1 allowed"),
         ({"max_kinds": 1}, "kinds: 2 used, at most 1 allowed"),
+        ({"starts": 1}, "starts: 2 taken, at most 1 allowed"),
         (
             {"pools": (PoolData(1, 8, power_mw=1),)},
             "pool 0: power_mw: 2 taken, at most 1 allowed",
@@ -100,6 +101,19 @@ def test_prefill_and_decode_are_busy_with_their_own_features():
 )
 def test_each_other_fault_is_told_in_words(counts: tuple[int, ...], told: list[str]):
     assert faults(fleet([HALF, replace(HALF, companions=frozenset({0}))]), counts) == told
+
+
+def test_spare_and_spot_replicas_are_told_in_words():
+    data = fleet([kind(spare=1, spot_devices=1)], spot_ppm=500_000)
+    assert faults(data, (1,)) == [
+        "kind 0: 1 replicas, of which 1 are spare",
+        "spot: 1 of 1 devices, at most 500000 millionths allowed",
+        "work: at most 0.000000 of the traffic can be served",
+    ]
+
+
+def test_what_must_be_started_costs_once():
+    assert value(fleet([kind(running=1)], start=10), (3,)) == 3 + 20
 
 
 def test_a_kind_that_nothing_helps_must_not_serve():
