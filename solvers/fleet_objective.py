@@ -25,7 +25,7 @@ def shrink(greatest: int, limit: int = LIMIT) -> int:
 
 @dataclass(frozen=True)
 class LeastSum:
-    """min sum fixed n + start sum d + sum flow y, each coefficient multiplied by `by`, divided by `over`.
+    """min sum fixed n + start sum d + sum flow y, coefficients times `by`, divided by `over`.
 
     A share of y millionths stands for a real share of at least y / SHARE, and coefficients are
     rounded down: own value <= real value by / over. It falls short by less than `loss`.

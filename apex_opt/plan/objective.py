@@ -2,7 +2,7 @@
 
 | key | unit | of a simulated plan | least (or most) possible |
 |---|---|---|---|
-| cost | USD an hour | price of all devices | the same |
+| cost | USD an hour | price of all devices, starts, lost quality | the same |
 | devices | devices | devices | the same |
 | energy | J a request | energy of the run / completed requests | idle and work, over all requests |
 | power | W | energy of the run / its duration | energy bound / longest stable duration |
@@ -108,7 +108,7 @@ class Goal:
 GOALS: dict[str, Goal] = {
     g.name: g
     for g in (
-        Goal("cost", "USD/h", False, _cost, lambda p, _: p.cost_per_hour),
+        Goal("cost", "USD/h", False, _cost, lambda p, _: p.cost_per_hour + p.extra_cost_per_hour),
         Goal("devices", "devices", False, _devices, lambda _, devices: float(devices)),
         Goal("energy", "J/request", False, _energy, lambda p, _: p.energy_j_per_request),
         Goal("power", "W", False, _power, lambda p, _: p.power_mean_w),

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from apex_opt.plan.check import checks
+from apex_opt.plan.existing import start_usd_per_hour
 from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, drain_limit_s
+from apex_opt.plan.quality import usd_per_hour
 from apex_opt.plan.requests import met
 from apex_opt.plan.result import Check, Prediction, Statistics
 from apex_opt.plan.routing import require_caches, routing
 from apex_opt.plan.samples import folded
+from apex_opt.plan.spares import without_spares
 from apex_opt.plan.use import Part, peaks_w, use
 from apex_opt.sim import metrics
 from apex_opt.sim.fleet import play_fleet
@@ -34,6 +37,7 @@ class Played:
         peaks_w: peak of power of each.
         prediction: what the simulation shows.
         checks: its service levels.
+        lost: the same plan without its spare replicas; None where it has none.
         router: how its requests found their replicas.
     """
 
@@ -42,11 +46,13 @@ class Played:
     prediction: Prediction
     checks: tuple[Check, ...]
     router: Router = "round_robin"
+    lost: Played | None = None
 
     @property
     def missed(self) -> Check | None:
-        """The first service level that is not met."""
-        return next((c for c in self.checks if not c.met), None)
+        """The first service level that is not met, be it without the spare replicas."""
+        own = next((c for c in self.checks if not c.met), None)
+        return own if own is not None or self.lost is None else self.lost.missed
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,11 @@ class _Times:
     duration_s: float
     span_s: float
     drain_s: float
+
+    @property
+    def offered_s(self) -> float:
+        """Time over which the traffic is offered; all of it where all comes at once."""
+        return self.span_s or self.duration_s
 
 
 def _in_ms(found: metrics.Statistics) -> Statistics:
@@ -94,7 +105,7 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
     """
     times, samples = _times(played.log, closed=load.concurrency > 0), spec.workload.samples
     tokens = load.output_tokens.reshape(-1, samples).sum(axis=1)
-    load, log = folded(load, played.log, samples)
+    offered, (load, log) = load, folded(load, played.log, samples)
     kept = int(met(spec, log, load.output_tokens).sum())
     done = log.status == DONE
     completed, sampled = int(done.sum()), int(tokens[done].sum())
@@ -121,6 +132,8 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
         power_peak_w=sum(peaks_w(parts, played.members)),
         cost_per_hour=cost,
         hit_tokens_share=hits / max(hits + log.totals.prompt_tokens, 1),
+        extra_cost_per_hour=usd_per_hour(spec, offered, parts, played, times.offered_s)
+        + start_usd_per_hour(spec, parts),
         cost_per_million_output_tokens=cost / 3600 * times.duration_s / max(sampled, 1) * 1e6,
         **asdict(used),
     )
@@ -166,9 +179,17 @@ def measure(
     spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog, run: Run = ONCE
 ) -> Played:
     """Return what a simulation shows, held against the service levels of `spec`."""
+    whole = _measure(spec, load, parts, played, run)
+    left = without_spares(parts)
+    if left is None:
+        return whole
+    return replace(whole, lost=_measure(spec, load, left, play_parts(spec, load, left, run), run))
+
+
+def _measure(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog, run: Run) -> Played:
     found = predict(spec, load, parts, played)
-    router = run.router or spec.routing.router
-    return Played(tuple(parts), peaks_w(parts, played.members), found, checks(spec, found), router)
+    router, peaks = run.router or spec.routing.router, peaks_w(parts, played.members)
+    return Played(tuple(parts), peaks, found, checks(spec, found), router)
 
 
 def play(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -> Played:

@@ -16,11 +16,13 @@ import numpy as np
 
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
+from apex_opt.plan.existing import running
 from apex_opt.plan.features import FEATURES, Features, Least, features, fits
 from apex_opt.plan.levels import NS_PER_S, counts_goodput, drain_limit_s, longest_s
 from apex_opt.plan.needs import require_memory
-from apex_opt.plan.objective import Goal, Traffic, goal
+from apex_opt.plan.objective import NO_FLOW, Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
+from apex_opt.plan.quality import row
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import Int64
 from apex_opt.solvers.fleet_data import HORIZON, FleetData, Floor, Kind, PoolData
@@ -149,10 +151,12 @@ def _kind(
     traffic: Traffic,
     chosen: Goal,
     needs: frozenset[int] | None,
+    runs: int,
 ) -> Kind:
     shape, pool = candidate.shape, candidate.shape.pool
     coefficients = chosen.bound(candidate, bounds, traffic)  # zero where it is maximised
-    flow = zip(coefficients.flow, traffic.features.totals, strict=True)
+    lost = row(spec, shape, traffic) if chosen.name == "cost" else NO_FLOW
+    flow = zip(coefficients.flow, lost, traffic.features.totals, strict=True)
     most = pool.devices // shape.devices
     return Kind(
         pool=candidate.pool,
@@ -163,8 +167,11 @@ def _kind(
         power_mw=math.floor(candidate.idle_w * MILLI),
         work=_work(bounds, shape.attention_data, traffic),
         fixed=math.floor(coefficients.fixed * MICRO),
-        flow=tuple(math.floor(c * total * MICRO) for c, total in flow),
+        flow=tuple(math.floor((c + q) * total * MICRO) for c, q, total in flow),
         companions=needs,
+        spare=pool.spare_replicas,
+        running=runs,
+        spot_devices=shape.devices if pool.spot else 0,
     )
 
 
@@ -202,6 +209,21 @@ def _maximised(chosen: Goal, traffic: Traffic) -> dict[str, Any]:
     return {"sense": "max", "goal": 2, "total": MICRO}
 
 
+def _running(spec: Spec, candidates: Sequence[Candidate]) -> tuple[int, ...]:
+    if spec.existing is None:  # telling thousands of replicas takes its time
+        return (0,) * len(candidates)
+    return running(spec, [c.replica for c in candidates])
+
+
+def _existing(spec: Spec, chosen: Goal) -> dict[str, Any]:
+    """Return the fleet model's fields of what runs already; starts cost where cost is the goal."""
+    known = spec.existing
+    if known is None:
+        return {}
+    start = math.floor(known.usd_per_start / known.hours * MICRO) if chosen.name == "cost" else 0
+    return {"start": start, "starts": known.max_starts}
+
+
 def signatures(candidates: Sequence[Candidate]) -> tuple[int, ...]:
     """Return numbers that are equal for candidates that differ in clock and settings only."""
     known: dict[object, int] = {}
@@ -237,6 +259,7 @@ def problem(
     needs, misses = companions(spec, traffic.features, bounds, traffic.requests)
     chosen = goal(spec.objective)
     limits, pools = spec.limits, spec.pools
+    known = _running(spec, candidates)
     data = FleetData(
         pools=tuple(
             PoolData(
@@ -247,8 +270,8 @@ def problem(
             for p in pools
         ),
         kinds=tuple(
-            _kind(spec, c, b, traffic, chosen, n)
-            for c, b, n in zip(candidates, bounds, needs, strict=True)
+            _kind(spec, c, b, traffic, chosen, n, runs)
+            for c, b, n, runs in zip(candidates, bounds, needs, known, strict=True)
         ),
         features=len(FEATURES),
         max_kinds=spec.search.max_deployments or min(len(pools), 3),
@@ -256,6 +279,8 @@ def problem(
         replicas=limits.replicas,
         price_u=_limit(limits.budget_per_hour, MICRO),
         power_mw=_limit(limits.power_w, MILLI),
+        **_existing(spec, chosen),
+        spot_ppm=_limit(limits.spot_fraction, MICRO),
         **_maximised(chosen, traffic),
     )
     return Problem(

@@ -169,6 +169,8 @@ class Prediction(Record):
     power_peak_w: float
     cost_per_hour: float
     cost_per_million_output_tokens: float
+    extra_cost_per_hour: float = 0.0
+    """What quality lost to formats and starting replicas is worth; not part of `cost_per_hour`."""
     hit_tokens_share: float = 0.0
     """Prompt tokens found in the cache of prefixes, over those found and those computed."""
 
@@ -198,6 +200,14 @@ class Binding(Record):
     unit: str
 
 
+class Degraded(Record):
+    """What a plan does once its spare replicas are lost: those left of each deployment."""
+
+    counts: tuple[int, ...]
+    prediction: Prediction
+    checks: tuple[Check, ...]
+
+
 class Plan(Record):
     """A plan: deployments, what they are predicted to do, and how the limits stand."""
 
@@ -211,6 +221,7 @@ class Plan(Record):
     limits: tuple[Binding, ...]
     router: Router = "round_robin"
     timeline: tuple[Moment, ...] = ()
+    without_spares: Degraded | None = None
 
     @property
     def label(self) -> str:

@@ -210,7 +210,7 @@ class Search:
             return []
         fewer = [
             tuple(n if r == used[0] else 0 for r in range(len(counts)))
-            for n in range(1, counts[used[0]])
+            for n in range(1 + self.problem.data.kinds[used[0]].spare, counts[used[0]])
         ]
         return [c for c in fewer if c not in self.known]
 

@@ -139,6 +139,8 @@ def tried(spec: Spec, counts: Counts, played: Played) -> Tried:
     devices = sum(p.devices for p in played.parts)
     missed = played.missed
     reason = why_missed(missed) if missed is not None else limits_missed(spec, played)
+    if missed is not None and missed not in played.checks:
+        reason = f"{reason}, without its spare replicas"
     return Tried(
         counts=counts,
         objective=chosen.value(played.prediction, devices),

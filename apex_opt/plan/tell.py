@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apex_opt.errors import CallError
+from apex_opt.plan.existing import starts
 from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import Played
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.result import (
     Binding,
     Check,
+    Degraded,
     Deployment,
     Placement,
     Plan,
@@ -70,6 +72,11 @@ def limits_of(spec: Spec, played: Played) -> tuple[Binding, ...]:
         ("limits.budget_per_hour", limits.budget_per_hour, shown.cost_per_hour, "USD/h"),
         ("limits.power_w", limits.power_w, shown.power_peak_w, "W"),
     ]
+    if spec.existing is not None:
+        most = spec.existing.max_starts
+        rows.append(("existing.max_starts", most, float(starts(spec, played.parts)), "replicas"))
+    spot = sum(p.devices for p in played.parts if p.candidate.shape.pool.spot)
+    rows.append(("limits.spot_fraction", limits.spot_fraction, spot / devices, "of all devices"))
     for number, pool in enumerate(spec.pools):
         held = sum(p.devices for p in played.parts if p.candidate.pool == number)
         rows.append((f"pools.{pool.name}.devices", pool.devices, float(held), "devices"))
@@ -158,7 +165,16 @@ def plan_of_parts(spec: Spec, played: Played, rank: int = 1) -> Plan:
         checks=played.checks,
         limits=limits_of(spec, played),
         router=played.router,
+        without_spares=_degraded(played.lost),
     )
+
+
+def _degraded(lost: Played | None) -> Degraded | None:
+    """Return what a plan does without its spare replicas."""
+    if lost is None:
+        return None
+    counts = tuple(part.count for part in lost.parts)
+    return Degraded(counts=counts, prediction=lost.prediction, checks=lost.checks)
 
 
 def verified(spec: Spec, asked: Problem, rank: int, tried: Tried) -> Plan:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
+from rich.table import Table
 from rich.text import Text
 
 from apex_opt.plan.result import Check, Plan
@@ -53,13 +56,26 @@ def room(check: Check) -> str:
     return f"{percent(left)} left" if left >= 0 else f"{percent(-left)} over"
 
 
-def levels(plan: Plan) -> Section:
-    """Return the table of service levels."""
+def levels(plan: Plan) -> Iterator[Section]:
+    """Yield the table of service levels, and that of the plan without its spare replicas."""
+    if plan.checks:
+        yield section("Service levels", _table(plan.checks))
+    if plan.without_spares is not None:
+        left = " + ".join(
+            f"{n} x {d.replica.label}"
+            for n, d in zip(plan.without_spares.counts, plan.deployments, strict=True)
+        )
+        yield section(
+            f"Once its spare replicas are lost: {left}", _table(plan.without_spares.checks)
+        )
+
+
+def _table(checks: Iterable[Check]) -> Table:
     grid = table("level", "asked", "predicted", "room", "met")
-    for check in plan.checks:
+    for check in checks:
         met = Text("yes", GOOD) if check.met else Text("NO", BAD)
         grid.add_row(level_name(check), _asked(check), _shown(check, check.value), room(check), met)
-    return section("Service levels", grid)
+    return grid
 
 
 def _is_latency(check: Check) -> bool:

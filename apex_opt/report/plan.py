@@ -26,8 +26,7 @@ def headline(plan: Plan) -> Text:
 
 def performance(plan: Plan) -> Iterator[Section]:
     """Yield what the simulation shows, and what the limits are."""
-    if plan.checks:
-        yield levels(plan)
+    yield from levels(plan)
     yield latency(plan.prediction)
     yield usage(plan)
     yield from map(memory, plan.deployments)

@@ -42,6 +42,8 @@ def runners_up(result: Result) -> Section:
     columns = {DOLLARS: _dollars, "devices": _devices, "TTFT p99": _ttft, "TPOT p99": _tpot}
     if result.unit not in columns:
         columns = {result.unit: _objective, **columns}
+    elif any(plan.prediction.extra_cost_per_hour for plan in result.plans):
+        columns = {"USD/h in all": _in_all, **columns}
     grid = table("plan", *columns)
     for plan in result.plans:
         label = Text(f"{plan.rank}. {plan.label}")
@@ -51,6 +53,10 @@ def runners_up(result: Result) -> Section:
 
 def _objective(plan: Plan) -> str:
     return figure(plan.objective)
+
+
+def _in_all(plan: Plan) -> str:
+    return f"{plan.objective:,.2f}"
 
 
 def _dollars(plan: Plan) -> str:

@@ -51,7 +51,9 @@ def _price(found: Prediction) -> str:
     if not found.cost_per_hour:
         return "none given"
     tokens = money(found.cost_per_million_output_tokens)
-    return f"{money(found.cost_per_hour)} an hour, {tokens} a million output tokens"
+    extra = found.extra_cost_per_hour
+    more = f", and {money(extra)} an hour for lost quality and starts" if extra else ""
+    return f"{money(found.cost_per_hour)} an hour, {tokens} a million output tokens{more}"
 
 
 def _requests(found: Prediction) -> str:

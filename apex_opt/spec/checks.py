@@ -116,6 +116,26 @@ def formats_differ(spec: Spec) -> Iterator[Fault]:
         yield from _repeats(("quantization", key), tuple(f.name for f in formats))
 
 
+def quality_is_of_formats_there_are(spec: Spec) -> Iterator[Fault]:
+    """`quantization.usd_per_million_tokens` names formats that the spec may choose.
+
+    Nobody chooses where the spec lists no formats.
+    """
+    table = spec.quantization
+    known = [f.name for f in table.weights or ()] + [f.name for f in table.kv_cache or ()]
+    for key in table.usd_per_million_tokens:
+        if key not in known:
+            why = f"is no format of this spec; those are {', '.join(known) or 'not listed'}"
+            yield Fault(("quantization", "usd_per_million_tokens", key), why)
+
+
+def spot_limits_need_spot_pools(spec: Spec) -> Iterator[Fault]:
+    """`limits.spot_fraction` stands beside a pool with `spot = true`."""
+    if spec.limits.spot_fraction is not None and not any(pool.spot for pool in spec.pools):
+        why = "limits nothing; write `spot = true` under the pools that may be taken away"
+        yield Fault(("limits", "spot_fraction"), why)
+
+
 def _repeats(loc: Loc, values: tuple[float | str, ...]) -> Iterator[Fault]:
     for nth, value in enumerate(values):
         if value in values[:nth]:
@@ -181,6 +201,7 @@ RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     (("engine", "model"), (whole_prompts_fit_a_step,)),
     (("model", "parallelism.pipeline"), (pipelines_are_no_deeper_than_the_model,)),
     (("parallelism",), (degrees_differ,)),
-    (("quantization",), (formats_differ,)),
+    (("quantization",), (formats_differ, quality_is_of_formats_there_are)),
+    (("limits", "pools.spot"), (spot_limits_need_spot_pools,)),
 )
 """The rules, by the keys that they read: where one of those is faulty, a rule cannot be judged."""

@@ -64,6 +64,9 @@ class Limits(Table):
     power_w: Positive | None = Field(None, description="Power of all devices, at the peak.")
     budget_per_hour: NonNegative | None = Field(None, description="Price of all devices.")
     replicas: Count | None = Field(None, description="Replicas.")
+    spot_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Most devices of a plan that may stand in pools with `spot = true`."
+    )
     memory_reserve_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Share of device memory that is left free beside the engine's own reserve."
     )
@@ -78,8 +81,8 @@ class Objective(Table):
 
     minimize: Minimized | None = Field(
         None,
-        description="cost: price an hour; energy: joules a request; power: mean watts; latency: "
-        "mean end-to-end time; devices.",
+        description="cost: price an hour, with what formats and starts cost; energy: joules a "
+        "request; power: mean watts; latency: mean end-to-end time; devices.",
     )
     maximize: Maximized | None = Field(
         None,

@@ -70,6 +70,14 @@ class Pool(Table):
         None, description="Clocks among which the solver may choose; default: boost."
     )
     link: Link | None = Field(None, description="Link inside a node; default: the device's.")
+    spare_replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0,
+        description="Replicas of each deployment here that may be lost, in all deployments at "
+        "once; the others must still meet every service level.",
+    )
+    spot: bool = Field(
+        False, description="The provider may take devices away; see `limits.spot_fraction`."
+    )
 
     @property
     def node_devices(self) -> int:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from apex_opt.spec.pools import Precision
-from apex_opt.spec.table import Choice, Count, Name, Positive, Table
+from apex_opt.spec.table import Choice, Count, Name, NonNegative, Positive, Table
 
 
 class WeightFormat(Table):
@@ -50,3 +50,13 @@ class Quantization(Table):
     kv_cache: Choice[KvFormat] | None = Field(
         None, description="Formats of the KV cache; default: 16 bits."
     )
+    usd_per_million_tokens: dict[Name, NonNegative] = Field(
+        default_factory=dict,
+        description="What the loss of quality of a format is worth to you, by its name: added to "
+        'the cost for every million output tokens, where `minimize = "cost"`.',
+    )
+
+    def usd_per_token(self, weights: WeightFormat, kv_cache: KvFormat) -> float:
+        """Return what the quality lost by a token is worth, USD."""
+        lost = self.usd_per_million_tokens
+        return sum(lost.get(known.name, 0.0) for known in (weights, kv_cache)) / 1e6

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, PrivateAttr
 
 from apex_opt.spec.engine import Engine
+from apex_opt.spec.existing import Existing
 from apex_opt.spec.goals import Limits, Objective, Parallelism, Search, Slo
 from apex_opt.spec.lines import Lines
 from apex_opt.spec.model import Model
@@ -32,6 +33,7 @@ class Spec(Table):
     workload: Workload = Field(description="Traffic.")
     slo: Slo = Field(default_factory=Slo, description="Service levels.")
     limits: Limits = Field(default_factory=Limits, description="Limits on resources.")
+    existing: Existing | None = Field(None, description="What runs already.")
     objective: Objective = Field(
         default_factory=lambda: Objective(minimize="cost"), description="What is best."
     )

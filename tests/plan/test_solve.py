@@ -33,7 +33,7 @@ def every_plan(asked):
             if 0 < sum(1 for n in counts if n) <= asked.data.max_kinds:
                 yield tuple(counts)
             return
-        for n in range(kinds[r].max_count + 1):
+        for n in (0, *range(1 + kinds[r].spare, kinds[r].max_count + 1)):
             held = [0] * len(pools)
             for kind, count in zip(kinds, [*counts, n], strict=False):
                 for p in range(len(pools)):

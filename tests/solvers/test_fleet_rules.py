@@ -274,7 +274,12 @@ def test_spare_replicas_serve_only_where_the_objective_counts_who_serves_what():
 def test_starts_are_replicas_beyond_those_that_run():
     data = fleet([kind(running=2), kind()], start=7, starts=1)
     assert build(fleet([kind(running=2)]))[1].d == []
-    assert [allowed(data, n) for n in ((2, 1), (3, 0), (3, 1), (2, 2))] == [True, True, False, False]
+    assert [allowed(data, n) for n in ((2, 1), (3, 0), (3, 1), (2, 2))] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def allowed(data: FleetData, n: tuple[int, int]) -> bool:

@@ -195,6 +195,25 @@ def test_choices_differ(table: str, repeated: str):
     assert faults(table) == [f"{repeated} is already in the list"]
 
 
+def test_quality_is_priced_of_formats_that_the_spec_lists():
+    table = "[quantization]\nweights = ['bf16', 'fp8']\nusd_per_million_tokens = {{ {} = 0.1 }}"
+    assert spec(table.format("fp8"))
+    assert faults(table.format("int4")) == [
+        "quantization.usd_per_million_tokens.int4: is no format of this spec; those are bf16, fp8"
+    ]
+    assert faults("[quantization]\nusd_per_million_tokens = { fp8 = 0.1 }") == [
+        "quantization.usd_per_million_tokens.fp8: is no format of this spec; those are not listed"
+    ]
+
+
+def test_a_limit_on_spot_devices_needs_a_spot_pool():
+    assert spec("[limits]\nspot_fraction = 0.5", pools=TABLES["pools"] + "\nspot = true")
+    assert faults("[limits]\nspot_fraction = 0.5") == [
+        "limits.spot_fraction: limits nothing; write `spot = true` under the pools that may be "
+        "taken away"
+    ]
+
+
 def test_a_pipeline_is_no_deeper_than_the_model():
     assert spec("[parallelism]\npipeline = [1, 32]")
     assert faults("[parallelism]\npipeline = [1, 33]") == [
