@@ -1,9 +1,9 @@
 """How many plans there are: count vectors that the stock allows, whatever the traffic.
 
 A table [k][load] holds in how many ways kinds take `load` devices (or nodes), k = (a, b) being how
-many of them prefill, or are mixed, and how many decode. A kind whose replicas take t each, at least
-m and at most N of them, adds to every entry those m .. N steps of t before it: the difference of two
-sums along steps of t, so a kind costs one pass over the table.
+many of them prefill, or are mixed, and how many decode. A kind whose replicas take t each, m to N
+of them, adds to every entry those m .. N steps of t before it: the difference of two sums along
+steps of t, so a kind costs one pass over the table.
 
 Kinds that stand in several pools come first: what they take of each pool is left out of it.
 """
@@ -35,8 +35,8 @@ def space(data: FleetData) -> int:
 
     Spares count, limits of money, power, devices, starts, companions and demand do not. Exact where
     the group sizes of a pool divide each other; elsewhere nodes are taken as one heap of devices,
-    so that the number is an upper bound. So it is where kinds that stand in several pools meet sizes that
-    leave a rest of a node, or take from the pools in very many ways.
+    so that the number is an upper bound. So it is where kinds that stand in several pools meet
+    sizes that leave a rest of a node, or take from the pools in very many ways.
     """
     mixed = _Choice(data, data.of_role("mixed"), (data.max_kinds, 0))
     total = sum(n for used, n in mixed.ways().items() if any(used))

@@ -208,10 +208,8 @@ def test_quality_is_priced_of_formats_that_the_spec_lists():
 
 def test_a_limit_on_spot_devices_needs_a_spot_pool():
     assert spec("[limits]\nspot_fraction = 0.5", pools=TABLES["pools"] + "\nspot = true")
-    assert faults("[limits]\nspot_fraction = 0.5") == [
-        "limits.spot_fraction: limits nothing; write `spot = true` under the pools that may be "
-        "taken away"
-    ]
+    why = "limits nothing; write `spot = true` under the pools that may be taken away"
+    assert faults("[limits]\nspot_fraction = 0.5") == [f"limits.spot_fraction: {why}"]
 
 
 def test_a_pipeline_is_no_deeper_than_the_model():
