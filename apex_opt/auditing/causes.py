@@ -14,7 +14,7 @@ from apex_opt.auditing.near import closest
 from apex_opt.auditing.replica_causes import replica_cause
 from apex_opt.auditing.result import Code
 from apex_opt.auditing.words import both, digits
-from apex_opt.cost.rates import idle_w
+from apex_opt.cost.rates import replica_idle_w
 from apex_opt.plan.companions import floor_ns
 from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric
 from apex_opt.plan.problem import Problem
@@ -136,10 +136,10 @@ def _smallest(found: Found, code: Code) -> str:
     """Return what the replica takes that takes the least of a resource."""
     shapes = [shape for shape, _ in found.verdict.found.legal]
     if code == "budget":
-        least, s = min(((s.devices * s.pool.price, s) for s in shapes), key=lambda x: x[0])
+        least, s = min(((s.price_per_hour, s) for s in shapes), key=lambda x: x[0])
         taken = f"costs {digits(least)} USD/h"
     elif code == "power":
-        least, s = min(((s.devices * idle_w(s.pool), s) for s in shapes), key=lambda x: x[0])
+        least, s = min(((replica_idle_w(s), s) for s in shapes), key=lambda x: x[0])
         taken = f"draws {digits(least)} W when idle"
     else:
         s = min(shapes, key=lambda s: s.devices)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apex_opt.auditing.guesses import Counts, every, guesses, possible
-from apex_opt.cost.rates import idle_w
+from apex_opt.cost.rates import idle_w, replica_idle_w
 from apex_opt.cost.shape import Shape
-from apex_opt.plan.candidate import Candidate, Drawn
+from apex_opt.plan.candidate import Candidate, Drawn, located
 from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.features import Features
@@ -126,12 +126,7 @@ class Judge:
         found = self.replicas(spec)
         if not found.legal:
             return Verdict("infeasible", "replica", found)
-        number = {pool.name: i for i, pool in enumerate(spec.pools)}
-        candidates = [
-            Candidate(s, room, number[s.pool.name])
-            for s, room in found.legal
-            if affordable(spec, s)
-        ]
+        candidates = [located(spec, s, room) for s, room in found.legal if affordable(spec, s)]
         if not candidates:
             return Verdict("infeasible", "bound", found)
         sample = spread(candidates)
@@ -252,14 +247,14 @@ class Judge:
 
 def affordable(spec: Spec, shape: Shape) -> bool:
     """Whether limits and pool allow one replica of this shape, whatever it does."""
-    limits, pool = spec.limits, shape.pool
-    idle = idle_w(pool) * shape.devices
-    rows = (
+    limits = spec.limits
+    rows = [
         (limits.devices, shape.devices),
-        (limits.budget_per_hour, shape.devices * pool.price),
-        (limits.power_w, idle),
-        (pool.power_w, idle),
-    )
+        (limits.budget_per_hour, shape.price_per_hour),
+        (limits.power_w, replica_idle_w(shape)),
+    ]
+    for pool, stages in shape.pools():
+        rows.append((pool.power_w, stages * shape.stage_devices * idle_w(pool)))
     return all(most is None or taken <= most for most, taken in rows)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from apex_opt.auditing.entries import Entry
 from apex_opt.plan.levels import counts_goodput
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.search import Tried
-from apex_opt.plan.use import Part
+from apex_opt.plan.use import Part, peak_in_w
 from apex_opt.spec.goals import Percentiles
 from apex_opt.spec.spec import Spec
 
@@ -51,23 +53,23 @@ def _of_pool(entry: Entry, asked: Problem, plan: Tried) -> float | None:
     """Return the nodes that the plan takes of a pool, or the power that it draws there."""
     assert plan.outcome is not None
     nth = int(entry.loc[1])
-    mine = [
-        (part, peak)
-        for part, peak in zip(plan.outcome.parts, plan.outcome.peaks_w, strict=True)
-        if part.candidate.pool == nth
-    ]
+    parts = plan.outcome.parts
     if entry.loc[-1] == "power_w":
-        return sum(peak for _, peak in mine)
-    return float(max(1, _nodes(asked, nth, [part for part, _ in mine])))
+        return sum(
+            peak_in_w(part, peak, nth)
+            for part, peak in zip(parts, plan.outcome.peaks_w, strict=True)
+        )
+    return float(max(1, _nodes(asked, nth, parts)))
 
 
-def _nodes(asked: Problem, nth: int, parts: list[Part]) -> int:
+def _nodes(asked: Problem, nth: int, parts: Sequence[Part]) -> int:
     """Return nodes that suffice for replicas: each size of group on nodes of its own."""
     node = asked.data.pools[nth].node_devices
     groups: dict[int, int] = {}
     for part in parts:
-        size = part.candidate.shape.tensor
-        groups[size] = groups.get(size, 0) + part.count * part.candidate.shape.pipeline
+        size = part.candidate.shape.stage_devices
+        stages = part.candidate.stages_in.get(nth, 0)
+        groups[size] = groups.get(size, 0) + part.count * stages
     return sum(
         count * (size // node) if size > node else -(-count // (node // size))
         for size, count in groups.items()

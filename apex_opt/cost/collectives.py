@@ -102,9 +102,17 @@ def stage_hop(shape: Shape, stage: int, size_bytes: Array) -> Array:
     """Return seconds of sending activations from `stage` to the next one.
 
     Each device of the group sends its share to its peer, which gathers them inside the node (vLLM's
-    send/recv of tensor-parallel slices). Stages stand one after the other, from a node on.
+    send/recv of tensor-parallel slices). Stages of a pool stand one after the other, from a node
+    on. Between pools activations cross the network, as fast as the slower port.
     """
-    groups = shape.pool.node_devices // shape.tensor
-    near = bool(groups) and stage // groups == (stage + 1) // groups
-    sent = point_to_point(shape, size_bytes / shape.tensor, same_node=near)
-    return sent + all_gather(shape, size_bytes)
+    source, target = shape.at(stage), shape.at(stage + 1)
+    part = size_bytes / shape.tensor
+    if source.pool.name == target.pool.name:
+        groups = source.pool.node_devices // shape.tensor
+        nth = sum(place.pool.name == source.pool.name for place in shape.places[:stage])
+        near = bool(groups) and nth // groups == (nth + 1) // groups
+        sent = point_to_point(source, part, same_node=near)
+    else:
+        ways = [point_to_point(one, part, same_node=False) for one in (source, target)]
+        sent = np.maximum(*ways)
+    return sent + all_gather(target, size_bytes)

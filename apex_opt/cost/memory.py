@@ -52,7 +52,7 @@ class MemoryUse:
 
 @dataclass(frozen=True)
 class Fit:
-    """What fits: memory of a device of the fullest stage, KV blocks, and how they are cut.
+    """What fits: memory of a device of the fullest `stage`, KV blocks, and how they are cut.
 
     `blocks` is 0 where the weights alone do not fit; `memory.room` is then negative.
     """
@@ -60,6 +60,7 @@ class Fit:
     memory: MemoryUse
     blocks: int
     paging: Paging
+    stage: int = 0
 
     @property
     def sequence_blocks(self) -> int:
@@ -116,21 +117,21 @@ def kv_token_bytes(counts: dict[str, int], kinds: dict[str, Layer]) -> float:
 def fit(shape: Shape) -> Fit:
     """Return how the memory of a replica is used, and the KV blocks that remain."""
     kinds = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
-    total = shape.pool.device.memory_bytes
     activations = math.ceil(activation_bytes(shape, kinds))
     graphs = math.ceil(shape.release.graph_memory_bytes) if shape.settings.graph_tokens else 0
     other = math.ceil(shape.release.other_memory_bytes)
     draft, draft_page = _draft_bytes(shape)
     fits = []
     for stage, counts in enumerate(shape.stage_counts()):
-        weights = math.ceil(stage_bytes(shape, stage, counts, kinds) + draft)
+        total = shape.places[stage].pool.device.memory_bytes
+        weights = math.ceil(stage_bytes(shape.at(stage), stage, counts, kinds) + draft)
         cut = paging(shape, counts, kinds)
         cut = replace(cut, page=cut.page + math.ceil(draft_page))
         bare = MemoryUse(total, weights, activations, graphs, other, reserve=0, kv_cache=0)
         bare = replace(bare, reserve=_reserve(shape, bare))
         pinned = shape.settings.num_gpu_blocks
         blocks = pinned if pinned is not None else max(bare.room // cut.page, 0)
-        fits.append(Fit(replace(bare, kv_cache=blocks * cut.page), blocks, cut))
+        fits.append(Fit(replace(bare, kv_cache=blocks * cut.page), blocks, cut, stage))
     longest, block = shape.settings.max_model_len, shape.settings.block_size
 
     def sequences(f: Fit) -> float:

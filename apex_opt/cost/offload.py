@@ -49,10 +49,11 @@ def reading(shape: Shape, tokens: Array) -> list[Cost] | None:
     chosen = shape.settings
     if not chosen.weight_offload and not chosen.expert_offload:
         return None
-    rates, rate = Rates(shape), host_bytes_per_s(shape.pool)
     kinds = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
     costs = []
-    for counts in shape.stage_counts():
+    for stage, counts in enumerate(shape.stage_counts()):
+        rates = Rates(shape.at(stage))
+        rate = host_bytes_per_s(rates.shape.pool)
         size = sum(n * _read_bytes(rates, kinds[name], tokens) for name, n in counts.items())
         seconds = np.where(tokens > 0, size / rate, 0.0)
         costs.append(rates.communication(seconds))

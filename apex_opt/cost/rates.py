@@ -75,6 +75,15 @@ def idle_w(pool: Pool) -> float:
     return device.idle_w if device.idle_w is not None else IDLE_SHARE * rated_w(pool)
 
 
+def replica_idle_w(shape: Shape) -> float:
+    """Return the power of all devices of a replica while no step runs, watts.
+
+    Raises:
+        ValueError: as `power_limit_w`.
+    """
+    return sum(stages * shape.stage_devices * idle_w(pool) for pool, stages in shape.pools())
+
+
 def rated_w(pool: Pool) -> float:
     """Return what a device of a pool draws at most without a cap; the cap where that is unknown."""
     tdp = pool.device.tdp_w

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from apex_opt.spec.engine import EngineName, EngineRelease, Policy
 from apex_opt.spec.model import Model
@@ -71,20 +71,30 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a pipeline stage stands: in which pool, and at which share of the boost clock."""
+
+    pool: Pool
+    clock: float
+
+
+@dataclass(frozen=True)
 class Shape:
-    """One replica inside one pool.
+    """One replica, in one pool or over several.
 
     Attributes:
+        pool: where its stages stand; the first one, where they stand in several pools.
         tensor: devices over which attention and dense layers of a stage are split.
         attention_data: ranks of the replica, `tensor` devices each: every rank has attention and
             dense layers of its own and batches by itself; experts belong to all ranks together.
         expert: 1: each expert is split over the stage like a dense layer; else equal to
             `tensor x attention_data`: whole experts are spread over the stage.
         stage_layers: layers of each pipeline stage, first to last.
-        clock: share of the boost clock, 0 to 1.
+        clock: share of the boost clock, 0 to 1; of the first stage likewise.
         reserve_fraction: share of device memory that the spec keeps free.
         expert_skew: load of the fullest device over the mean, less 1, where whole experts are
             spread; 0: even routing, as far as chance allows.
+        elsewhere: the place of each stage where they stand in several pools, else empty.
     """
 
     model: Model
@@ -101,6 +111,27 @@ class Shape:
     reserve_fraction: float
     expert_skew: float = 0.0
     attention_data: int = 1
+    elsewhere: tuple[Place, ...] = ()
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The place of each stage."""
+        return self.elsewhere or (Place(self.pool, self.clock),) * self.pipeline
+
+    def at(self, stage: int) -> Shape:
+        """Return the replica as if all of it stood where this stage does."""
+        if not self.elsewhere:
+            return self
+        place = self.elsewhere[stage]
+        return replace(self, pool=place.pool, clock=place.clock, elsewhere=())
+
+    def pools(self) -> tuple[tuple[Pool, int], ...]:
+        """Return the pools where it stands, in the order of stages, and its stages in each."""
+        found: dict[str, tuple[Pool, int]] = {}
+        for place in self.places:
+            name = place.pool.name
+            found[name] = (place.pool, found.get(name, (place.pool, 0))[1] + 1)
+        return tuple(found.values())
 
     @property
     def pipeline(self) -> int:
@@ -116,6 +147,21 @@ class Shape:
     def devices(self) -> int:
         """Devices of the replica."""
         return self.stage_devices * self.pipeline
+
+    @property
+    def price_per_hour(self) -> float:
+        """Price of all devices of the replica, USD an hour."""
+        return sum(stages * self.stage_devices * pool.price for pool, stages in self.pools())
+
+    @property
+    def spot_devices(self) -> int:
+        """Devices of the replica that the provider may take away."""
+        return sum(stages * self.stage_devices for pool, stages in self.pools() if pool.spot)
+
+    @property
+    def spare_replicas(self) -> int:
+        """Replicas of its deployment that may be lost: what the pool asks that asks for most."""
+        return max(pool.spare_replicas for pool, _ in self.pools())
 
     def stage_counts(self) -> tuple[dict[str, int], ...]:
         """Return the number of layers of each kind on each stage."""

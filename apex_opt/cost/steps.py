@@ -21,7 +21,7 @@ from apex_opt.cost.attention import ContextRates, context_rates, decode_cost, pr
 from apex_opt.cost.curves import Array
 from apex_opt.cost.layers import elementwise, gemm, layer_cost
 from apex_opt.cost.operators import ACTIVATION_BYTES, Gemm, Layer, layer
-from apex_opt.cost.rates import Cost, Rates, nothing
+from apex_opt.cost.rates import Cost, Rates, nothing, replica_idle_w
 from apex_opt.cost.shape import Shape
 from apex_opt.sim.steps import Int64, StepTable
 
@@ -66,6 +66,9 @@ class _Kind:
     prompts: Cost
     sequences: Cost
     contexts: ContextRates
+
+
+Kinds = dict[str, _Kind]
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def _contexts(parts: list[tuple[ContextRates, int]]) -> ContextRates:
 
 
 def _stage(
-    rates: Rates, stage: int, counts: dict[str, int], kinds: dict[str, _Kind], sizes: _Sizes
+    whole: Shape, rates: Rates, stage: int, counts: dict[str, int], kinds: Kinds, sizes: _Sizes
 ) -> _Stage:
     shape, settings = rates.shape, rates.shape.settings
     base, prompts = _extras(rates, stage, sizes.at.astype(np.float64)), nothing(len(sizes.at))
@@ -168,7 +171,7 @@ def _stage(
         mixed=mixed + Cost(eager, none),
         rows=head,
         contexts=_contexts([(kinds[name].contexts, count) for name, count in counts.items()]),
-        hop=none if last else collectives.stage_hop(shape, stage, size),
+        hop=none if last else collectives.stage_hop(whole, stage, size),
     )
 
 
@@ -183,11 +186,18 @@ def step_table(shape: Shape) -> StepTable:
     Raises:
         ValueError: the device cannot compute in the shape's weight format.
     """
-    rates, sizes = Rates(shape), _sizes(shape)
+    sizes = _sizes(shape)
     layers = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
-    kinds = {name: _kind(rates, one, sizes) for name, one in layers.items()}
-    counts = shape.stage_counts()
-    stages = [_stage(rates, s, own, kinds, sizes) for s, own in enumerate(counts)]
+    known: dict[tuple[str, float], tuple[Rates, Kinds]] = {}
+    stages = []
+    for stage, counts in enumerate(shape.stage_counts()):
+        own = shape.at(stage)
+        if (own.pool.name, own.clock) not in known:
+            rates = Rates(own)
+            kinds = {name: _kind(rates, one, sizes) for name, one in layers.items()}
+            known[own.pool.name, own.clock] = rates, kinds
+        rates, kinds = known[own.pool.name, own.clock]
+        stages.append(_stage(shape, rates, stage, counts, kinds, sizes))
     windows = [k.attention.window for k in layers.values() if k.attention.window is not None]
 
     def times(name: str) -> Int64:
@@ -219,5 +229,5 @@ def step_table(shape: Shape) -> StepTable:
         window_pair_j=joule("window_pair"),
         history_fs=times("history"),
         history_j=joule("history"),
-        idle_w=rates.idle_w * shape.devices,
+        idle_w=replica_idle_w(shape),
     )

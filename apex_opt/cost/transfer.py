@@ -36,20 +36,24 @@ def transfer(source: Shape, target: Shape, *, same_node: bool) -> Transfer:
         target: a replica that decodes, with the same KV-cache format.
         same_node: both stand in one node: caches take its link, not the network.
     """
+    stages = range(target.pipeline)
     if same_node:
         wire = link(target)
-        out = into = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency
+        out = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency
+        into = [out for _ in stages]
         latency_s = wire.latency_us * 1e-6
     else:
-        out, into = network_bytes_per_s(source), network_bytes_per_s(target)
+        out = min(network_bytes_per_s(source.at(stage)) for stage in range(source.pipeline))
+        into = [network_bytes_per_s(target.at(stage)) for stage in stages]
         latency_s = target.network.latency_us * 1e-6
     kinds = {name: layer(kind, target) for name, kind in target.model.layers.items()}
-    stages = target.stage_counts()
-    tokens = [kv_token_bytes(counts, kinds) for counts in stages]
-    states = [sum(n * kinds[k].attention.state_bytes for k, n in c.items()) for c in stages]
+    counts = target.stage_counts()
+    tokens = [kv_token_bytes(c, kinds) for c in counts]
+    states = [sum(n * kinds[k].attention.state_bytes for k, n in c.items()) for c in counts]
 
     def seconds(held: list[float]) -> float:
         sent = sum(held) * target.tensor / (source.tensor * source.pipeline)
-        return max(max(held) / into, sent / out)
+        taken = max(size / rate for size, rate in zip(held, into, strict=True))
+        return max(taken, sent / out)
 
     return Transfer(latency_s + seconds([float(s) for s in states]), seconds(tokens))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from apex_opt.cost.memory import fit
 from apex_opt.cost.shape import Shape
 from apex_opt.errors import CallError
-from apex_opt.plan.candidate import Candidate
+from apex_opt.plan.candidate import Candidate, located
 from apex_opt.plan.enumerate import attention_degrees, has_experts, shapes
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.use import Part
@@ -45,15 +45,15 @@ class Wish:
     kv_cache: str | None = None
 
 
-def pool_of(spec: Spec, name: str | None) -> tuple[int, Pool]:
-    """Return number and pool of this name, or the first.
+def pool_of(spec: Spec, name: str | None) -> Pool:
+    """Return the pool of this name, or the first.
 
     Raises:
         CallError: the spec has no such pool.
     """
-    for number, pool in enumerate(spec.pools):
+    for pool in spec.pools:
         if name is None or pool.name == name:
-            return number, pool
+            return pool
     known = ", ".join(f"`{p.name}`" for p in spec.pools)
     raise CallError(f"pool `{name}` is not in the spec; its pools: {known}")
 
@@ -117,8 +117,8 @@ def _shape(spec: Spec, pool: Pool, wish: Wish, longest_tokens: int) -> Shape:
     return replace(shape, expert=shape.stage_devices) if spread else shape
 
 
-def candidate(shape: Shape, number: int) -> Candidate:
-    """Return the candidate of a shape that an engine can start, in the pool of this number.
+def candidate(spec: Spec, shape: Shape) -> Candidate:
+    """Return the candidate of a shape that an engine can start, in the pools of `spec`.
 
     Raises:
         CallError: it cannot, with the reason.
@@ -129,7 +129,7 @@ def candidate(shape: Shape, number: int) -> Candidate:
         reason = why_no_room(shape, room)
     if reason is not None:
         raise CallError(f"this plan cannot be started: {reason}")
-    return Candidate(shape, room, number)
+    return located(spec, shape, room)
 
 
 def require_devices(spec: Spec, parts: Sequence[Part]) -> None:
@@ -139,7 +139,7 @@ def require_devices(spec: Spec, parts: Sequence[Part]) -> None:
         CallError: a pool is too small.
     """
     for number, pool in enumerate(spec.pools):
-        held = sum(part.devices for part in parts if part.candidate.pool == number)
+        held = sum(part.devices_in(number) for part in parts)
         if held > pool.devices:
             raise CallError(
                 f"the plan takes {held} devices of pool `{pool.name}`, which has {pool.devices}"
@@ -154,8 +154,8 @@ def from_wish(
     Raises:
         CallError: the spec has no such pool or format, or the engine cannot start such a replica.
     """
-    number, pool = pool_of(spec, wish.pool)
-    one = candidate(_shape(spec, pool, wish, longest_tokens), number)
+    pool = pool_of(spec, wish.pool)
+    one = candidate(spec, _shape(spec, pool, wish, longest_tokens))
     copies = wish.replicas or (pool.devices // one.shape.devices if role == "mixed" else 1)
     if copies * one.shape.devices > pool.devices:
         raise CallError(

@@ -6,14 +6,16 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
 
 from apex_opt.cost.memory import Fit
-from apex_opt.cost.rates import Rates
-from apex_opt.cost.shape import Shape
+from apex_opt.cost.rates import idle_w, replica_idle_w
+from apex_opt.cost.shape import Place, Shape
 from apex_opt.cost.table import replica_table
 from apex_opt.plan import scheduler
-from apex_opt.plan.result import Memory, Replica
+from apex_opt.plan.result import Memory, Replica, Stage
 from apex_opt.plan.settings import shown
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.steps import StepTable
+from apex_opt.spec.pools import Pool
+from apex_opt.spec.spec import Spec
 
 KEPT = 64
 """Step tables that are kept: one takes up to megabytes, and there may be thousands of replicas."""
@@ -21,11 +23,33 @@ KEPT = 64
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A legal replica: its shape, what fits in its memory, the pool by number."""
+    """A legal replica: its shape, what fits in its memory, its pools by number.
+
+    Attributes:
+        pool: of its stages; of the first one, where they stand in several pools.
+        also: the other pools, in the order of their first stages.
+    """
 
     shape: Shape
     fit: Fit
     pool: int
+    also: tuple[int, ...] = ()
+
+    @cached_property
+    def stages_in(self) -> dict[int, int]:
+        """The number of stages in each pool where there are any."""
+        stages = (count for _, count in self.shape.pools())
+        return dict(zip((self.pool, *self.also), stages, strict=True))
+
+    def devices_in(self, pool: int) -> int:
+        """Return the devices of one replica that stand in the pool of this number."""
+        return self.shape.stage_devices * self.stages_in.get(pool, 0)
+
+    def idle_in(self, pool: int) -> float:
+        """Return the power of those devices while no step runs, watts."""
+        places = zip((self.pool, *self.also), self.shape.pools(), strict=True)
+        each = {number: idle_w(own) for number, (own, _) in places}
+        return self.devices_in(pool) * each.get(pool, 0.0)
 
     @property
     def steps(self) -> StepTable:
@@ -35,7 +59,7 @@ class Candidate:
     @cached_property
     def idle_w(self) -> float:
         """Power while no step runs, watts."""
-        return Rates(self.shape).idle_w * self.shape.devices
+        return replica_idle_w(self.shape)
 
     @cached_property
     def rules(self) -> EngineRules:
@@ -45,13 +69,12 @@ class Candidate:
     @property
     def price_per_hour(self) -> float:
         """Price of one replica, USD an hour."""
-        return self.shape.devices * self.shape.pool.price
+        return self.shape.price_per_hour
 
     @cached_property
     def replica(self) -> Replica:
         """The replica as the result tells it."""
         shape, chosen, memory = self.shape, self.shape.settings, self.fit.memory
-        boost = shape.pool.device.clock_mhz if shape.clock < 1 else None
         return Replica(
             pool=shape.pool.name,
             device=shape.pool.device.name,
@@ -61,20 +84,53 @@ class Candidate:
             attention_data=shape.attention_data,
             weights=shape.weights.name,
             kv_cache=shape.kv_cache.name,
-            clock_mhz=None if boost is None else round(boost * shape.clock, 6),
+            clock_mhz=clock_mhz(shape.places[0]),
             engine=shown(chosen, shape.pipeline),
             stage_layers=shape.stage_layers,
+            stages=told_stages(shape),
             devices=shape.devices,
             kv_blocks=self.fit.blocks,
             kv_tokens=self.fit.paging.tokens(
                 self.fit.blocks, chosen.max_model_len, chosen.block_size
             ),
             memory=Memory(**asdict(memory), free=memory.room - memory.kv_cache),
+            fullest_stage=self.fit.stage,
         )
+
+
+def located(spec: Spec, shape: Shape, fit: Fit) -> Candidate:
+    """Return the candidate of a legal shape, its pools by their number in `spec`."""
+    number = {pool.name: i for i, pool in enumerate(spec.pools)}
+    first, *others = (number[pool.name] for pool, _ in shape.pools())
+    return Candidate(shape, fit, first, tuple(others))
+
+
+def clock_mhz(place: Place) -> float | None:
+    """Return the clock at which a stage runs; None: the boost clock."""
+    boost = place.pool.device.clock_mhz
+    return round(boost * place.clock, 6) if boost is not None and place.clock < 1 else None
+
+
+def told_stages(shape: Shape) -> tuple[Stage, ...]:
+    """Return where each stage of a replica stands, if they do not all stand in one pool."""
+    if not shape.elsewhere:
+        return ()
+    return tuple(
+        Stage(
+            pool=place.pool.name,
+            device=place.pool.device.name,
+            layers=layers,
+            clock_mhz=clock_mhz(place),
+        )
+        for place, layers in zip(shape.places, shape.stage_layers, strict=True)
+    )
 
 
 UNSEEN = {"name", "nodes", "devices_per_node", "price_per_device_hour", "power_w", "clocks_mhz"}
 """What of a pool no step sees; of `devices_per_node`, what it means is seen."""
+
+PLACED = {"pool", "clock", "elsewhere"}
+"""What of a shape says where its stages stand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,19 +143,27 @@ class Drawn:
     shape: Shape
 
     def _content(self) -> tuple[object, ...]:
-        own = (getattr(self.shape, f.name) for f in fields(self.shape) if f.name != "pool")
-        pool = (value for key, value in self.shape.pool if key not in UNSEEN)
-        return (*own, self.shape.pool.node_devices, *pool)
+        shape = self.shape
+        own = tuple(getattr(shape, f.name) for f in fields(shape) if f.name not in PLACED)
+        names = [pool.name for pool, _ in shape.pools()]
+        order = tuple((names.index(at.pool.name), at.clock) for at in shape.places)
+        return (*own, order, *(_seen(pool) for pool, _ in shape.pools()))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Drawn) and self._content() == other._content()
 
     def __hash__(self) -> int:
         s = self.shape
-        names = (s.pool.device.name, s.weights.name, s.kv_cache.name)
+        places = tuple((at.pool.device.name, at.clock) for at in s.places)
+        names = (s.weights.name, s.kv_cache.name)
         return hash(
-            (s.tensor, s.attention_data, s.expert, s.stage_layers, s.clock, s.settings, *names)
+            (s.tensor, s.attention_data, s.expert, s.stage_layers, s.settings, places, *names)
         )
+
+
+def _seen(pool: Pool) -> tuple[object, ...]:
+    """Return what steps see of a pool."""
+    return (pool.node_devices, *(value for key, value in pool if key not in UNSEEN))
 
 
 @lru_cache(maxsize=KEPT)

@@ -12,7 +12,7 @@ from apex_opt.plan.result import Plan, Replica
 from apex_opt.plan.use import Part
 from apex_opt.spec.spec import Spec
 
-UNLIKE = {"devices", "kv_blocks", "kv_tokens", "memory"}
+UNLIKE = {"devices", "kv_blocks", "kv_tokens", "memory", "fullest_stage"}
 """Keys that follow from the others, and may change with what is known of a device."""
 
 

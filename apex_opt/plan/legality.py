@@ -149,12 +149,13 @@ def _covers(shape: Shape, kind: LayerKind) -> bool:
 
 def formats_run(shape: Shape) -> Iterator[str]:
     """Device and model know the formats: the precision is there, experts are there."""
-    device = shape.pool.device
-    if compute_precision(device, shape.weights) is None:
-        yield f"{device.name} does not compute in {shape.weights.name}"
     needs = shape.kv_cache.needs
-    if needs is not None and needs not in device.peak_tflops:
-        yield f"{device.name} does not hold a KV cache in {shape.kv_cache.name}"
+    for pool, _ in shape.pools():
+        device = pool.device
+        if compute_precision(device, shape.weights) is None:
+            yield f"{device.name} does not compute in {shape.weights.name}"
+        if needs is not None and needs not in device.peak_tflops:
+            yield f"{device.name} does not hold a KV cache in {shape.kv_cache.name}"
     dense = all(k.ffn.kind != "moe" for k in _kinds(shape))
     if dense and shape.weights.applies_to == "experts":
         yield f"{shape.weights.name} is a format of experts, the model has none"
@@ -170,15 +171,18 @@ def groups_stand(shape: Shape) -> Iterator[str]:
     are started there, and many nodes share experts by expert parallelism.
     """
     node, devices = shape.pool.node_devices, shape.stage_devices
-    if devices > node and devices % node:
-        whole = _over(shape, devices)
-        yield f"{whole} neither fits a node of {node} nor takes whole nodes"
+    for pool, _ in shape.pools():
+        if devices > pool.node_devices and devices % pool.node_devices:
+            whole = _over(shape, devices)
+            yield f"{whole} neither fits a node of {pool.node_devices} nor takes whole nodes"
     if shape.attention_data > 1 and node % shape.tensor and devices > node:
         yield f"ranks of tensor = {shape.tensor} do not divide a node of {node}"
     if shape.attention_data > 1 and devices > node and shape.expert == 1:
         yield f"{_over(shape, devices)} spans nodes of {node}, which takes expert = {devices}"
-    if shape.devices > shape.pool.devices:
-        yield f"{shape.devices} devices a replica are more than pool `{shape.pool.name}` has"
+    for pool, stages in shape.pools():
+        taken = stages * devices
+        if taken > pool.devices:
+            yield f"{taken} devices a replica are more than pool `{pool.name}` has"
 
 
 def stages_hold(shape: Shape) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from apex_opt.cost.shape import Settings, Shape
+from apex_opt.cost.shape import Place, Settings, Shape
 from apex_opt.errors import CallError
 from apex_opt.plan.by_hand import candidate, kv_format, pool_of, require_devices, weight_format
 from apex_opt.plan.result import Plan, Replica, Result
@@ -34,7 +34,6 @@ def _settings(spec: Spec, pool: Pool, replica: Replica) -> Settings:
 
 
 def _shape(spec: Spec, pool: Pool, replica: Replica) -> Shape:
-    boost = pool.device.clock_mhz
     return Shape(
         model=spec.model,
         pool=pool,
@@ -46,11 +45,22 @@ def _shape(spec: Spec, pool: Pool, replica: Replica) -> Shape:
         tensor=replica.tensor,
         expert=replica.expert,
         stage_layers=replica.stage_layers,
-        clock=replica.clock_mhz / boost if replica.clock_mhz and boost else 1.0,
+        clock=_clock(pool, replica.clock_mhz),
         reserve_fraction=spec.limits.memory_reserve_fraction,
         expert_skew=spec.parallelism.expert_skew,
         attention_data=replica.attention_data,
+        elsewhere=tuple(
+            Place(own, _clock(own, stage.clock_mhz))
+            for stage in replica.stages
+            for own in (pool_of(spec, stage.pool),)
+        ),
     )
+
+
+def _clock(pool: Pool, clock_mhz: float | None) -> float:
+    """Return a clock as a share of the boost clock."""
+    boost = pool.device.clock_mhz
+    return clock_mhz / boost if clock_mhz and boost else 1.0
 
 
 def read_plan(path: str, rank: int) -> Plan:
@@ -95,11 +105,12 @@ def from_plan(spec: Spec, plan: Plan) -> tuple[Part, ...]:
     parts = []
     for deployment in plan.deployments:
         replica = deployment.replica
-        number, pool = pool_of(spec, replica.pool)
-        shape = _shape(spec, pool, replica)
+        shape = _shape(spec, pool_of(spec, replica.pool), replica)
         if sum(shape.stage_layers) != len(spec.model.sequence()):
             raise CallError("the plan is for a model with another number of layers")
-        one = candidate(shape, number)
+        if len(replica.stages) not in (0, len(replica.stage_layers)):
+            raise CallError("the plan has `stages` that are not those of `stage_layers`")
+        one = candidate(spec, shape)
         parts.append(Part(one, deployment.count, deployment.weight, replica.role))
     require_devices(spec, parts)
     return tuple(parts)

@@ -25,7 +25,7 @@ from apex_opt.plan.optimistic import Optimistic, optimistic
 from apex_opt.plan.quality import row
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import Int64
-from apex_opt.solvers.fleet_data import HORIZON, FleetData, Floor, Kind, PoolData
+from apex_opt.solvers.fleet_data import HORIZON, FleetData, Floor, Kind, PoolData, Seat
 from apex_opt.spec.spec import Spec
 
 MICRO = 1_000_000
@@ -41,7 +41,7 @@ class Problem:
     Attributes:
         alone_misses: per candidate, the level that it misses when it serves alone, or None.
         signatures: per candidate, a number that candidates of one device, role, format and degrees
-            share; they differ in clock and settings only.
+            share; they differ in clock, settings and split of the layers only.
     """
 
     candidates: tuple[Candidate, ...]
@@ -153,15 +153,15 @@ def _kind(
     needs: frozenset[int] | None,
     runs: int,
 ) -> Kind:
-    shape, pool = candidate.shape, candidate.shape.pool
+    shape, stages = candidate.shape, candidate.stages_in
     coefficients = chosen.bound(candidate, bounds, traffic)  # zero where it is maximised
     lost = row(spec, shape, traffic) if chosen.name == "cost" else NO_FLOW
     flow = zip(coefficients.flow, lost, traffic.features.totals, strict=True)
-    most = pool.devices // shape.devices
+    most = min(pool.devices // (n * shape.stage_devices) for pool, n in shape.pools())
     return Kind(
         pool=candidate.pool,
         group_devices=shape.stage_devices,
-        groups=shape.pipeline,
+        groups=stages[candidate.pool],
         max_count=min(most, spec.limits.replicas or most),
         price_u=math.floor(candidate.price_per_hour * MICRO),
         power_mw=math.floor(candidate.idle_w * MILLI),
@@ -169,9 +169,12 @@ def _kind(
         fixed=math.floor(coefficients.fixed * MICRO),
         flow=tuple(math.floor((c + q) * total * MICRO) for c, q, total in flow),
         companions=needs,
-        spare=pool.spare_replicas,
+        also=tuple(
+            Seat(p, stages[p], math.floor(candidate.idle_in(p) * MILLI)) for p in candidate.also
+        ),
+        spare=shape.spare_replicas,
         running=runs,
-        spot_devices=shape.devices if pool.spot else 0,
+        spot_devices=shape.spot_devices,
     )
 
 
@@ -225,13 +228,14 @@ def _existing(spec: Spec, chosen: Goal) -> dict[str, Any]:
 
 
 def signatures(candidates: Sequence[Candidate]) -> tuple[int, ...]:
-    """Return numbers that are equal for candidates that differ in clock and settings only."""
+    """Return numbers that are equal for candidates that differ in no device, degree or format."""
     known: dict[object, int] = {}
     numbers = []
     for c in candidates:
         s = c.shape
-        degrees = (s.tensor, s.attention_data, s.stage_layers, s.expert)
-        kind = (c.pool, *degrees, s.weights.name, s.kv_cache.name)
+        places = tuple(sorted(c.stages_in.items()))
+        degrees = (s.tensor, s.attention_data, s.expert)
+        kind = (places, *degrees, s.weights.name, s.kv_cache.name)
         numbers.append(known.setdefault(kind, len(known)))
     return tuple(numbers)
 

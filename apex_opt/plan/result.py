@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -78,8 +79,21 @@ class EngineSettings(Record):
     expert_offload: float = 0.0
 
 
+class Stage(Record):
+    """A pipeline stage of a replica that stands in several pools."""
+
+    pool: str
+    device: str
+    layers: int
+    clock_mhz: float | None = None
+
+
 class Replica(Record):
-    """One running copy of the model. `kv_blocks` and `kv_tokens` are those of all its ranks."""
+    """One running copy of the model. `kv_blocks` and `kv_tokens` are those of all its ranks.
+
+    `stages` is empty where all stages stand in `pool`, else `pool` and `device` are those of the
+    first one. `memory` is that of a device of the stage `fullest_stage`, counted from 0.
+    """
 
     pool: str
     device: str
@@ -93,14 +107,16 @@ class Replica(Record):
     clock_mhz: float | None = None
     engine: EngineSettings
     stage_layers: tuple[int, ...]
+    stages: tuple[Stage, ...] = ()
     devices: int
     kv_blocks: int
     kv_tokens: int
     memory: Memory
+    fullest_stage: int = 0
 
     @property
     def label(self) -> str:
-        """A short name: `h100 TP4 PP2 fp8`, `h100 TP2 DP4 EP8 bf16 decode`."""
+        """A short name: `h100 TP4 PP2 fp8`, `h100 TP2 DP4 EP8 bf16 decode`, `a100(2)+l4(4) ...`."""
         degrees = [f"TP{self.tensor}"]
         degrees += [f"DP{self.attention_data}"] if self.attention_data > 1 else []
         degrees += [f"PP{self.pipeline}"] if self.pipeline > 1 else []
@@ -111,15 +127,27 @@ class Replica(Record):
             else f"{self.weights}/kv-{self.kv_cache}"
         )
         role = [] if self.role == "mixed" else [self.role]
-        return " ".join([self.pool, *degrees, formats, *role])
+        return " ".join([self.where, *degrees, formats, *role])
+
+    @property
+    def where(self) -> str:
+        """Its pool, or its pools with their stages in the order of these: `a100(2)+l4(4)`."""
+        if not self.stages:
+            return self.pool
+        runs = [(name, len(list(run))) for name, run in groupby(s.pool for s in self.stages)]
+        return "+".join(f"{name}({stages})" for name, stages in runs)
 
 
 class Placement(Record):
-    """Where one replica of a deployment stands: devices of each stage, by node."""
+    """Where one replica of a deployment stands: devices of each stage, by node.
+
+    Nodes are counted in their pool; `pool` is said where the replica stands in several.
+    """
 
     node: int
     stage: int
     devices: int
+    pool: str | None = None
 
 
 class Deployment(Record):

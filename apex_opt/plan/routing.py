@@ -63,7 +63,9 @@ def moving(spec: Spec, source: Part, target: Part) -> Transfer:
             "a cache moves as it is: write the same `kv_cache` for both"
         )
     pool = spec.pools[source.candidate.pool]
-    same_node = source.candidate.pool == target.candidate.pool and pool.nodes == 1
+    alike = source.candidate.pool == target.candidate.pool
+    several = source.candidate.also or target.candidate.also
+    same_node = alike and pool.nodes == 1 and not several
     return transfer(one, other, same_node=same_node)
 
 

@@ -67,7 +67,8 @@ def _host(shape: Shape, fit: Fit) -> dict[str, Any]:
     kept = shape.settings.kv_offload_bytes // fit.paging.page
     if not kept:
         return {}
-    return {"host_blocks": kept, "host_block_ns": host_block_ns(shape.pool, fit.paging.page)}
+    slowest = max(host_block_ns(pool, fit.paging.page) for pool, _ in shape.pools())
+    return {"host_blocks": kept, "host_block_ns": slowest}
 
 
 def _vllm_v1(_: Settings, __: Fit) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from apex_opt.errors import CallError, InfeasibleError, UndecidedError
-from apex_opt.plan.candidate import Candidate
+from apex_opt.plan.candidate import Candidate, located
 from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.needs import require_figures
@@ -102,10 +102,9 @@ def legal_candidates(spec: Spec, offered: Traffic) -> list[Candidate]:
         InfeasibleError: no replica is legal; the text says why, commonest reason first.
     """
     found = enumerate_replicas(spec, longest_request(spec, offered))
-    number = {pool.name: i for i, pool in enumerate(spec.pools)}
     if not found.legal:
         raise InfeasibleError(_no_replica(found))
-    return [Candidate(shape, room, number[shape.pool.name]) for shape, room in found.legal]
+    return [located(spec, shape, room) for shape, room in found.legal]
 
 
 def _no_replica(found: Enumeration) -> str:

@@ -15,10 +15,11 @@ def without_spares(parts: Sequence[Part]) -> tuple[Part, ...] | None:
     Raises:
         CallError: a deployment has no replica beside its spare ones.
     """
-    spares = [part.candidate.shape.pool.spare_replicas for part in parts]
+    spares = [part.candidate.shape.spare_replicas for part in parts]
     for part, spare in zip(parts, spares, strict=True):
         if part.count <= spare:
-            pool = part.candidate.shape.pool.name
+            pools = (p.name for p, _ in part.candidate.shape.pools() if p.spare_replicas == spare)
+            pool = next(pools)
             raise CallError(
                 f"pools.{pool}.spare_replicas: the plan has {part.count} x {part.replica.label}, "
                 f"and {spare} may be lost; it takes at least {spare + 1}"

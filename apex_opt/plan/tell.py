@@ -21,7 +21,7 @@ from apex_opt.plan.result import (
     Result,
 )
 from apex_opt.plan.search import Counts, Found, Tried
-from apex_opt.plan.use import Part
+from apex_opt.plan.use import Part, peak_in_w
 from apex_opt.sim.member import Role
 from apex_opt.solvers.fleet_data import PoolData
 from apex_opt.solvers.fleet_space import space
@@ -75,10 +75,10 @@ def limits_of(spec: Spec, played: Played) -> tuple[Binding, ...]:
     if spec.existing is not None:
         most = spec.existing.max_starts
         rows.append(("existing.max_starts", most, float(starts(spec, played.parts)), "replicas"))
-    spot = sum(p.devices for p in played.parts if p.candidate.shape.pool.spot)
+    spot = sum(p.count * p.candidate.shape.spot_devices for p in played.parts)
     rows.append(("limits.spot_fraction", limits.spot_fraction, spot / devices, "of all devices"))
     for number, pool in enumerate(spec.pools):
-        held = sum(p.devices for p in played.parts if p.candidate.pool == number)
+        held = sum(p.devices_in(number) for p in played.parts)
         rows.append((f"pools.{pool.name}.devices", pool.devices, float(held), "devices"))
     return tuple(
         Binding(limit=name, value=float(limit), used=used, unit=unit)
@@ -94,9 +94,7 @@ def limits_missed(spec: Spec, played: Played) -> str | None:
         return f"peak power {peak:,.0f} W > {limit:,.0f} W"
     for number, pool in enumerate(spec.pools):
         drawn = sum(
-            w
-            for p, w in zip(played.parts, played.peaks_w, strict=True)
-            if p.candidate.pool == number
+            peak_in_w(p, w, number) for p, w in zip(played.parts, played.peaks_w, strict=True)
         )
         if pool.power_w is not None and drawn > pool.power_w:
             return f"peak power of pool {pool.name} {drawn:,.0f} W > {pool.power_w:,.0f} W"
@@ -110,20 +108,25 @@ def stand(spec: Spec, parts: Sequence[Part]) -> list[tuple[tuple[Placement, ...]
         CallError: the stages do not fit the nodes of a pool.
     """
     placed: list[list[list[Placement]]] = [[[] for _ in range(p.count)] for p in parts]
-    for number, pool in enumerate(spec.pools):
+    for pool in spec.pools:
         groups = [
             (part.candidate.shape.stage_devices, i, copy, stage)
             for i, part in enumerate(parts)
-            if part.candidate.pool == number
             for copy in range(part.count)
-            for stage in range(part.candidate.shape.pipeline)
+            for stage, at in enumerate(part.candidate.shape.places)
+            if at.pool.name == pool.name
         ]
         spots = pack(PoolData(pool.nodes, pool.node_devices), [size for size, *_ in groups])
         if spots is None:
             raise CallError(f"the plan's tensor groups do not fit the nodes of pool `{pool.name}`")
         for (_, i, copy, stage), nodes in zip(groups, spots, strict=True):
-            placed[i][copy] += [Placement(node=n, stage=stage, devices=d) for n, d in nodes]
-    return [tuple(tuple(copy) for copy in copies) for copies in placed]
+            across = pool.name if parts[i].candidate.also else None
+            placed[i][copy] += [
+                Placement(node=n, stage=stage, devices=d, pool=across) for n, d in nodes
+            ]
+    return [
+        tuple(tuple(sorted(copy, key=lambda at: at.stage)) for copy in copies) for copies in placed
+    ]
 
 
 def deployments_of(spec: Spec, parts: Sequence[Part]) -> tuple[Deployment, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apex_opt.cost.rates import compute_precision
+from apex_opt.cost.rates import compute_precision, power_limit_w
 from apex_opt.cost.work import model_work
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.levels import NS_PER_S
@@ -54,6 +54,10 @@ class Part:
         """Devices of all its replicas."""
         return self.count * self.candidate.shape.devices
 
+    def devices_in(self, pool: int) -> int:
+        """Return the devices of all its replicas in the pool of this number."""
+        return self.count * self.candidate.devices_in(pool)
+
     @property
     def idle_w(self) -> float:
         """Power of all its replicas while no step runs."""
@@ -91,16 +95,37 @@ def peaks_w(parts: Sequence[Part], totals: Sequence[Totals]) -> tuple[float, ...
     return tuple(p.idle_w + t.peak_w for p, t in zip(parts, totals, strict=True))
 
 
+def peak_in_w(part: Part, peak_w: float, pool: int) -> float:
+    """Return what the replicas of a part draw at most in a pool, given their peak of power.
+
+    Which of several pools draws the power above idle is not known: each may, up to the limit of its
+    devices.
+    """
+    one = part.candidate
+    if pool not in one.stages_in:
+        return 0.0
+    if not one.also:
+        return peak_w
+    limit_w = {p.name: power_limit_w(p) for p, _ in one.shape.pools()}
+    name = dict(zip((one.pool, *one.also), limit_w, strict=True))[pool]
+    idle_w = part.count * one.idle_in(pool)
+    most_w = part.devices_in(pool) * limit_w[name]
+    return min(idle_w + peak_w - part.idle_w, max(most_w, idle_w))
+
+
 def use(parts: Sequence[Part], totals: Sequence[Totals], duration_s: float) -> Use:
     """Return the use of the devices. Totals are those of each part, its replicas together."""
     flops = moved = peak = bandwidth = blocks = fullest = energy = 0.0
     for part, total in zip(parts, totals, strict=True):
-        work, device = model_work(part.candidate.shape), part.candidate.shape.pool.device
+        shape = part.candidate.shape
+        work = model_work(shape)
         flops, moved = flops + work.flops(total), moved + work.bytes(total)
-        precision = compute_precision(device, part.candidate.shape.weights)
-        assert precision is not None, "a legal replica computes in its format"
-        peak += part.devices * device.peak_tflops[precision] * 1e12
-        bandwidth += part.devices * device.bandwidth_gbytes_per_s * 1e9
+        for pool, stages in shape.pools():
+            devices, device = part.count * stages * shape.stage_devices, pool.device
+            precision = compute_precision(device, shape.weights)
+            assert precision is not None, "a legal replica computes in its format"
+            peak += devices * device.peak_tflops[precision] * 1e12
+            bandwidth += devices * device.bandwidth_gbytes_per_s * 1e9
         blocks += part.blocks
         fullest = max(fullest, total.peak_blocks / part.candidate.rules.blocks)
         energy += part.idle_w * duration_s + total.energy_j

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
-from apex_opt.plan.result import Deployment
+from apex_opt.plan.result import Deployment, Replica
 from apex_opt.report import command_sglang, command_trtllm, command_vllm
 from apex_opt.report.command_words import HALVES, node_count
+from apex_opt.report.numbers import plural
 
 Command = Callable[[Deployment, str], list[str]]
 
@@ -49,7 +51,25 @@ def _remarks(deployment: Deployment) -> Iterator[str]:
         yield f"# {engine.name} has no flag for {engine.expert_offload:.0%} of experts on the host"
     if replica.role != "mixed":
         yield "# behind a proxy that sends a prompt to prefill, then its request to decode"
-    if replica.clock_mhz is not None:
+    if replica.clock_mhz is not None and not replica.stages:
         yield f"nvidia-smi --lock-gpu-clocks={replica.clock_mhz:.0f}"
-    if node_count(deployment) > 1:
+    if replica.stages:
+        yield from _stages(replica)
+    elif node_count(deployment) > 1:
         yield "# on each of its nodes, with NODE_RANK 0, 1, ... and node 0 as MASTER_ADDR"
+
+
+def _stages(replica: Replica) -> Iterator[str]:
+    """Yield where each stage of a replica over several pools is started."""
+    each = plural(replica.tensor * replica.attention_data, "device")
+    if replica.engine.name == "tensorrt-llm":
+        yield f"# MPI ranks in the order of stages, {each} a stage:"
+    else:
+        yield f"# once a stage, on {each}, with NODE_RANK 0, 1, ... and stage 0 as MASTER_ADDR:"
+    first = 0
+    for stage, alike in groupby(replica.stages):
+        last = first + len(list(alike)) - 1
+        numbers = f"stage {first}" if first == last else f"stages {first}-{last}"
+        clock = f" at {stage.clock_mhz:.0f} MHz" if stage.clock_mhz is not None else ""
+        yield f"#   {numbers}: {stage.pool}{clock}, {plural(stage.layers, 'layer')}"
+        first = last + 1

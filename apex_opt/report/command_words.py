@@ -19,7 +19,15 @@ def joined(words: Sequence[str]) -> str:
 
 
 def node_count(deployment: Deployment) -> int:
-    """Return the nodes of the replica that stands on most."""
+    """Return the nodes of the replica that stands on most.
+
+    Over several pools each stage is started by itself, as if it were a node: all nodes of an engine
+    must hold the same number of devices.
+
+    Source: vLLM 0.33, vllm/config/parallel.py, `local_world_size`: the world over the nodes.
+    """
+    if deployment.replica.stages:
+        return deployment.replica.pipeline
     return max((len({at.node for at in replica}) for replica in deployment.nodes), default=1)
 
 

@@ -53,5 +53,6 @@ def memory(deployment: Deployment) -> Section:
     replica = deployment.replica
     role = "replica" if replica.role == "mixed" else f"{replica.role} replica"
     tokens = f"KV cache of a {role}: {replica.kv_tokens:,} tokens"
-    words = f"Memory of one {replica.pool} device ({tokens})"
+    pool = replica.stages[replica.fullest_stage].pool if replica.stages else replica.pool
+    words = f"Memory of one {pool} device ({tokens})"
     return section(words, grid)

@@ -25,7 +25,7 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
     """Return a line for each run of replicas that stand alike."""
     rows, first = [], 1
     replica = deployment.replica
-    name = replica.pool if replica.role == "mixed" else f"{replica.pool} {replica.role}"
+    name = replica.where if replica.role == "mixed" else f"{replica.where} {replica.role}"
     for words, alike in groupby(map(_words, deployment.nodes)):
         last = first + len(list(alike)) - 1
         which = f"replica {first}" if first == last else f"replicas {first}-{last}"
@@ -39,13 +39,20 @@ def _words(replica: tuple[Placement, ...]) -> str:
     """Return where one replica stands: `node 0: 8 devices`, with its stages where it has some."""
     stages = {at.stage for at in replica}
     texts = []
-    for node in sorted({at.node for at in replica}):
-        here = [at for at in replica if at.node == node]
-        text = f"node {node}: {plural(sum(at.devices for at in here), 'device')}"
+    for pool, node in _spots(replica):
+        here = [at for at in replica if (at.pool, at.node) == (pool, node)]
+        name = f"{pool} node" if pool else "node"
+        text = f"{name} {node}: {plural(sum(at.devices for at in here), 'device')}"
         if len(stages) > 1:
             text += f" ({_stages(sorted({at.stage for at in here}))})"
         texts.append(text)
     return "; ".join(texts)
+
+
+def _spots(replica: tuple[Placement, ...]) -> list[tuple[str | None, int]]:
+    """Return pools and nodes: by number, or by their first stages where there are several pools."""
+    first = {(at.pool, at.node): at.stage for at in reversed(replica)}
+    return sorted(first, key=lambda spot: spot[1] if spot[0] is None else first[spot])
 
 
 def _stages(numbers: list[int]) -> str:

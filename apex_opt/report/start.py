@@ -24,7 +24,7 @@ def _times(deployment: Deployment, *, alone: bool) -> str:
     """Return how often a command is to be run, where, and what part of the traffic goes there."""
     served = {"mixed": "requests", "prefill": "prompts", "decode": "outputs"}
     replica, count = deployment.replica, deployment.count
-    where = plural(replica.devices, f"{replica.pool} device")
+    where = plural(replica.devices, "device" if replica.stages else f"{replica.pool} device")
     times = f"Once, on {where}" if count == 1 else f"{count:,} times, each on {where}"
     if alone:
         return f"{times}:"
