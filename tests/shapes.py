@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from apex_opt.cost.shape import Settings, Shape, even_split
+from collections.abc import Sequence
+from dataclasses import replace
+
+from apex_opt.cost.shape import Place, Settings, Shape, even_split
 from apex_opt.spec import catalog
 from apex_opt.spec.pools import Network, Pool
 
@@ -52,3 +55,12 @@ def shape(
         reserve_fraction=reserve,
         attention_data=attention_data,
     )
+
+
+def unlike(one: Shape, devices: Sequence[str], layers: Sequence[int] = ()) -> Shape:
+    """Return a replica with a stage on each of these devices, a pool of its own for each name."""
+    names = list(dict.fromkeys(devices))
+    pools = {d: Pool(name=d, device=catalog.device(d), nodes=4) for d in names}
+    split = tuple(layers) or even_split(len(one.model.sequence()), len(devices))
+    places = tuple(Place(pools[d], one.clock) for d in devices)
+    return replace(one, pool=places[0].pool, stage_layers=split, elsewhere=places)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from apex_opt.cost.collectives import all_gather, all_reduce, collective, point_to_point, stage_hop
-from tests.shapes import shape
+from tests.shapes import shape, unlike
 
 SIZES = np.array([0.0, 1e3, 1e6, 1e9])
 OPERATIONS = ["all_reduce", "all_gather", "reduce_scatter", "all_to_all"]
@@ -100,6 +100,28 @@ def test_a_hop_inside_a_node_is_faster_than_between_nodes():
     inside = stage_hop(shape(tensor=4, pipeline=2), 0, SIZES)
     between = stage_hop(shape(tensor=8, pipeline=2), 0, SIZES)
     assert inside[3] < between[3]
+
+
+def test_a_hop_to_another_pool_takes_the_network_at_the_rate_of_the_slower_port():
+    fast, slow = "h100-sxm-80gb", "l4"
+    whole = shape(tensor=2, pipeline=4)
+    mixed = unlike(whole, [fast, fast, slow, slow])
+    hops = [stage_hop(mixed, stage, SIZES) for stage in range(3)]
+    alike = [stage_hop(mixed.at(stage), 0, SIZES) for stage in (0, 2)]
+    assert (hops[0] == alike[0]).all()
+    assert (hops[2] == alike[1]).all()
+    sent = max(point_to_point(mixed.at(s), SIZES / 2, same_node=False)[3] for s in (0, 2))
+    gathered = all_gather(mixed.at(2), SIZES)[3]
+    assert hops[1][3] == pytest.approx(sent + gathered)
+
+
+def test_stages_of_a_pool_share_its_nodes_whatever_stands_between_them():
+    # L4 in nodes of 8: the third stage there stands beside the second in the first node.
+    mixed = unlike(shape(tensor=4, pipeline=5), ["l4", "h100-sxm-80gb", "l4", "l4", "l4"])
+    near, far = (point_to_point(mixed, SIZES / 4, same_node=near) for near in (True, False))
+    gathered = all_gather(mixed, SIZES)
+    assert (stage_hop(mixed, 2, SIZES) == far + gathered).all()
+    assert (stage_hop(mixed, 3, SIZES) == near + gathered).all()
 
 
 def test_groups_that_do_not_fill_a_node_hop_inside_it_all_the_same():

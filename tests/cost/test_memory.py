@@ -4,7 +4,7 @@ import pytest
 
 from apex_opt.cost.memory import fit
 from apex_opt.spec import catalog
-from tests.shapes import SETTINGS, shape
+from tests.shapes import SETTINGS, shape, unlike
 
 
 def test_components_add_up_to_the_device():
@@ -99,3 +99,16 @@ def test_engines_that_profile_no_sampling_hold_plain_logits():
     vllm = fit(shape(settings=many)).memory.activations
     other = fit(shape(settings=dataclasses.replace(many, engine="tensorrt-llm"))).memory.activations
     assert vllm - other == 2048 * 128_256 * (26 - 6)
+
+
+def test_of_unlike_devices_each_holds_its_own_stage_and_the_worst_fixes_the_blocks():
+    plain = shape("llama-2-70b", pipeline=6)
+    devices = ["a100-sxm-40gb"] * 4 + ["l4"] * 2
+    # A layer of 1.7 GB: 18 of 40 GB leave room for a cache, 4 of an L4's 24 GB leave more.
+    found = fit(unlike(plain, devices, (18, 18, 18, 18, 4, 4)))
+    assert found.stage == 1
+    assert found.memory.total == catalog.device("a100-sxm-40gb").memory_bytes
+    full = fit(unlike(plain, devices, (16, 16, 16, 16, 4, 12)))
+    assert (full.stage, full.blocks) == (5, 0)
+    assert full.memory.total == catalog.device("l4").memory_bytes
+    assert full.memory.room < 0

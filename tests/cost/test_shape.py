@@ -2,7 +2,7 @@ import pytest
 
 from apex_opt.cost.shape import even_split, graph_tokens
 from apex_opt.spec import catalog
-from tests.shapes import shape
+from tests.shapes import shape, unlike
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,21 @@ def test_a_stage_is_known_by_its_counts_of_each_kind():
 )
 def test_the_largest_graph_is_one_of_vllms_sizes(seqs, budget, largest):
     assert graph_tokens(catalog.release("vllm", "0.19"), seqs, budget) == largest
+
+
+def test_a_stage_is_looked_at_as_if_all_stood_where_it_does():
+    plain = shape("llama-2-70b", pipeline=3)
+    mixed = unlike(plain, ["a100-sxm-40gb", "l4", "a100-sxm-40gb"], (40, 10, 30))
+    assert [mixed.at(s).pool.name for s in range(3)] == ["a100-sxm-40gb", "l4", "a100-sxm-40gb"]
+    assert mixed.at(1).stage_layers == (40, 10, 30)
+    assert mixed.at(1).elsewhere == ()
+    assert [(pool.name, n) for pool, n in mixed.pools()] == [("a100-sxm-40gb", 2), ("l4", 1)]
+    assert plain.at(2) is plain
+    assert [(pool.name, n) for pool, n in plain.pools()] == [("pool", 3)]
+
+
+def test_the_price_of_a_replica_is_that_of_its_devices_in_each_pool():
+    mixed = unlike(shape("llama-2-70b", tensor=2, pipeline=3), ["a100-sxm-40gb", "l4", "l4"])
+    costly, cheap = (pool.price for pool, _ in mixed.pools())
+    assert mixed.price_per_hour == pytest.approx(2 * costly + 4 * cheap)
+    assert costly > cheap > 0

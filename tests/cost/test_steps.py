@@ -11,7 +11,7 @@ from apex_opt.cost.rates import Rates, half_precision
 from apex_opt.cost.steps import grid, padded, step_table
 from apex_opt.plan.legality import why_not
 from apex_opt.spec import catalog
-from tests.shapes import SETTINGS, shape
+from tests.shapes import SETTINGS, shape, unlike
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,7 @@ DEVICES = [d for d in catalog.names("devices") if catalog.device(d).tdp_w is not
 
 def floor_ns(s, stage, tokens):
     """Least time of a stage: each product at the data sheet's peak or bandwidth, nothing lost."""
+    s = s.at(stage)
     rates, seconds = Rates(s), np.zeros(len(tokens))
     for name, count in s.stage_counts()[stage].items():
         one = layer(s.model.layers[name], s)
@@ -78,8 +79,11 @@ def floor_ns(s, stage, tokens):
     device=st.sampled_from(DEVICES),
     weights=st.sampled_from(catalog.names("weights")),
     degrees=st.sampled_from([(1, 1, 1), (2, 3, 1), (8, 1, 1), (8, 1, 8), (16, 2, 1)]),
+    other=st.sampled_from(DEVICES),
 )
-def test_no_legal_replica_of_the_catalogue_beats_the_roofline(model, device, weights, degrees):
+def test_no_legal_replica_of_the_catalogue_beats_the_roofline(
+    model, device, weights, degrees, other
+):
     tensor, pipeline, expert = degrees
     s = shape(
         model,
@@ -91,6 +95,8 @@ def test_no_legal_replica_of_the_catalogue_beats_the_roofline(model, device, wei
         nodes=32,
         settings=SMALL,
     )
+    if pipeline > 1 and other != device:
+        s = unlike(s, [device, *[other] * (pipeline - 1)])
     assume(why_not(s) is None)
     table, tokens = step_table(s), np.array([1, 2, 7, 64, 129, 512])
     for stage in range(pipeline):
@@ -102,7 +108,8 @@ def test_no_legal_replica_of_the_catalogue_beats_the_roofline(model, device, wei
     assert (np.diff(table.rows_ns) >= 0).all()
     assert not any(a[:, 0].any() for a in (table.decode_ns, table.mixed_ns, table.rows_ns))
     drawn = table.mixed_j[1:] / (table.mixed_ns[:, 1:].sum(axis=0) * 1e-9)
-    assert drawn.max() <= Rates(s).dynamic_w * tensor * (1 + 1e-9)
+    most_w = max(Rates(s.at(stage)).dynamic_w for stage in range(pipeline))
+    assert drawn.max() <= most_w * tensor * (1 + 1e-9)
 
 
 @settings(max_examples=60, deadline=None)
@@ -174,3 +181,18 @@ def test_recurrent_state_costs_by_the_sequence():
 def test_a_format_that_the_device_lacks_is_refused():
     with pytest.raises(ValueError, match=r"^mi355x does not compute in int8-w8a8$"):
         step_table(shape(device="mi355x", weights="int8-w8a8"))
+
+
+def test_each_stage_of_unlike_devices_takes_what_it_would_among_its_like():
+    plain = shape("llama-3.1-70b", tensor=4, pipeline=3)
+    mixed = unlike(plain, ["h100-sxm-80gb", "l40s", "l40s"], (50, 20, 10))
+    table = step_table(mixed)
+    for stage in range(3):
+        alike = step_table(mixed.at(stage))
+        for name in ("decode_ns", "mixed_ns", "rows_ns"):
+            assert (getattr(table, name)[stage] == getattr(alike, name)[stage]).all()
+        for name in ("context_fs", "window_fs", "pair_fs", "window_pair_fs", "history_fs"):
+            assert getattr(table, name)[stage] == getattr(alike, name)[stage]
+    assert table.idle_w == 4 * (Rates(mixed.at(0)).idle_w + 2 * Rates(mixed.at(1)).idle_w)
+    low, high = sorted(step_table(mixed.at(stage)).decode_j[64] for stage in (0, 1))
+    assert low < table.decode_j[64] < high

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 from apex_opt.cost.memory import fit
-from apex_opt.plan.candidate import KEPT, Candidate
-from tests.shapes import shape
+from apex_opt.plan.candidate import KEPT, Candidate, Drawn
+from tests.shapes import shape, unlike
 
 
 def test_idle_power_is_that_of_the_step_table():
@@ -31,3 +31,42 @@ def test_pools_that_differ_in_number_and_price_only_share_a_step_table():
     assert Candidate(replace(s, pool=pool), fit(s), 1).steps is Candidate(s, fit(s), 0).steps
     capped = s.pool.model_copy(update={"power_cap_w": 400.0})
     assert Candidate(replace(s, pool=capped), fit(s), 0).steps is not Candidate(s, fit(s), 0).steps
+
+
+MIXED = unlike(
+    shape("llama-2-70b", pipeline=4), ["l4", "a100-sxm-40gb", "a100-sxm-40gb", "l4"], (4, 36, 35, 5)
+)
+
+
+def test_a_replica_over_two_pools_says_what_it_takes_of_each():
+    one = Candidate(MIXED, fit(MIXED), 1, (0,))
+    assert one.stages_in == {1: 2, 0: 2}
+    assert [one.devices_in(p) for p in (0, 1, 2)] == [2, 2, 0]
+    assert one.idle_in(0) + one.idle_in(1) == one.idle_w == one.steps.idle_w
+    assert one.idle_in(0) > one.idle_in(1) > one.idle_in(2) == 0
+    told = one.replica
+    assert (told.pool, told.devices, told.label) == (
+        "l4",
+        4,
+        "l4(1)+a100-sxm-40gb(2)+l4(1) TP1 PP4 bf16",
+    )
+    assert [(s.pool, s.layers) for s in told.stages] == [
+        ("l4", 4),
+        ("a100-sxm-40gb", 36),
+        ("a100-sxm-40gb", 35),
+        ("l4", 5),
+    ]
+
+
+def test_replicas_over_pools_that_differ_in_name_and_number_only_are_drawn_alike():
+    def other(at, **changes):
+        return replace(at, pool=at.pool.model_copy(update=changes))
+
+    renamed = [other(at, name=f"p {at.pool.name}", nodes=9) for at in MIXED.places]
+    alike = replace(MIXED, pool=renamed[0].pool, elsewhere=tuple(renamed))
+    assert Drawn(alike) == Drawn(MIXED)
+    assert hash(Drawn(alike)) == hash(Drawn(MIXED))
+    capped = [other(at, power_cap_w=60.0) for at in MIXED.places]
+    assert Drawn(replace(MIXED, pool=capped[0].pool, elsewhere=tuple(capped))) != Drawn(MIXED)
+    turned = MIXED.places[1:] + MIXED.places[:1]
+    assert Drawn(replace(MIXED, pool=turned[0].pool, elsewhere=turned)) != Drawn(MIXED)

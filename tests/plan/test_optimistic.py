@@ -17,7 +17,7 @@ from apex_opt.sim.member import Member
 from apex_opt.sim.replica import EndlessRunError, play
 from apex_opt.spec import catalog
 from apex_opt.spec.speculation import Speculation
-from tests.shapes import SETTINGS, shape
+from tests.shapes import SETTINGS, shape, unlike
 from tests.sim.cases import loads
 
 SHAPES = {
@@ -31,6 +31,16 @@ SHAPES = {
     "sparse": {"model": "deepseek-v3.2", "tensor": 8, "weights": "fp8-block"},
     "old": {"model": "gpt2", "device": "t4"},
     "narrow": {"model": "llama-3.2-1b", "device": "l4", "kv_cache": "fp8"},
+}
+UNLIKE = {
+    "placed": ({"model": "llama-3.2-3b", "pipeline": 3}, ["h100-sxm-80gb", "l4", "l4"], (20, 4, 4)),
+    "placed groups": ({"pipeline": 2, "tensor": 2}, ["l40s", "a100-sxm-40gb"], (11, 21)),
+    "placed latent": (
+        {"model": "deepseek-v2-lite", "tensor": 2, "pipeline": 2},
+        ["a100-sxm-80gb", "h100-sxm-80gb"],
+        (8, 19),
+    ),
+    "placed old": ({"model": "gpt2", "weights": "fp16"}, ["t4", "v100-sxm-32gb"], (3, 9)),
 }
 RANKS = {
     "spread": {"model": "deepseek-v2-lite", "attention_data": 4, "expert": 4},
@@ -67,24 +77,30 @@ ENGINES = st.fixed_dictionaries(
 HOSTED = {"host_link_gbytes_per_s": 64.0}
 
 
+def hosted(pool):
+    """The pool with a link to host memory."""
+    return pool.model_copy(update={"device": pool.device.model_copy(update=HOSTED)})
+
+
 def candidate(name, engine, spare_blocks, release):
     """A replica with room for one longest request and `spare_blocks` more: it preempts."""
     chosen = dataclasses.replace(SETTINGS, max_model_len=LONGEST, engine=release[0], **engine)
     if not chosen.chunked_prefill:
         chosen = dataclasses.replace(chosen, max_num_batched_tokens=LONGEST)
-    s = dataclasses.replace(
-        shape(**{**SHAPES, **RANKS}[name]), settings=chosen, release=catalog.release(*release)
-    )
+    knobs, *places = UNLIKE.get(name) or ({**SHAPES, **RANKS}[name],)
+    s = unlike(shape(**knobs), *places) if places else shape(**knobs)
+    s = dataclasses.replace(s, settings=chosen, release=catalog.release(*release))
     if s.pipeline > 1:
         chosen = dataclasses.replace(chosen, drafts=None)
     if not chosen.prefix_caching or not keeps_tokens(s):
         chosen = dataclasses.replace(chosen, prefix_caching=False, kv_offload_bytes=0)
-    device = s.pool.device.model_copy(update=HOSTED)
-    s = dataclasses.replace(s, pool=s.pool.model_copy(update={"device": device}), settings=chosen)
+    s = dataclasses.replace(s, pool=hosted(s.pool), settings=chosen)
+    elsewhere = tuple(dataclasses.replace(at, pool=hosted(at.pool)) for at in s.elsewhere)
+    s = dataclasses.replace(s, elsewhere=elsewhere)
     needed = fit(s).paging.needed(LONGEST, chosen.block_size)
     chosen = dataclasses.replace(chosen, num_gpu_blocks=needed + spare_blocks)
     s = dataclasses.replace(s, settings=chosen)
-    return Candidate(s, fit(s), 0)
+    return Candidate(s, fit(s), 0, tuple(range(1, len(s.pools()))))
 
 
 def seen(requests, c):
@@ -108,9 +124,9 @@ ARRIVALS = st.lists(st.integers(0, 2_000_000), min_size=12, max_size=12)
 SENT = st.builds(load, ARRIVALS, PAIRS, st.sampled_from([0, 0, 3]))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
-    name=st.sampled_from(sorted(SHAPES)),
+    name=st.sampled_from(sorted(SHAPES | UNLIKE)),
     engine=ENGINES,
     spare=st.sampled_from([0, 1, 8, 4000]),
     release=st.sampled_from(RELEASES),
