@@ -195,7 +195,8 @@ def stages_hold(shape: Shape) -> Iterator[str]:
 def steps_hold(shape: Shape) -> Iterator[str]:
     """A step has a token for each sequence and, without chunked prefill, room for any prompt.
 
-    Each token that is guessed ahead is one more.
+    Each token that is guessed ahead is one more. TensorRT-LLM starts all the same, and refuses
+    prompts that are longer than a step when they come.
 
     Source: vLLM, vllm/config/scheduler.py, `SchedulerConfig`, an error at start.
     """
@@ -204,7 +205,8 @@ def steps_hold(shape: Shape) -> Iterator[str]:
     if s.max_num_batched_tokens < s.rows:
         each = f" with {s.rows // s.max_num_seqs} tokens each" if s.drafts else ""
         yield f"max_num_seqs = {s.max_num_seqs:,}{each} is more than {budget}"
-    if not s.chunked_prefill and s.max_num_batched_tokens < s.max_model_len:
+    late = s.chunked_prefill or s.engine == "tensorrt-llm"
+    if not late and s.max_num_batched_tokens < s.max_model_len:
         yield f"{budget} takes no prompt of {s.max_model_len:,} tokens without chunked prefill"
 
 

@@ -25,13 +25,23 @@ TURNS = 10
 SPREAD = 0.8
 """Least length over the stated one."""
 
-SPREAD_WORKLOADS = {(1024, 1024), (1024, 8192), (8192, 1024)}
+WORKLOADS = {(1024, 1024), (1024, 8192), (8192, 1024)}
 """Prompt and output tokens of the workloads of InferenceX."""
 
 
+MOST = 512
+"""Most clients of a run whose record counts its devices twice: all are of one node."""
+
+
 def total(parallel: Mapping[str, Any], concurrency: int) -> int:
-    """Return the clients of a closed loop, whose concurrency is stated for each attention rank."""
-    return concurrency * (parallel.get("attention_data") or 1)
+    """Return the clients of a closed loop, whose concurrency is stated for each attention rank.
+
+    Fewer clients than the ranks of a record that counts them twice cannot be stated so: then it
+    states all.
+    """
+    ranks = parallel.get("attention_data") or 1
+    twice = ranks > (parallel.get("moe_expert") or ranks)
+    return concurrency if twice and concurrency * ranks > MOST else concurrency * ranks
 
 
 def lengths(tokens: int, *, spread: bool) -> Lengths:
@@ -44,7 +54,7 @@ def lengths(tokens: int, *, spread: bool) -> Lengths:
 def closed(engine: str, tokens: tuple[int, int], concurrency: int) -> Workload:
     """Return the workload of so many clients of an engine, each of prompt and output tokens."""
     prompt, output = tokens
-    spread = engine != "sglang" or tokens in SPREAD_WORKLOADS
+    spread = engine != "sglang" or tokens in WORKLOADS
     return Workload(
         arrival="closed",
         concurrency=concurrency,

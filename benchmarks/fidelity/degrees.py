@@ -59,3 +59,10 @@ def counted_once(parallel: Mapping[str, Any]) -> Degrees | None:
     if once.attention_data > 1:
         return replace(once, tensor=1, attention_data=spread)
     return replace(once, tensor=spread)
+
+
+def ranked(shape: Degrees, ranks: int) -> Degrees:
+    """Return the degrees with so many attention ranks on the same devices, experts spread."""
+    return replace(
+        shape, tensor=shape.stage_devices // ranks, attention_data=ranks, expert=ranks > 1
+    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from apex_opt.plan.predict import play_parts
+from dataclasses import replace
+
+from apex_opt.plan.predict import guessing, play_parts
 from apex_opt.sim import metrics
+from apex_opt.sim.fleet import play_fleet
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import Log
-from benchmarks.fidelity import recipes
+from apex_opt.sim.member import FleetLog
 from benchmarks.fidelity.case import STATISTICS, Case
-from benchmarks.fidelity.setup import Run
+from benchmarks.fidelity.setup import SEED, Run
 
 NS_PER_MS = 1e6
 SAME = 1e-3
@@ -47,18 +50,48 @@ def statistics(log: Log, load: Load, *, of_means: bool) -> Values:
     return values
 
 
+def play_one_rank(run: Run) -> FleetLog:
+    """Simulate one of several ranks that run prompts at the same time: all do as it does."""
+    member = guessing(replace(run.part.member, ranks=1), SEED)
+    return play_fleet(run.load, [member])
+
+
+def step_ms(run: Run, values: Values) -> float:
+    """Return the time of a step: that of a token, or of as many as it is expected to sample."""
+    p, n = run.recipe.acceptance, run.recipe.guesses
+    return values["tpot_ms"]["mean"] * sum(p**k for k in range(n + 1))
+
+
+def waited_steps(run: Run) -> float:
+    """Return the steps for which a request waits, on average, beside its turn in the queue.
+
+    A scheduler that polls looks for it after half an interval. Balanced ranks let the first prompt
+    wait until all have one, but not for ever; those that come meanwhile wait for the rest.
+    """
+    recipe, ranks = run.recipe, run.part.candidate.shape.attention_data
+    waited = recipe.polled_steps / 2
+    if ranks > 1 and recipe.balanced_steps:
+        sampled = sum(recipe.acceptance**k for k in range(recipe.guesses + 1))
+        clients = ranks * run.load.concurrency
+        each_step = clients * sampled / float(run.load.output_tokens.mean())
+        others = sum(ranks / left for left in range(1, ranks)) / each_step
+        window = min(recipe.balanced_steps, others)
+        waited += window * (1 + each_step * window / 2) / (1 + each_step * window)
+    return waited
+
+
 def play(case: Case, run: Run) -> Values:
     """Return what a prepared case is predicted to show.
 
     Raises:
         ApexError, ValueError: it cannot be simulated, with the reason.
     """
-    played = play_parts(run.spec, run.load, [run.part])
+    played = play_one_rank(run) if run.alike else play_parts(run.spec, run.load, [run.part])
     if not metrics.done(played.log).any():
         raise ValueError("no request is served: the KV cache holds none")
     of_means = ratio_of_means(case, float(run.load.output_tokens.mean()))
     values = statistics(played.log, run.load, of_means=of_means)
-    waited_ms = recipes.waited_steps(case) * values["tpot_ms"]["mean"]
+    waited_ms = waited_steps(run) * step_ms(run, values)
     for metric in ("ttft_ms", "e2e_ms"):
         values[metric] = {name: value + waited_ms for name, value in values[metric].items()}
     return values

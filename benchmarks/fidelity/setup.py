@@ -16,15 +16,19 @@ from apex_opt.spec.goals import Limits
 from apex_opt.spec.pools import Device, Pool
 from apex_opt.spec.quantization import Quantization
 from apex_opt.spec.spec import Spec
+from apex_opt.spec.speculation import Speculation
 from apex_opt.spec.workload import Prefix, Workload
 from apex_opt.trace.traffic import traffic
 from benchmarks.fidelity import clients, formats, recipes
-from benchmarks.fidelity.case import Case
-from benchmarks.fidelity.degrees import Degrees, counted_once, degrees
+from benchmarks.fidelity.case import Case, known
+from benchmarks.fidelity.degrees import Degrees, counted_once, degrees, ranked
+from benchmarks.fidelity.recipe import DEFAULTS, Recipe
 
 SETTINGS = frozenset(Engine.model_fields) - {"name", "version"}
 CUSTOM = "custom_all_reduce"
 """A setting of the machine's collectives: without it engines call NCCL for all-reduces."""
+
+ASSUMED = ("max_num_batched_tokens", "max_num_seqs", "gpu_memory_utilization")
 
 SEED = 0
 
@@ -37,11 +41,18 @@ class Run:
         spec: its spec.
         part: the replicas.
         load: the requests.
+        recipe: what was assumed of its settings.
     """
 
     spec: Spec
     part: Part
     load: Load
+    recipe: Recipe = DEFAULTS
+
+    @property
+    def alike(self) -> bool:
+        """Whether its ranks wait for each other's prompts, so that one stands for all."""
+        return self.recipe.balanced_steps > 0
 
 
 def passed_over(case: Case) -> tuple[str, ...]:
@@ -49,19 +60,24 @@ def passed_over(case: Case) -> tuple[str, ...]:
     return tuple(sorted(case.engine.keys() - SETTINGS - {"name", "version", CUSTOM}))
 
 
-def engine(case: Case) -> Engine:
+def engine(case: Case, recipe: Recipe = DEFAULTS) -> Engine:
     """Return the engine of a case. A version without a number (`nightly-…`) is the newest known."""
     version = case.engine.get("version")
     numbered = version is not None and catalog.version_key(version) is not None
-    chosen = {key: value for key, value in case.engine.items() if key in SETTINGS}
+    assumed = {key: getattr(recipe, key) for key in ASSUMED}
+    chosen = known(assumed) | {k: value for k, value in case.engine.items() if k in SETTINGS}
+    if recipe.guesses:
+        chosen["speculation"] = Speculation(
+            method="mtp", tokens=recipe.guesses, acceptance=recipe.acceptance
+        )
     for key in ("max_num_seqs", "max_num_batched_tokens"):
         if key in chosen:
             chosen[key] = (chosen[key],)
     return Engine(name=case.engine["name"], version=version if numbered else None, **chosen)
 
 
-def workload(case: Case) -> Workload:
-    """Return the traffic of a case.
+def workload(case: Case, ranks: int = 1) -> Workload:
+    """Return the traffic of a case; of each of its `ranks`, where one stands for all.
 
     Raises:
         CallError: it arrives in a way that is not known here.
@@ -74,7 +90,7 @@ def workload(case: Case) -> Workload:
         return clients.closed(
             case.engine["name"],
             (prompt, output),
-            clients.total(case.parallel, given["concurrency"]),
+            -(-clients.total(case.parallel, given["concurrency"]) // ranks),
         )
     if given["arrival"] != "constant":
         raise CallError(f"arrival `{given['arrival']}` is none of constant, trace, closed")
@@ -130,17 +146,20 @@ def prepare(case: Case) -> Run:
     raise refused
 
 
-def _prepared(case: Case, shape: Degrees) -> Run:
-    model, offered = catalog.model(case.model), workload(case)
+def _prepared(case: Case, written: Degrees) -> Run:
+    model = catalog.model(case.model)
     weights = formats.weights(model, case.weights)
-    cache = recipes.kv_cache(case, weights)
+    recipe = recipes.recipe(case, weights)
+    shape = written if recipe.ranks is None else ranked(written, recipe.ranks)
+    offered = workload(case, shape.attention_data if recipe.balanced_steps else 1)
     spec = Spec(
         model=model,
         pools=(pool(case, shape),),
         quantization=Quantization(
-            weights=(catalog.weight_format(weights),), kv_cache=(catalog.kv_format(cache),)
+            weights=(catalog.weight_format(weights),),
+            kv_cache=(catalog.kv_format(case.kv_cache or recipe.kv_cache),),
         ),
-        engine=engine(case),
+        engine=engine(case, recipe),
         workload=offered,
         limits=Limits(memory_reserve_fraction=0.0),
     )
@@ -153,4 +172,4 @@ def _prepared(case: Case, shape: Degrees) -> Run:
         replicas=shape.replicas,
     )
     (part,) = from_wish(spec, wish, longest_request(spec, requests))
-    return Run(spec, part, requests.load)
+    return Run(spec, part, requests.load, recipe)

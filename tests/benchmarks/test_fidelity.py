@@ -16,7 +16,6 @@ from benchmarks.fidelity.degrees import Degrees, counted_once, degrees
 from benchmarks.fidelity.formats import weights
 from benchmarks.fidelity.outcome import Outcome, outcomes
 from benchmarks.fidelity.predict import ratio_of_means
-from benchmarks.fidelity.recipes import kv_cache, waited_steps
 from benchmarks.fidelity.score import errors, rank_agreement
 from benchmarks.fidelity.setup import engine, nccl_only, passed_over, prepare, workload
 from benchmarks.fidelity.table import summary, table
@@ -89,6 +88,8 @@ def test_degrees_that_are_counted_once_stand():
 def test_concurrency_counts_the_clients_of_a_rank():
     assert total({"attention_data": 8}, 4) == 32
     assert total({}, 4) == 4
+    assert total({"attention_data": 64, "moe_expert": 8}, 8) == 512
+    assert total({"attention_data": 64, "moe_expert": 8}, 9) == 9
 
 
 def test_each_client_sends_ten_requests_of_spread_lengths():
@@ -117,22 +118,6 @@ def test_lengths_of_sglang_are_fixed_on_workloads_of_its_own():
 )
 def test_short_names_of_formats_mean_the_published_checkpoint(model, name, expected):
     assert weights(catalog.model(model), name) == expected
-
-
-def test_a_closed_loop_of_eight_bit_weights_has_an_eight_bit_cache_but_for_h100():
-    loop = {"arrival": "closed", "concurrency": 1, "prompt_tokens": 8, "output_tokens": 8}
-    assert kv_cache(case(kv_cache=None, workload=loop, device="b200-sxm"), "fp8") == "fp8"
-    assert kv_cache(case(kv_cache=None, workload=loop), "fp8") == "bf16"
-    assert kv_cache(case(kv_cache=None, device="b200-sxm"), "fp8") == "bf16"
-    assert kv_cache(case(kv_cache="nvfp4", workload=loop), "fp8") == "nvfp4"
-
-
-@pytest.mark.parametrize(("clients", "steps"), [(15, 5.0), (16, 15.0)])
-def test_sglang_on_blackwell_looks_for_requests_every_so_many_steps(clients, steps):
-    loop = {"arrival": "closed", "concurrency": clients}
-    one = {"engine": {"name": "sglang"}, "model": "deepseek-ai/DeepSeek-R1", "workload": loop}
-    assert waited_steps(case(device="b200-sxm", **one)) == steps
-    assert waited_steps(case(device="h200-sxm-141gb", **one)) == 0.0
 
 
 def test_a_version_without_a_number_is_the_newest():

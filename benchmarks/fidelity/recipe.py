@@ -1,0 +1,34 @@
+"""What a launch script sets that a case file does not say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a run; None: the engine's default.
+
+    Attributes:
+        max_num_batched_tokens, max_num_seqs, gpu_memory_utilization: as of a spec's engine.
+        kv_cache: format of the cache, where the case does not say.
+        guesses: tokens that are guessed ahead in each step by the model's own layer; 0: none.
+        acceptance: chance that a guess is right if those before it were.
+        ranks: attention ranks, where the case does not tell them from a tensor group; None: as
+            written.
+        polled_steps: steps between two looks for new requests.
+        balanced_steps: steps for which ranks wait until all of them have a prompt; 0: none do.
+    """
+
+    max_num_batched_tokens: int | None = None
+    max_num_seqs: int | None = None
+    gpu_memory_utilization: float | None = None
+    kv_cache: str = "bf16"
+    guesses: int = 0
+    acceptance: float = 0.0
+    ranks: int | None = None
+    polled_steps: int = 0
+    balanced_steps: int = 0
+
+
+DEFAULTS = Recipe()
