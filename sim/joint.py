@@ -27,7 +27,7 @@ from apex_opt.sim.layout import (
 from apex_opt.sim.line import Line, together
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED, Log
-from apex_opt.sim.member import FleetLog, Member, Role, Router, Routing
+from apex_opt.sim.member import FleetLog, Member, Role, Router, Routing, in_role
 from apex_opt.sim.replica import ENDLESS, EndlessRunError, rejects, totals, unfinished
 from apex_opt.sim.state import NOBODY, Given, Node, Request, State
 from apex_opt.sim.totals import add
@@ -76,16 +76,13 @@ def play_together(
 def kind(load: Load, member: Member) -> Kind:
     """Return a member with its load: a prefill replica keeps no room for outputs."""
     check(load, member.rules, member.steps)
-    rules = member.rules
+    rules = in_role(member.rules, member.role)
     if member.role == "prefill":
-        rules = replace(rules, reserve_output=False, owed_ppm=0)
         first = replace(load, output_tokens=np.ones_like(load.output_tokens))
         refused = rejects(first, rules) | (
             load.prompt_tokens + load.output_tokens > rules.max_model_tokens
         )
     else:
-        if member.role == "decode":
-            rules = replace(rules, prefix_caching=False, host_blocks=0, request_overhead_ns=0)
         refused = rejects(load, rules)
     return Kind(replace(member, rules=rules), load, refused)
 

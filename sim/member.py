@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from apex_opt.sim.engine import EngineRules
@@ -12,6 +12,19 @@ from apex_opt.sim.totals import Totals
 
 Role = Literal["mixed", "prefill", "decode"]
 Router = Literal["round_robin", "random", "least_outstanding", "least_kv", "prefix_affinity"]
+
+
+def in_role(rules: EngineRules, role: Role) -> EngineRules:
+    """Return the rules of a replica in its role.
+
+    One that prefills keeps no room for outputs; one that decodes caches no prefixes and adds no
+    overhead to a request.
+    """
+    if role == "prefill":
+        return replace(rules, reserve_output=False, owed_ppm=0)
+    if role == "decode":
+        return replace(rules, prefix_caching=False, host_blocks=0, request_overhead_ns=0)
+    return rules
 
 
 @dataclass(frozen=True)

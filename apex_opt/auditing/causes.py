@@ -118,8 +118,8 @@ def _busy(asked: Problem) -> str:
     """Return how long the strongest fleet of one kind works on what arrives, at the very least."""
     horizon_s, span_s = asked.traffic.horizon_s, asked.traffic.span_s
     loads = []
-    for r, kind in enumerate(asked.data.kinds):
-        n = most_of(asked, r)
+    for r in asked.data.of_role("mixed"):
+        kind, n = asked.data.kinds[r], most_of(asked, r)
         if n and kind.work and horizon_s is not None:
             loads.append((max(sum(row) for row in kind.work) / (HORIZON * n) * horizon_s, r, n))
     if not loads:

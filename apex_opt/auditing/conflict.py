@@ -63,7 +63,8 @@ def helps(judge: Judge, spec: Spec, entry: Entry) -> Verdict:
         verdict = judge.ask(entry.dial.put(spec, value))
         if verdict.feasible:
             return verdict
-    one_kind = verdict.asked is None or verdict.asked.data.max_kinds == 1
+    data = None if verdict.asked is None else verdict.asked.data
+    one_kind = data is None or (data.max_kinds == 1 and not data.caches)
     return (
         verdict if one_kind and verdict.status == "infeasible" else judge.ask(entry.loosened(spec))
     )

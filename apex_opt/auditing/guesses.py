@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apex_opt.plan.optimistic import value
+from apex_opt.plan.pairs import fastest_pairs
 from apex_opt.plan.problem import Problem
 from apex_opt.solvers.fleet_data import HORIZON
 
@@ -42,7 +43,8 @@ def _grown(asked: Problem, kind: int, counts: Counts) -> Iterator[Counts]:
         if each := mine.devices_in(p):
             taken = sum(k.devices_in(p) * n for k, n in zip(data.kinds, counts, strict=False))
             room = min(room, (pool.nodes * pool.node_devices - taken) // each)
-    several = sum(1 for n in counts if n) < data.max_kinds
+    alike = sum(1 for k, n in zip(data.kinds, counts, strict=False) if n and k.role == mine.role)
+    several = alike < data.max_kinds
     for n in range(room + 1 if several else 1):
         yield from _grown(asked, kind + 1, (*counts, n))
 
@@ -90,14 +92,18 @@ def possible(asked: Problem, r: int) -> bool:
 
 
 def guesses(asked: Problem) -> Iterator[Counts]:
-    """Yield plans of one kind, the fastest and the strongest: amply, all in, then ever fewer."""
+    """Yield plans of one kind, the fastest and the strongest: amply, all in, then ever fewer.
+
+    Where prefill and decode may be apart, pairs of them come first, all in.
+    """
+    yield from fastest_pairs(asked, KINDS)
     totals, kinds = asked.traffic.features.totals, asked.data.kinds
 
     def busy(r: int) -> float:
         rows = asked.bounds[r].busy_ns
         return kinds[r].devices * max(value(row, totals) for row in rows)
 
-    numbers = range(len(kinds))
+    numbers = asked.data.of_role("mixed")
     fast = sorted(numbers, key=lambda r: value(asked.bounds[r].e2e_ns, totals))
     strong = sorted(numbers, key=busy)
     first = dict.fromkeys(r for pair in zip(fast, strong, strict=True) for r in pair)

@@ -18,7 +18,7 @@ from typing import Literal
 from apex_opt.auditing.guesses import Counts, every, guesses, possible
 from apex_opt.cost.rates import idle_w, replica_idle_w
 from apex_opt.cost.shape import Shape
-from apex_opt.plan.candidate import Candidate, Drawn, located
+from apex_opt.plan.candidate import Candidate, Drawn
 from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.features import Features
@@ -26,10 +26,11 @@ from apex_opt.plan.levels import counts_goodput
 from apex_opt.plan.optimistic import Optimistic, optimistic
 from apex_opt.plan.predict import measure, play_parts
 from apex_opt.plan.problem import Problem, problem
+from apex_opt.plan.roles import candidates_of
 from apex_opt.plan.search import Tried, search
 from apex_opt.plan.solve import AT_ONCE, longest_request, parts_of, tried
 from apex_opt.plan.use import Part
-from apex_opt.sim.member import FleetLog
+from apex_opt.sim.member import FleetLog, Role
 from apex_opt.sim.replica import EndlessRunError
 from apex_opt.solvers.fleet import FleetModel
 from apex_opt.solvers.fleet_space import space
@@ -95,7 +96,7 @@ class Judge:
         self.questions = 0
         self.simulated = 0
         self._traffic: OrderedDict[str, Traffic] = OrderedDict()
-        self._bounds: dict[tuple[Drawn, int], Optimistic] = {}
+        self._bounds: dict[tuple[Drawn, Role, int], Optimistic] = {}
         self._bounded = 0
         self._played: OrderedDict[object, FleetLog | None] = OrderedDict()
         self._kept = 0
@@ -126,7 +127,7 @@ class Judge:
         found = self.replicas(spec)
         if not found.legal:
             return Verdict("infeasible", "replica", found)
-        candidates = [located(spec, s, room) for s, room in found.legal if affordable(spec, s)]
+        candidates = candidates_of(spec, [one for one in found.legal if affordable(spec, one[0])])
         if not candidates:
             return Verdict("infeasible", "bound", found)
         sample = spread(candidates)
@@ -167,7 +168,7 @@ class Judge:
 
     def _excluded(self, asked: Problem) -> bool:
         """Whether bounds exclude every plan of a large space."""
-        if asked.data.max_kinds == 1:
+        if asked.data.max_kinds == 1 and not asked.data.caches:
             return not any(possible(asked, r) for r in range(len(asked.candidates)))
         left = max(self.deadline - time.monotonic(), 0.05)
         return FleetModel(asked.data).solve(time_limit_s=left).status == "infeasible"
@@ -214,7 +215,7 @@ class Judge:
 
     def _log(self, spec: Spec, offered: Traffic, parts: tuple[Part, ...]) -> FleetLog | None:
         """Return the simulation of a plan; None where its run has no end."""
-        shapes = tuple((Drawn(p.candidate.shape), p.count, p.weight) for p in parts)
+        shapes = tuple((Drawn(p.candidate.shape), p.role, p.count, p.weight) for p in parts)
         what = (self._traffic_key(spec), shapes)
         if what in self._played:
             return self._played[what]
@@ -232,7 +233,7 @@ class Judge:
 
     def _bound(self, candidate: Candidate, traffic: Features) -> Optimistic:
         """Return the optimistic model of a candidate; lengths alone decide it, not the rate."""
-        key = (Drawn(candidate.shape), traffic.columns.shape[1])
+        key = (Drawn(candidate.shape), candidate.role, traffic.columns.shape[1])
         if key not in self._bounds:
             if self._bounded > KEPT_BOUNDS:
                 self._bounds.clear()
@@ -260,7 +261,8 @@ def affordable(spec: Spec, shape: Shape) -> bool:
 
 def spread(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return few of many candidates, from the smallest to the largest replica."""
-    if len(candidates) <= 2 * SAMPLE:
+    apart = any(c.role != "mixed" for c in candidates)  # a sample may lack one of the roles
+    if apart or len(candidates) <= 2 * SAMPLE:
         return list(candidates)
     order = sorted(candidates, key=lambda c: (c.shape.devices, c.fit.blocks))
     return [order[round(i * (len(order) - 1) / (SAMPLE - 1))] for i in range(SAMPLE)]

@@ -11,6 +11,7 @@ from apex_opt.errors import CallError
 from apex_opt.plan.candidate import Candidate, located
 from apex_opt.plan.enumerate import attention_degrees, has_experts, shapes
 from apex_opt.plan.legality import why_no_room, why_not
+from apex_opt.plan.roles import in_role, why_not_apart
 from apex_opt.plan.use import Part
 from apex_opt.sim.member import Role
 from apex_opt.spec import catalog
@@ -117,19 +118,22 @@ def _shape(spec: Spec, pool: Pool, wish: Wish, longest_tokens: int) -> Shape:
     return replace(shape, expert=shape.stage_devices) if spread else shape
 
 
-def candidate(spec: Spec, shape: Shape) -> Candidate:
+def candidate(spec: Spec, shape: Shape, role: Role = "mixed") -> Candidate:
     """Return the candidate of a shape that an engine can start, in the pools of `spec`.
 
     Raises:
         CallError: it cannot, with the reason.
     """
+    shape = in_role(shape, role)
     reason = why_not(shape)
+    if reason is None and role != "mixed":
+        reason = why_not_apart(shape)
     if reason is None:
         room = fit(shape)
         reason = why_no_room(shape, room)
     if reason is not None:
         raise CallError(f"this plan cannot be started: {reason}")
-    return located(spec, shape, room)
+    return located(spec, shape, room, role)
 
 
 def require_devices(spec: Spec, parts: Sequence[Part]) -> None:
@@ -155,11 +159,11 @@ def from_wish(
         CallError: the spec has no such pool or format, or the engine cannot start such a replica.
     """
     pool = pool_of(spec, wish.pool)
-    one = candidate(spec, _shape(spec, pool, wish, longest_tokens))
+    one = candidate(spec, _shape(spec, pool, wish, longest_tokens), role)
     copies = wish.replicas or (pool.devices // one.shape.devices if role == "mixed" else 1)
     if copies * one.shape.devices > pool.devices:
         raise CallError(
             f"--replicas {copies}: {copies * one.shape.devices} devices are more than "
             f"pool `{pool.name}` has ({pool.devices})"
         )
-    return (Part(one, copies, 1, role),)
+    return (Part(one, copies, 1),)

@@ -13,6 +13,7 @@ from apex_opt.plan import scheduler
 from apex_opt.plan.result import Memory, Replica, Stage
 from apex_opt.plan.settings import shown
 from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.member import Role, in_role
 from apex_opt.sim.steps import StepTable
 from apex_opt.spec.pools import Pool
 from apex_opt.spec.spec import Spec
@@ -23,17 +24,19 @@ KEPT = 64
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A legal replica: its shape, what fits in its memory, its pools by number.
+    """A legal replica: its shape, what fits in its memory, its pools by number, what it does.
 
     Attributes:
         pool: of its stages; of the first one, where they stand in several pools.
         also: the other pools, in the order of their first stages.
+        role: all of a request, its prompt and first token, or the others.
     """
 
     shape: Shape
     fit: Fit
     pool: int
     also: tuple[int, ...] = ()
+    role: Role = "mixed"
 
     @cached_property
     def stages_in(self) -> dict[int, int]:
@@ -67,6 +70,11 @@ class Candidate:
         return scheduler.rules(self.shape, self.fit)
 
     @property
+    def rules_in_role(self) -> EngineRules:
+        """How it schedules what its role leaves to it."""
+        return in_role(self.rules, self.role)
+
+    @property
     def price_per_hour(self) -> float:
         """Price of one replica, USD an hour."""
         return self.shape.price_per_hour
@@ -78,6 +86,7 @@ class Candidate:
         return Replica(
             pool=shape.pool.name,
             device=shape.pool.device.name,
+            role=self.role,
             tensor=shape.tensor,
             pipeline=shape.pipeline,
             expert=shape.expert,
@@ -98,11 +107,11 @@ class Candidate:
         )
 
 
-def located(spec: Spec, shape: Shape, fit: Fit) -> Candidate:
+def located(spec: Spec, shape: Shape, fit: Fit, role: Role = "mixed") -> Candidate:
     """Return the candidate of a legal shape, its pools by their number in `spec`."""
     number = {pool.name: i for i, pool in enumerate(spec.pools)}
     first, *others = (number[pool.name] for pool, _ in shape.pools())
-    return Candidate(shape, fit, first, tuple(others))
+    return Candidate(shape, fit, first, tuple(others), role)
 
 
 def clock_mhz(place: Place) -> float | None:

@@ -3,7 +3,8 @@
 For a percentile q over n requests (linear interpolation) the level is missed for sure when at least
 n - floor((n - 1) q) requests have a floor above the limit; for a mean, when the mean of the floors
 is; for attainment, when more than the allowed share of requests cannot meet their own limits. Such
-a replica may only stand beside another one whose floor lets some of those requests pass.
+a replica may only stand beside another one whose floor lets some of those requests pass. One that
+prefills or decodes is alone where it is the only one of its role, beside the best of the other.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from apex_opt.plan.levels import (
     statistic_levels,
 )
 from apex_opt.plan.optimistic import Optimistic
+from apex_opt.sim.member import Role
 from apex_opt.spec.spec import Spec
 
 Float = NDArray[np.float64]
@@ -66,9 +68,10 @@ class _Level:
     missed: Sequence[bool]
     helps: Callable[[int, int], bool]
 
-    def helpers(self, r: int) -> frozenset[int]:
-        """Return the replicas of which one must stand beside r."""
-        return frozenset(q for q in range(len(self.missed)) if q != r and self.helps(q, r))
+    def helpers(self, r: int, roles: Sequence[Role]) -> frozenset[int]:
+        """Return the replicas of the same role of which one must stand beside r."""
+        alike = (q for q, role in enumerate(roles) if q != r and role == roles[r])
+        return frozenset(q for q in alike if self.helps(q, r))
 
 
 def _counted(name: str, late: Sequence[Bool], enough: Callable[[int], bool]) -> _Level:
@@ -127,21 +130,26 @@ def _shares(
 
 
 def companions(
-    spec: Spec, traffic: Features, bounds: Sequence[Optimistic], requests: int
+    spec: Spec,
+    traffic: Features,
+    bounds: Sequence[Optimistic],
+    requests: int,
+    roles: Sequence[Role],
 ) -> tuple[list[frozenset[int] | None], list[str | None]]:
     """Return for each replica the others of which it needs one (None: it may serve alone), and why.
 
     Args:
         spec: its service levels are read.
         traffic: features of the requests that are served.
-        bounds: the optimistic model of each replica.
+        bounds: the optimistic model of each replica, with the best of the other role.
         requests: all requests, those that every replica rejects included.
+        roles: of each replica.
     """
     levels = [*_statistics(spec, traffic, bounds), *_shares(spec, traffic, bounds, requests)]
     needed: list[frozenset[int] | None] = []
     reasons: list[str | None] = []
     for r in range(len(bounds)):
-        missed = {level.name: level.helpers(r) for level in levels if level.missed[r]}
+        missed = {level.name: level.helpers(r, roles) for level in levels if level.missed[r]}
         worst = min(missed, key=lambda name: len(missed[name]), default=None)
         needed.append(None if worst is None else missed[worst])
         reasons.append(worst)

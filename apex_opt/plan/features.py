@@ -30,6 +30,9 @@ from apex_opt.sim.load import Load
 from apex_opt.sim.steps import Int64
 
 FEATURES = ("requests", "prompt", "decode", "context", "pairs", "window", "windowed")
+PREFILL = frozenset(FEATURES.index(name) for name in ("requests", "prompt", "pairs", "windowed"))
+"""What replicas serve that prefill; those that decode serve the others."""
+
 PROMPT = (FEATURES.index("prompt"), FEATURES.index("pairs"), FEATURES.index("windowed"))
 
 
@@ -71,6 +74,7 @@ class Features:
         totals: their sums.
         alone: (3, n) int64, prompt, pairs and windowed of what a request must compute itself.
         steps: (n,) int64, least steps in which it decodes.
+        prompts: (n,) int64, prompt tokens, computed or not.
         private: least share of a request's context that no running request shares.
         samples: consecutive columns that are the samples of one request.
     """
@@ -79,6 +83,7 @@ class Features:
     totals: tuple[int, ...]
     alone: Int64
     steps: Int64
+    prompts: Int64
     private: float = 1.0
     samples: int = 1
 
@@ -132,7 +137,7 @@ def features(
     context = columns[3] / np.maximum(d, 1) if least.drafts == 0 else p + 1.0
     private = float(np.min(1.0 - found.shared[reads] / context[reads], initial=1.0))
     whole = np.ascontiguousarray(columns)
-    return Features(whole, totals, alone, steps, private, least.samples)
+    return Features(whole, totals, alone, steps, p, private, least.samples)
 
 
 def fits(load: Load, max_model_tokens: int, samples: int) -> np.ndarray:

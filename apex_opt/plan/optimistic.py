@@ -16,6 +16,9 @@ A prefix that running sequences share is in the cache once, so that only what ea
 counts in the second bound. With guesses a step yields up to 1 + g tokens of a sequence, so K is at
 least the decode tokens over (1 + g) max_seqs.
 
+A replica that prefills or decodes alone does of this what its features ask for (`PREFILL`), under
+the rules of its role.
+
 A preempted sequence computes its p + m tokens again, in place of the decode step that would have
 read as many from the cache. That is no cheaper: a token that runs moves its activations in every
 layer, which are more than its keys and values, and a step with prompts pays for eager kernels
@@ -32,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apex_opt.plan.candidate import Candidate
-from apex_opt.plan.features import FEATURES, Features
+from apex_opt.plan.features import FEATURES, PREFILL, Features
 from apex_opt.sim.engine import EngineRules
 
 Float = NDArray[np.float64]
@@ -78,6 +81,7 @@ class Optimistic:
         energy_j: bounds the energy above idle.
         e2e_ns: bounds the sum of end-to-end times.
         ttft_ns, decode_ns: (n,) floors per request: time to the first token; from first to last.
+            Of what another role does, they are floors once `apex_opt.plan.apart` has joined them.
     """
 
     busy_ns: tuple[Row, ...]
@@ -87,8 +91,28 @@ class Optimistic:
     decode_ns: Float
 
 
-def _row(**parts: float) -> Row:
+def row(**parts: float) -> Row:
+    """Return a row from the coefficients of some features."""
     return tuple(parts.get(name, 0.0) for name in FEATURES)
+
+
+def plus(one: Row, other: Row) -> Row:
+    """Return the sum of two rows."""
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def _own(candidate: Candidate, whole: Row) -> Row:
+    """Return a row of a mixed replica with what a role leaves of it."""
+    role = candidate.role
+    return tuple(
+        x if role == "mixed" or (role == "prefill") == (i in PREFILL) else 0.0
+        for i, x in enumerate(whole)
+    )
+
+
+def _fastest(candidate: Candidate, decode: Float, mixed: Float) -> Float:
+    """Return the least time (or energy) of a step by its tokens; one that prefills has prompts."""
+    return mixed if candidate.role == "prefill" else np.minimum(decode, mixed)
 
 
 def _ratio(table: Float) -> float:
@@ -126,7 +150,7 @@ def _reading_ns(candidate: Candidate, stage: int) -> _Reading:
     steps = candidate.steps
     history = float(steps.history_fs[stage]) if len(steps.history_fs) else 0.0
     return _reading(
-        candidate.rules,
+        candidate.rules_in_role,
         _Reading(steps.context_fs[stage] / FS_PER_NS, steps.window_fs[stage] / FS_PER_NS),
         _Reading(steps.pair_fs[stage] / FS_PER_NS, steps.window_pair_fs[stage] / FS_PER_NS),
         history / FS_PER_NS,
@@ -139,8 +163,8 @@ def _guessing(table: Float) -> float:
 
 
 def _busy_rows(candidate: Candidate, stage: int, private: float) -> list[Row]:
-    steps, rules = candidate.steps, candidate.rules
-    table = np.minimum(steps.decode_ns[stage], steps.mixed_ns[stage]) - ROUNDING_NS
+    steps, rules = candidate.steps, candidate.rules_in_role
+    table = _fastest(candidate, steps.decode_ns[stage], steps.mixed_ns[stage]) - ROUNDING_NS
     sampled = _ratio(steps.rows_ns[stage].astype(np.float64))
     reading = _reading_ns(candidate, stage)
     each = 1 + rules.drafts
@@ -153,7 +177,7 @@ def _busy_rows(candidate: Candidate, stage: int, private: float) -> list[Row]:
             per_decode = line.base / rules.max_seqs / each if by_seqs else 0.0
             per_context = 0.0 if by_seqs else line.base * in_cache
             rows.append(
-                _row(
+                row(
                     requests=sampled,
                     prompt=line.slope,
                     decode=line.slope + sampled + guess + per_decode,
@@ -163,7 +187,7 @@ def _busy_rows(candidate: Candidate, stage: int, private: float) -> list[Row]:
                     windowed=steps.window_pair_fs[stage] / FS_PER_NS,
                 )
             )
-    return rows
+    return [_own(candidate, whole) for whole in rows]
 
 
 def strongest(rows: list[Row], totals: tuple[int, ...]) -> tuple[Row, ...]:
@@ -175,21 +199,21 @@ def strongest(rows: list[Row], totals: tuple[int, ...]) -> tuple[Row, ...]:
     kept = []
     for names in mixes:
         mix = tuple(t if f in names else 0 for f, t in zip(FEATURES, totals, strict=True))
-        kept.append(max(rows, key=lambda row, mix=mix: value(row, mix)))  # type: ignore[misc]
+        kept.append(max(rows, key=lambda r, mix=mix: value(r, mix)))  # type: ignore[misc]
     return tuple(dict.fromkeys(kept))
 
 
 def _energy(candidate: Candidate, traffic: Features) -> Row:
     """Return the energy row that is greatest on this traffic."""
-    steps, rules = candidate.steps, candidate.rules
-    table = np.minimum(steps.decode_j, steps.mixed_j)
+    steps, rules = candidate.steps, candidate.rules_in_role
+    table = _fastest(candidate, steps.decode_j, steps.mixed_j)
     sampled, each = _ratio(steps.rows_j), 1 + rules.drafts
     guess = _guessing(steps.draft_j) / each
     decode = _Reading(steps.context_j, steps.window_j)
     prompt = _Reading(steps.pair_j, steps.window_pair_j)
     reading = _reading(rules, decode, prompt, steps.history_j)
     rows = [
-        _row(
+        row(
             requests=sampled,
             prompt=line.slope,
             decode=line.slope + sampled + guess + line.base / rules.max_seqs / each,
@@ -200,12 +224,12 @@ def _energy(candidate: Candidate, traffic: Features) -> Row:
         )
         for line in lines(table)
     ]
-    return max(rows, key=lambda row: value(row, traffic.totals))
+    return max((_own(candidate, r) for r in rows), key=lambda r: value(r, traffic.totals))
 
 
-def value(row: Row, totals: tuple[int, ...]) -> float:
+def value(coefficients: Row, totals: tuple[int, ...]) -> float:
     """Return the row's sum over the features."""
-    return sum(a * b for a, b in zip(row, totals, strict=True))
+    return sum(a * b for a, b in zip(coefficients, totals, strict=True))
 
 
 def _whole(candidate: Candidate) -> tuple[Float, Float, Float]:
@@ -243,15 +267,15 @@ class _Lone:
 def _lone(candidate: Candidate) -> _Lone:
     steps = candidate.steps
     decode, mixed, sampled = _whole(candidate)
-    row = float(np.min(sampled[1:]))
+    sample = float(np.min(sampled[1:]))
     guess = float(np.min(steps.draft_ns[1:])) if len(steps.draft_ns) else 0.0
     readings = [_reading_ns(candidate, stage) for stage in range(steps.stages)]
     return _Lone(
-        once=candidate.rules.request_overhead_ns + row,
+        once=candidate.rules_in_role.request_overhead_ns + sample,
         prefill=lines(mixed),
         pair=float(steps.pair_fs.sum()) / FS_PER_NS,
         windowed=float(steps.window_pair_fs.sum()) / FS_PER_NS,
-        step=float(np.min(np.minimum(decode, mixed)[1:])) + row + guess,
+        step=float(np.min(np.minimum(decode, mixed)[1:])) + sample + guess,
         reading=_Reading(sum(r.context for r in readings), sum(r.window for r in readings)),
     )
 
@@ -268,7 +292,7 @@ def _end_to_end(lone: _Lone, rules: EngineRules, traffic: Features) -> Row:
     """Return the row of end-to-end times, under the line that is greatest on this traffic."""
     requests, prompt = traffic.totals[:2]
     best = max(lone.prefill, key=lambda ln: ln.base * requests + ln.slope * prompt)
-    return _row(
+    return row(
         requests=lone.once + best.base,
         prompt=best.slope,
         decode=lone.step / (1 + rules.drafts),
@@ -281,17 +305,18 @@ def _end_to_end(lone: _Lone, rules: EngineRules, traffic: Features) -> Row:
 
 def optimistic(candidate: Candidate, traffic: Features) -> Optimistic:
     """Return the lower bounds of `candidate` on `traffic`."""
-    rules, columns, lone = candidate.rules, traffic.columns, _lone(candidate)
+    rules, columns, lone = candidate.rules_in_role, traffic.columns, _lone(candidate)
+    private = 1.0 if candidate.role == "decode" else traffic.private
     busy = [
-        row
+        one
         for stage in range(candidate.steps.stages)
-        for row in _busy_rows(candidate, stage, traffic.private)
+        for one in _busy_rows(candidate, stage, private)
     ]
     reading = lone.reading.context * columns[3] + lone.reading.window * columns[5]
     return Optimistic(
         busy_ns=strongest(busy, traffic.totals),
         energy_j=_energy(candidate, traffic),
-        e2e_ns=_end_to_end(lone, rules, traffic),
+        e2e_ns=_own(candidate, _end_to_end(lone, rules, traffic)),
         ttft_ns=_time_to_first(lone, rules, traffic),
         decode_ns=lone.step * traffic.steps + reading,
     )

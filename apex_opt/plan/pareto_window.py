@@ -78,7 +78,8 @@ def _with_level(asked: Problem, spec: Spec, metric: str, statistic: str, most: f
         return asked
     levelled = spec.model_copy(update={"slo": slo})
     traffic = asked.traffic
-    needs, misses = companions(levelled, traffic.features, asked.bounds, traffic.requests)
+    roles = [c.role for c in asked.candidates]
+    needs, misses = companions(levelled, traffic.features, asked.bounds, traffic.requests, roles)
     kinds = tuple(
         replace(kind, companions=need) for kind, need in zip(asked.data.kinds, needs, strict=True)
     )

@@ -110,7 +110,7 @@ def from_plan(spec: Spec, plan: Plan) -> tuple[Part, ...]:
             raise CallError("the plan is for a model with another number of layers")
         if len(replica.stages) not in (0, len(replica.stage_layers)):
             raise CallError("the plan has `stages` that are not those of `stage_layers`")
-        one = candidate(spec, shape)
-        parts.append(Part(one, deployment.count, deployment.weight, replica.role))
+        one = candidate(spec, shape, replica.role)
+        parts.append(Part(one, deployment.count, deployment.weight))
     require_devices(spec, parts)
     return tuple(parts)

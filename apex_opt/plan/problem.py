@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from apex_opt.plan.apart import joined
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
 from apex_opt.plan.existing import running
-from apex_opt.plan.features import FEATURES, Features, Least, features, fits
+from apex_opt.plan.features import FEATURES, PREFILL, Features, Least, features, fits
 from apex_opt.plan.levels import NS_PER_S, counts_goodput, drain_limit_s, longest_s
 from apex_opt.plan.needs import require_memory
 from apex_opt.plan.objective import NO_FLOW, Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
 from apex_opt.plan.quality import row
+from apex_opt.plan.roles import exchange
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import Int64
 from apex_opt.solvers.fleet_data import HORIZON, FleetData, Floor, Kind, PoolData, Seat
@@ -152,10 +154,11 @@ def _kind(
     chosen: Goal,
     needs: frozenset[int] | None,
     runs: int,
+    cache: int,
 ) -> Kind:
     shape, stages = candidate.shape, candidate.stages_in
     coefficients = chosen.bound(candidate, bounds, traffic)  # zero where it is maximised
-    lost = row(spec, shape, traffic) if chosen.name == "cost" else NO_FLOW
+    lost = row(spec, candidate, traffic) if chosen.name == "cost" else NO_FLOW
     flow = zip(coefficients.flow, lost, traffic.features.totals, strict=True)
     most = min(pool.devices // (n * shape.stage_devices) for pool, n in shape.pools())
     return Kind(
@@ -172,6 +175,8 @@ def _kind(
         also=tuple(
             Seat(p, stages[p], math.floor(candidate.idle_in(p) * MILLI)) for p in candidate.also
         ),
+        role=candidate.role,
+        cache=cache,
         spare=shape.spare_replicas,
         running=runs,
         spot_devices=shape.spot_devices,
@@ -235,9 +240,15 @@ def signatures(candidates: Sequence[Candidate]) -> tuple[int, ...]:
         s = c.shape
         places = tuple(sorted(c.stages_in.items()))
         degrees = (s.tensor, s.attention_data, s.expert)
-        kind = (places, *degrees, s.weights.name, s.kv_cache.name)
+        kind = (c.role, places, *degrees, s.weights.name, s.kv_cache.name)
         numbers.append(known.setdefault(kind, len(known)))
     return tuple(numbers)
+
+
+def caches(candidates: Sequence[Candidate]) -> tuple[int, ...]:
+    """Return numbers that are equal for candidates between which a cache can move."""
+    known: dict[object, int] = {}
+    return tuple(known.setdefault(exchange(c.shape), len(known)) for c in candidates)
 
 
 def problem(
@@ -260,7 +271,10 @@ def problem(
     require_memory(len(load), len(candidates))
     traffic = traffic_of(spec, load, candidates)
     bounds = tuple(bound(c, traffic.features) for c in candidates)
-    needs, misses = companions(spec, traffic.features, bounds, traffic.requests)
+    roles = [c.role for c in candidates]
+    if set(roles) != {"mixed"}:
+        bounds = joined(spec, candidates, bounds, traffic.features)
+    needs, misses = companions(spec, traffic.features, bounds, traffic.requests, roles)
     chosen = goal(spec.objective)
     limits, pools = spec.limits, spec.pools
     known = _running(spec, candidates)
@@ -274,10 +288,13 @@ def problem(
             for p in pools
         ),
         kinds=tuple(
-            _kind(spec, c, b, traffic, chosen, n, runs)
-            for c, b, n, runs in zip(candidates, bounds, needs, known, strict=True)
+            _kind(spec, c, b, traffic, chosen, n, runs, cache)
+            for c, b, n, runs, cache in zip(
+                candidates, bounds, needs, known, caches(candidates), strict=True
+            )
         ),
         features=len(FEATURES),
+        prefill=PREFILL,
         max_kinds=spec.search.max_deployments or min(len(pools), 3),
         devices=limits.devices,
         replicas=limits.replicas,

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apex_opt.cost.shape import Shape
+from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES
 from apex_opt.plan.objective import NO_FLOW, Traffic
 from apex_opt.plan.optimistic import Row
 from apex_opt.plan.use import Part
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE
-from apex_opt.sim.member import FleetLog
+from apex_opt.sim.member import FleetLog, Role
 from apex_opt.spec.spec import Spec
 
 S_PER_HOUR = 3600.0
@@ -40,14 +40,24 @@ def usd_per_hour(
     return float(lost.sum()) * S_PER_HOUR / time_s
 
 
-def row(spec: Spec, shape: Shape, traffic: Traffic) -> Row:
+SAMPLED: dict[Role, frozenset[str]] = {
+    "mixed": frozenset({"requests", "decode"}),
+    "prefill": frozenset(),
+    "decode": frozenset({"decode"}),
+}
+"""Features whose tokens a replica is sure to be charged with: where the cache of a request moves,
+all of them are charged to the replica that decodes."""
+
+
+def row(spec: Spec, candidate: Candidate, traffic: Traffic) -> Row:
     """Return the least of it, USD an hour, by feature: every output token is served by someone.
 
     The first token of a request comes with its prompt. Where the time over which requests arrive
     hangs on their service, nothing is known.
     """
+    shape, mine = candidate.shape, SAMPLED[candidate.role]
     price = spec.quantization.usd_per_token(shape.weights, shape.kv_cache)
     if price == 0 or traffic.horizon_s is None or traffic.span_s <= 0:
         return NO_FLOW
     each = price * S_PER_HOUR / traffic.span_s
-    return tuple(each if name in {"requests", "decode"} else 0.0 for name in FEATURES)
+    return tuple(each if name in mine else 0.0 for name in FEATURES)

@@ -7,8 +7,10 @@ from itertools import product
 
 from apex_opt.cost.transfer import Transfer, transfer
 from apex_opt.errors import CallError
+from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.levels import NS_PER_S
 from apex_opt.plan.needs import MOST_BYTES
+from apex_opt.plan.roles import exchange
 from apex_opt.plan.use import Part
 from apex_opt.sim.load import Load
 from apex_opt.sim.member import Routing
@@ -34,7 +36,7 @@ def routing(spec: Spec, parts: Sequence[Part], router: Router) -> Routing:
     """
     seed = spec.workload.seed if spec.workload.seed is not None else spec.search.seed
     ways = [
-        moving(spec, source, target)
+        moving(spec, source.candidate, target.candidate)
         for source, target in product(parts, parts)
         if (source.role, target.role) == ("prefill", "decode")
     ]
@@ -48,24 +50,27 @@ def routing(spec: Spec, parts: Sequence[Part], router: Router) -> Routing:
     return Routing(router, seed, round(begin_s * NS_PER_S), round(token_s * FS_PER_S))
 
 
-def moving(spec: Spec, source: Part, target: Part) -> Transfer:
-    """Return what it takes to move a cache between two deployments.
+def moving(spec: Spec, source: Candidate, target: Candidate) -> Transfer:
+    """Return what it takes to move a cache between two replicas.
 
     Replicas of one pool stand in one node only where the pool has no other.
 
     Raises:
         CallError: they keep it in different formats.
     """
-    one, other = source.candidate.shape, target.candidate.shape
+    one, other = source.shape, target.shape
     if one.kv_cache.name != other.kv_cache.name:
         raise CallError(
             f"prefill keeps a {one.kv_cache.name} cache, decode a {other.kv_cache.name} one; "
             "a cache moves as it is: write the same `kv_cache` for both"
         )
-    pool = spec.pools[source.candidate.pool]
-    alike = source.candidate.pool == target.candidate.pool
-    several = source.candidate.also or target.candidate.also
-    same_node = alike and pool.nodes == 1 and not several
+    if exchange(one) != exchange(other):
+        raise CallError(
+            "no cache moves between these prefill and decode replicas; "
+            "write the same tensor degree for both"
+        )
+    alike = source.pool == target.pool and not source.also and not target.also
+    same_node = alike and spec.pools[source.pool].nodes == 1
     return transfer(one, other, same_node=same_node)
 
 

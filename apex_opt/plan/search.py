@@ -200,19 +200,20 @@ class Search:
         self.model.cut(counts)
 
     def _fewer(self, counts: Counts) -> list[Counts]:
-        """Return the same replica in smaller numbers, where numbers do not enter the objective.
+        """Return the same replicas in smaller numbers, where numbers do not enter the objective.
 
         Their bound is the same then, so they would be proposed next, one by one.
         """
+        kinds = self.problem.data.kinds
         used = [r for r, n in enumerate(counts) if n]
-        flat = not any(kind.fixed for kind in self.problem.data.kinds)
-        if not flat or len(used) > 1 or counts[used[0]] > FEW:
+        one_a_role = len({kinds[r].role for r in used}) == len(used)
+        many = math.prod(counts[r] for r in used)
+        if any(kind.fixed for kind in kinds) or not one_a_role or many > FEW:
             return []
-        fewer = [
-            tuple(n if r == used[0] else 0 for r in range(len(counts)))
-            for n in range(1 + self.problem.data.kinds[used[0]].spare, counts[used[0]])
-        ]
-        return [c for c in fewer if c not in self.known]
+        fewer = product(
+            *(range(1 + k.spare, n + 1) if n else (0,) for k, n in zip(kinds, counts, strict=True))
+        )
+        return [c for c in fewer if c not in self.known and c != counts]
 
     def _note(self, answer: Answer) -> None:
         found, goal = self.found, self.problem.goal

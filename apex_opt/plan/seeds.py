@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apex_opt.plan.optimistic import value
+from apex_opt.plan.pairs import fastest_pairs
 from apex_opt.plan.problem import Problem
 from apex_opt.solvers.fleet_verify import faults
 
@@ -17,13 +18,16 @@ def seeds(asked: Problem) -> list[tuple[int, ...]]:
 
     There the model proposes plans in any order.
     """
-    return [] if any(kind.fixed for kind in asked.data.kinds) else fullest(asked)
+    if any(kind.fixed for kind in asked.data.kinds):
+        return []
+    return [*fullest(asked), *fastest_pairs(asked, SEEDS)]
 
 
 def fullest(asked: Problem) -> list[tuple[int, ...]]:
     """Return plans of one kind, as many replicas as the limits allow, fastest alone first."""
     totals = asked.traffic.features.totals
-    order = sorted(range(len(asked.bounds)), key=lambda r: value(asked.bounds[r].e2e_ns, totals))
+    times = {r: value(b.e2e_ns, totals) for r, b in enumerate(asked.bounds)}
+    order = sorted((r for r in times if asked.data.kinds[r].role == "mixed"), key=times.__getitem__)
     found: list[tuple[int, ...]] = []
     for r in order:
         if len(found) == SEEDS:

@@ -8,21 +8,25 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from apex_opt.errors import CallError, InfeasibleError, UndecidedError
-from apex_opt.plan.candidate import Candidate, located
-from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
+from apex_opt.plan.candidate import Candidate
+from apex_opt.plan.enumerate import enumerate_replicas
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.needs import require_figures
 from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import Played, play
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.result import Result
+from apex_opt.plan.roles import candidates_of, why_not_apart
 from apex_opt.plan.search import Counts, Found, Tried, search
 from apex_opt.plan.tell import label, limits_missed, tell, why_missed
 from apex_opt.plan.use import Part
 from apex_opt.plan.weights import routing_weights
+from apex_opt.sim.member import Role
 from apex_opt.sim.replica import EndlessRunError
 from apex_opt.spec.spec import Spec
 from apex_opt.trace.traffic import Traffic, traffic
@@ -102,18 +106,21 @@ def legal_candidates(spec: Spec, offered: Traffic) -> list[Candidate]:
         InfeasibleError: no replica is legal; the text says why, commonest reason first.
     """
     found = enumerate_replicas(spec, longest_request(spec, offered))
-    if not found.legal:
-        raise InfeasibleError(_no_replica(found))
-    return [located(spec, shape, room) for shape, room in found.legal]
+    candidates = candidates_of(spec, found.legal)
+    if not candidates:
+        refused = Counter(found.refused)
+        refused.update(why for shape, _ in found.legal if (why := why_not_apart(shape)))
+        raise InfeasibleError(_no_replica(refused))
+    return candidates
 
 
-def _no_replica(found: Enumeration) -> str:
+def _no_replica(refused: Mapping[str, int]) -> str:
     """Return why no replica is legal; of reasons that differ in numbers, the last stands for all.
 
     Degrees are tried in ascending order, so it is that of the replica cut into the most parts.
     """
     alike: dict[str, tuple[str, int]] = {}
-    for reason, n in found.refused.items():
+    for reason, n in refused.items():
         words = re.sub(r"\d[\d,.]*", "#", reason)
         alike[words] = (reason, n + alike.get(words, ("", 0))[1])
     reasons = sorted(alike.values(), key=lambda item: -item[1])
@@ -124,12 +131,14 @@ def _no_replica(found: Enumeration) -> str:
 
 def parts_of(asked: Problem, counts: Counts) -> tuple[Part, ...]:
     """Return the deployments of a count vector, with their routing weights."""
-    used = [r for r, n in enumerate(counts) if n]
-    weights = routing_weights([asked.bounds[r] for r in used], asked.traffic.features.totals)
-    return tuple(
-        Part(asked.candidates[r], counts[r], weight)
-        for r, weight in zip(used, weights, strict=True)
-    )
+    totals, parts = asked.traffic.features.totals, []
+    for role in get_args(Role):
+        used = [r for r, n in enumerate(counts) if n and asked.candidates[r].role == role]
+        weights = routing_weights([asked.bounds[r] for r in used], totals)
+        parts += [
+            Part(asked.candidates[r], counts[r], w) for r, w in zip(used, weights, strict=True)
+        ]
+    return tuple(parts)
 
 
 def tried(spec: Spec, counts: Counts, played: Played) -> Tried:

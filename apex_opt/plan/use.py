@@ -16,7 +16,7 @@ from apex_opt.sim.totals import Totals
 
 @dataclass(frozen=True)
 class Part:
-    """One deployment: a candidate, how many of it, a routing weight, what they do.
+    """One deployment: a candidate, how many of it, a routing weight.
 
     The weight is that of each replica, or of each of its ranks.
     """
@@ -24,7 +24,11 @@ class Part:
     candidate: Candidate
     count: int
     weight: int
-    role: Role = "mixed"
+
+    @property
+    def role(self) -> Role:
+        """What its replicas do."""
+        return self.candidate.role
 
     @property
     def ranks(self) -> int:
@@ -47,7 +51,7 @@ class Part:
         """Each of its replicas as the result tells it."""
         one = self.candidate.replica
         cache = {key: getattr(one, key) * self.ranks for key in ("kv_blocks", "kv_tokens")}
-        return one.model_copy(update={"role": self.role, **cache})
+        return one.model_copy(update=cache)
 
     @property
     def devices(self) -> int:

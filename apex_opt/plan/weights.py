@@ -16,5 +16,5 @@ def routing_weights(bounds: Sequence[Optimistic], totals: tuple[int, ...]) -> tu
     told of each of them. The largest weight is `SCALE`, the least 1.
     """
     capacity = [1.0 / max(1.0, *(value(row, totals) for row in b.busy_ns)) for b in bounds]
-    most = max(capacity)
+    most = max(capacity, default=1.0)
     return tuple(max(1, round(SCALE * c / most)) for c in capacity)

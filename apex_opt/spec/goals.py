@@ -105,6 +105,18 @@ Degrees = Annotated[
 """`auto`, or the degrees among which the solver may choose."""
 
 
+def switch_tag(value: object) -> str:
+    """Return which kind of switch a value is meant as: a string can only be `only`."""
+    return "word" if isinstance(value, str) else "switch"
+
+
+Disaggregate = Annotated[
+    Annotated[Literal["only"], Tag("word")] | Annotated[bool, Tag("switch")],
+    Discriminator(switch_tag),
+    Expected('true, false or "only"'),
+]
+
+
 class Parallelism(Table):
     """Degrees among which the solver may choose; `auto` is every legal one."""
 
@@ -119,8 +131,9 @@ class Parallelism(Table):
     )
     max_stages: Count = Field(16, description="Most pipeline stages that `auto` tries.")
     cross_pool: bool = Field(False, description="A replica may span pools.")
-    disaggregate: bool = Field(
-        False, description="Prefill and decode may run on different replicas."
+    disaggregate: Disaggregate = Field(
+        False,
+        description="Whether prefill and decode may run on different replicas; `only`: they must.",
     )
 
 
@@ -129,7 +142,9 @@ class Search(Table):
 
     top_k: Annotated[int, Field(ge=1, le=100)] = Field(3, description="Plans to return.")
     max_deployments: Annotated[int, Field(ge=1, le=8)] | None = Field(
-        None, description="Most kinds of replica in one plan; default: one a pool, at most 3."
+        None,
+        description="Most kinds of replica in one plan, of each role where prefill and decode are "
+        "apart; default: one a pool, at most 3.",
     )
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(0, description="Seed of the traffic.")
     time_limit_s: Positive = Field(

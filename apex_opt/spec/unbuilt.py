@@ -33,12 +33,6 @@ def replicas_across_pools(spec: Spec) -> Iterator[Fault]:
         yield _not_yet(("parallelism", "cross_pool"), "write `cross_pool = false`")
 
 
-def disaggregation(spec: Spec) -> Iterator[Fault]:
-    """Prefill and decode on different replicas."""
-    if spec.parallelism.disaggregate:
-        yield _not_yet(("parallelism", "disaggregate"), "write `disaggregate = false`")
-
-
 def encoders(spec: Spec) -> Iterator[Fault]:
     """Encoder-decoder models."""
     if spec.model.encoder is not None:
@@ -63,7 +57,6 @@ def _not_yet(loc: Loc, instead: str) -> Fault:
 RULES: tuple[Callable[[Spec], Iterator[Fault]], ...] = (
     releases_that_nobody_knows,
     replicas_across_pools,
-    disaggregation,
     encoders,
     ray,
 )

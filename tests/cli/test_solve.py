@@ -57,7 +57,7 @@ def test_a_missing_spec_has_status_2(run):
 
 
 def test_what_is_not_built_is_named_with_its_line_and_status_is_2(run):
-    status, _, err = run("solve", write(parallelism="disaggregate = true"), "-q")
+    status, _, err = run("solve", write(search='executor = "ray"'), "-q")
     assert status == 2
     assert err.startswith("error: spec.toml:")
     assert "not modelled yet" in err

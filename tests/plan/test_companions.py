@@ -18,13 +18,14 @@ def bounds(ttft_ms, decode_ms):
 def traffic(decode, samples=1):
     columns = np.zeros((7, len(decode)), dtype=np.int64)
     columns[2] = decode
-    return Features(columns, (0,) * 7, columns[:3], columns[2], samples=samples)
+    return Features(columns, (0,) * 7, columns[:3], columns[2], columns[1], samples=samples)
 
 
-def found(slo, floors, decode, objective=None, requests=None, samples=1):
+def found(slo, floors, decode, objective=None, requests=None, samples=1, roles=None):
     spec = Spec.model_construct(slo=slo, objective=objective or Objective(minimize="cost"))
     sent = len(decode) // samples if requests is None else requests
-    return companions(spec, traffic(decode, samples), [bounds(*f) for f in floors], sent)
+    roles = roles or ["mixed"] * len(floors)
+    return companions(spec, traffic(decode, samples), [bounds(*f) for f in floors], sent, roles)
 
 
 FAST, SLOW = [10.0] * 100, [10.0] * 98 + [500.0] * 2
@@ -121,3 +122,11 @@ def test_the_time_per_token_of_samples_is_at_least_the_least_of_theirs():
     assert tpot == ([None], [None])
     tpot = found(Slo(tpot_ms=Percentiles(p99=5.0)), [(FAST, slow)], decode, samples=2)
     assert tpot == ([frozenset()], ["tpot_ms p99"])
+
+
+def test_a_replica_that_prefills_is_helped_by_another_one_that_does():
+    slo = Slo(ttft_ms=Percentiles(p99=100.0))
+    floors = [(SLOW, FAST), (FAST, FAST), (FAST, FAST), (SLOW, FAST)]
+    roles = ["prefill", "decode", "prefill", "mixed"]
+    needs, _ = found(slo, floors, [10] * 100, roles=roles)
+    assert needs == [frozenset({2}), None, None, frozenset()]

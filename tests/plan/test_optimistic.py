@@ -82,7 +82,7 @@ def hosted(pool):
     return pool.model_copy(update={"device": pool.device.model_copy(update=HOSTED)})
 
 
-def candidate(name, engine, spare_blocks, release):
+def candidate(name, engine, spare_blocks, release, role="mixed", network=None):
     """A replica with room for one longest request and `spare_blocks` more: it preempts."""
     chosen = dataclasses.replace(SETTINGS, max_model_len=LONGEST, engine=release[0], **engine)
     if not chosen.chunked_prefill:
@@ -90,6 +90,8 @@ def candidate(name, engine, spare_blocks, release):
     knobs, *places = UNLIKE.get(name) or ({**SHAPES, **RANKS}[name],)
     s = unlike(shape(**knobs), *places) if places else shape(**knobs)
     s = dataclasses.replace(s, settings=chosen, release=catalog.release(*release))
+    if network is not None:
+        s = dataclasses.replace(s, network=network)
     if s.pipeline > 1:
         chosen = dataclasses.replace(chosen, drafts=None)
     if not chosen.prefix_caching or not keeps_tokens(s):
@@ -100,7 +102,7 @@ def candidate(name, engine, spare_blocks, release):
     needed = fit(s).paging.needed(LONGEST, chosen.block_size)
     chosen = dataclasses.replace(chosen, num_gpu_blocks=needed + spare_blocks)
     s = dataclasses.replace(s, settings=chosen)
-    return Candidate(s, fit(s), 0, tuple(range(1, len(s.pools()))))
+    return Candidate(s, fit(s), 0, tuple(range(1, len(s.pools()))), role)
 
 
 def seen(requests, c):

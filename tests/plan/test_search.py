@@ -15,7 +15,10 @@ from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
 DEVICES = 4
 NOTHING = np.zeros((7, 10), np.int64)
 TRAFFIC = Traffic(
-    Features(NOTHING, (10, 100, 50, 0, 0, 0, 0), NOTHING[:3], NOTHING[0]), 10, 100.0, 160.0
+    Features(NOTHING, (10, 100, 50, 0, 0, 0, 0), NOTHING[:3], NOTHING[0], NOTHING[0]),
+    10,
+    100.0,
+    160.0,
 )
 
 

@@ -25,12 +25,18 @@ TWO_POOLS = (
 
 
 def every_plan(asked):
-    """Count vectors of the space: stock, and the most kinds at once."""
+    """Count vectors of the space: stock, roles, and the most kinds of each at once."""
     kinds, pools = asked.data.kinds, asked.data.pools
+
+    def is_plan(used):
+        roles = [kind.role for kind in used]
+        few = all(roles.count(role) <= asked.data.max_kinds for role in roles)
+        apart = set(roles) == {"prefill", "decode"} and len({kind.cache for kind in used}) == 1
+        return few and (set(roles) == {"mixed"} or apart)
 
     def grow(r, counts):
         if r == len(kinds):
-            if 0 < sum(1 for n in counts if n) <= asked.data.max_kinds:
+            if is_plan([kind for kind, n in zip(kinds, counts, strict=True) if n]):
                 yield tuple(counts)
             return
         for n in (0, *range(1 + kinds[r].spare, kinds[r].max_count + 1)):
@@ -114,6 +120,65 @@ def test_the_plan_is_the_best_of_simulating_every_plan(objective, rate, slo, lim
     result = solve(asked)
     chosen = goal(asked.objective)
     assert result.proof.status == "optimal"
+    assert result.proof.space == plans
+    assert not better(chosen, best, result.plans[0].objective)
+    assert not better(chosen, result.plans[0].objective, best)
+
+
+APART = {
+    "formats": {"quantization": 'kv_cache = ["bf16", "fp8"]'},
+    "pools": {"pools": TWO_POOLS, "search": "max_deployments = 1\ngap = 0"},
+    "settings": {"engine": "max_num_batched_tokens = [512, 2048]"},
+    "spare": {"pools": TABLES["pools"] + "\nspare_replicas = 1"},
+}
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    tables=st.sampled_from(sorted(APART)),
+    objective=st.sampled_from(
+        [
+            'minimize = "cost"',
+            'minimize = "latency"',
+            'minimize = "energy"',
+            'minimize = "power"',
+            'maximize = "goodput"',
+            'maximize = "throughput"',
+        ]
+    ),
+    rate=st.sampled_from([5.0, 40.0, 150.0]),
+    slo=st.sampled_from(
+        [
+            "ttft_ms = { p99 = 200 }",
+            "tpot_ms = 9",
+            "ttft_ms = 300\ntpot_ms = { p50 = 12 }",
+            "e2e_ms = 900\nattainment = 0.5\ndrain_s = 0.5",
+        ]
+    ),
+    outputs=st.sampled_from(["40", '{ distribution = "uniform", low = 1, high = 60 }']),
+    disaggregate=st.sampled_from(["true", "true", '"only"']),
+)
+def test_of_plans_with_prefill_and_decode_apart_the_best_is_found(
+    tables, objective, rate, slo, outputs, disaggregate
+):
+    asked = spec(
+        **({"search": "gap = 0"} | APART[tables]),
+        objective=objective,
+        slo=slo,
+        parallelism=f"tensor = [1, 2]\npipeline = 1\ndisaggregate = {disaggregate}",
+        workload=(
+            f'arrival = "poisson"\nrate_rps = {rate}\nrequests = 60\n'
+            'prompt_tokens = { distribution = "uniform", low = 50, high = 1900 }\n'
+            f"output_tokens = {outputs}"
+        ),
+    )
+    best, plans = exhaustive(asked)
+    if best is None:
+        with pytest.raises(InfeasibleError):
+            solve(asked)
+        return
+    result = solve(asked)
+    chosen = goal(asked.objective)
     assert result.proof.space == plans
     assert not better(chosen, best, result.plans[0].objective)
     assert not better(chosen, result.plans[0].objective, best)

@@ -215,11 +215,11 @@ def test_a_text_that_is_no_spec_is_refused(text: str):
 
 
 def test_what_is_not_built_is_refused_only_when_asked():
-    text = spec_text("[parallelism]\ncross_pool = true\ndisaggregate = true")
+    text = spec_text('[parallelism]\ncross_pool = true\n[search]\nexecutor = "ray"')
     wanted = loads(text)
     expected = [
         ("parallelism.cross_pool", "not modelled yet; write `cross_pool = false`"),
-        ("parallelism.disaggregate", "not modelled yet; write `disaggregate = false`"),
+        ("search.executor", 'not modelled yet; write `executor = "local"`'),
     ]
     with pytest.raises(NotBuiltError) as caught:
         require_built(wanted)
@@ -232,11 +232,11 @@ def test_what_is_built_is_not_refused():
 
 def test_what_is_not_built_is_refused_by_line(tmp_path: Path):
     path = tmp_path / "spec.toml"
-    path.write_text(spec_text("[parallelism]\ndisaggregate = true"), encoding="utf-8")
+    path.write_text(spec_text('[search]\nexecutor = "ray"'), encoding="utf-8")
     with pytest.raises(NotBuiltError) as caught:
         require_built(*load_with_lines(path))
     assert str(caught.value) == (
-        f"{path}:14: parallelism.disaggregate: not modelled yet; write `disaggregate = false`"
+        f'{path}:14: search.executor: not modelled yet; write `executor = "local"`'
     )
 
 

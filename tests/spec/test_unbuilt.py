@@ -18,10 +18,6 @@ from tests.spec.texts import spec
             "parallelism.cross_pool: not modelled yet; write `cross_pool = false`",
         ),
         (
-            "[parallelism]\ndisaggregate = true",
-            "parallelism.disaggregate: not modelled yet; write `disaggregate = false`",
-        ),
-        (
             '[search]\nexecutor = "ray"',
             'search.executor: not modelled yet; write `executor = "local"`',
         ),
