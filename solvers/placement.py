@@ -14,6 +14,7 @@ Objective   period                the least T for which a solution with t[e] <= 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -199,7 +200,45 @@ def solve(data: PlacementData, goal: Goal = "period", time_limit_s: float = 60.0
     g = graph(data)
     if goal == "latency":
         return _fastest(data, g, until)
-    return _least_period(data, g, _times(g), until)
+    times, least_ns = _times(g), flow_ns(data)
+    begin = next((i for i, t in enumerate(times) if t >= least_ns), len(times))
+    return _least_period(data, g, times[begin:], until)
+
+
+def flow_ns(data: PlacementData) -> int:
+    """Return a time that no period is below: all groups at work, layers spread as a liquid.
+
+    With r[g,k] the least time of a layer of kind k on group g and any weights y[k] >= 0,
+
+        P sum_k y[k] layers[k] <= T sum_p stock[p] max_{g on p, k} y[k] / (r[g,k] devices[g])
+
+    as a group that is busy for T gets through layers of a weight of at most T max_k y[k] / r[g,k].
+    Weights are the least times of the first group.
+    """
+    counts = data.counts(0, data.layers)
+    rates = [
+        {k: min(t / n for n, t in enumerate(group.layers_ns[k]) if n) for k in counts}
+        for group in data.groups
+        if all(len(group.layers_ns[k]) > 1 for k in counts)
+    ]
+    if not rates or len(rates) < len(data.groups) or not all(all(r.values()) for r in rates):
+        return 0
+    weights = rates[0]
+    most = sum(
+        devices
+        * max(
+            (
+                weights[k] / (r[k] * group.devices)
+                for group, r in zip(data.groups, rates, strict=True)
+                if group.pool == p
+                for k in counts
+            ),
+            default=0.0,
+        )
+        for p, devices in enumerate(data.stock)
+    )
+    work = data.pipelines * sum(weights[k] * n for k, n in counts.items())
+    return math.floor(work / most * (1 - 1e-9)) if most else 0
 
 
 def _fastest(data: PlacementData, g: Graph, until: float) -> Placed:
@@ -215,12 +254,12 @@ def _fastest(data: PlacementData, g: Graph, until: float) -> Placed:
 def _least_period(
     data: PlacementData, g: Graph, times: list[int], until: float, asked: int = 0
 ) -> Placed:
-    """Ask for the time at place `asked`, double the place until pipelines exist, then bisect.
+    """Ask for the time at place `asked`, take longer strides until pipelines exist, then bisect.
 
     Small periods come first: they leave out most stages, and are told to be impossible at once.
     """
     best, value = tuple[Pipeline, ...](), None
-    low, high = 0, len(times)
+    low, high, stride = 0, len(times), 1
     while low < high:
         found = _within(data, g, times[asked], until)
         if found.pipelines:
@@ -230,7 +269,8 @@ def _least_period(
             low = asked + 1
         else:
             return Placed("feasible" if best else "unknown", best, value, times[low])
-        asked = (low + high) // 2 if best else min(2 * low, high - 1)
+        asked = (low + high) // 2 if best else min(low + stride, high - 1)
+        stride *= 2
     if not best:
         return Placed("infeasible", (), None, None)
     return Placed("optimal", best, value, value)

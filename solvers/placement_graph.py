@@ -10,8 +10,9 @@ stand in any order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 from apex_opt.solvers.placement_data import PlacementData
 
@@ -73,15 +74,24 @@ def graph(data: PlacementData) -> Graph:
     return Graph(edges, begin, end, by_count, hop_ns=min(hops, default=0))
 
 
-def _fitting(data: PlacementData) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (group, first, last, time) of every stage that its group holds, alone."""
+def _fitting(
+    data: PlacementData, cuts: Iterable[tuple[int, int]] | None = None
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (group, first, last, time) of every stage that its group holds, alone.
+
+    Args:
+        data: the question.
+        cuts: (first, last) of the stages that are looked at; None: all there are.
+    """
+    if cuts is None:
+        cuts = combinations(range(data.layers + 1), 2)
+    stages = list(cuts)
     for g, group in enumerate(data.groups):
         if group.devices <= data.stock[group.pool]:
-            for first in range(data.layers):
-                for last in range(first + 1, data.layers + 1):
-                    time = data.stage_ns((g, first, last))
-                    if time is not None:
-                        yield g, first, last, time
+            for first, last in stages:
+                time = data.stage_ns((g, first, last))
+                if time is not None:
+                    yield g, first, last, time
 
 
 def _stages(data: PlacementData) -> Iterator[Edge]:
@@ -109,17 +119,17 @@ def _hops(data: PlacementData) -> Iterator[Edge]:
 def _by_count(data: PlacementData) -> Iterator[Edge]:
     """Of stages inside the longest run one of each group and length is enough."""
     start, stop = longest_run(data)
-    seen: set[tuple[int, int]] = set()
-    for g, first, last, ns in _fitting(data):
+    cuts = [
+        (first, last)
+        for first in range(data.layers)
+        for last in range(first + 1, data.layers + 1)
+        if not start + 1 < first < stop or last >= stop
+    ]
+    for g, first, last, ns in _fitting(data, cuts):
         tail = (INSIDE, -1) if start < first < stop else (first, -1)
         head = (INSIDE, -1) if start < last < stop else (last, -1)
         inside = max(0, min(last, stop) - max(first, start))
-        most = 1
-        if tail == head:
-            if (g, inside) in seen:
-                continue
-            seen.add((g, inside))
-            most = data.layers // inside
+        most = data.layers // inside if tail == head else 1
         yield Edge(tail, head, g, last - first, inside, ns, most)
 
 

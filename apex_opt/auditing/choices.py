@@ -115,7 +115,7 @@ def _formats(spec: Spec) -> Iterator[Row]:
 
 def _names_served(spec: Spec, now: tuple[WeightFormat, ...]) -> set[str]:
     """Return the formats of now, as the spec names them and as its pools serve them."""
-    return {f.name for f in now} | {w.name for p in spec.pools for w, _ in formats(spec, p)}
+    return {f.name for f in now} | {w.name for p in spec.pools for w, _ in formats(spec, (p,))}
 
 
 def _known_weights(spec: Spec) -> list[WeightFormat]:

@@ -68,7 +68,7 @@ class Fit:
         return self.paging.sequence_blocks
 
 
-def _ends_bytes(shape: Shape, stage: int) -> float:
+def ends_bytes(shape: Shape, stage: int) -> float:
     """Return bytes of embedding (first stage) and head (last stage) on one device."""
     model = shape.model
     matrix = ACTIVATION_BYTES * model.vocab_size * model.hidden_size / shape.tensor
@@ -114,12 +114,35 @@ def kv_token_bytes(counts: dict[str, int], kinds: dict[str, Layer]) -> float:
     )
 
 
+def _bare(shape: Shape, kinds: dict[str, Layer], total: int, weights: int) -> MemoryUse:
+    """Return the memory of a device that holds `weights`, before reserve and cache."""
+    return MemoryUse(
+        total=total,
+        weights=weights,
+        activations=math.ceil(activation_bytes(shape, kinds)),
+        graphs=math.ceil(shape.release.graph_memory_bytes) if shape.settings.graph_tokens else 0,
+        other=math.ceil(shape.release.other_memory_bytes),
+        reserve=0,
+        kv_cache=0,
+    )
+
+
+def room_bytes(shape: Shape) -> tuple[int, float]:
+    """Return what a device has for weights and cache, and how many bytes of it one of cache takes.
+
+    More than one where the engine takes a share of what the weights leave (`of_free`).
+    """
+    kinds = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
+    bare = _bare(shape, kinds, shape.pool.device.memory_bytes, 0)
+    if shape.release.memory_rule != "of_free":
+        return bare.room - _reserve(shape, bare), 1.0
+    kept = math.ceil(bare.total * shape.reserve_fraction)
+    return bare.room - kept, 1.0 / shape.settings.gpu_memory_utilization
+
+
 def fit(shape: Shape) -> Fit:
     """Return how the memory of a replica is used, and the KV blocks that remain."""
     kinds = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
-    activations = math.ceil(activation_bytes(shape, kinds))
-    graphs = math.ceil(shape.release.graph_memory_bytes) if shape.settings.graph_tokens else 0
-    other = math.ceil(shape.release.other_memory_bytes)
     draft, draft_page = _draft_bytes(shape)
     fits = []
     for stage, counts in enumerate(shape.stage_counts()):
@@ -127,7 +150,7 @@ def fit(shape: Shape) -> Fit:
         weights = math.ceil(stage_bytes(shape.at(stage), stage, counts, kinds) + draft)
         cut = paging(shape, counts, kinds)
         cut = replace(cut, page=cut.page + math.ceil(draft_page))
-        bare = MemoryUse(total, weights, activations, graphs, other, reserve=0, kv_cache=0)
+        bare = _bare(shape, kinds, total, weights)
         bare = replace(bare, reserve=_reserve(shape, bare))
         pinned = shape.settings.num_gpu_blocks
         blocks = pinned if pinned is not None else max(bare.room // cut.page, 0)
@@ -144,7 +167,7 @@ def stage_bytes(shape: Shape, stage: int, counts: dict[str, int], kinds: dict[st
     """Return bytes of a stage's weights on one device."""
     rates = Rates(shape)
     layers = sum(n * layer_bytes(rates, kinds[k]) for k, n in counts.items())
-    return layers + _ends_bytes(shape, stage)
+    return layers + ends_bytes(shape, stage)
 
 
 def _reserve(shape: Shape, bare: MemoryUse) -> int:
@@ -170,5 +193,5 @@ def _draft_bytes(shape: Shape) -> tuple[float, float]:
     counts = small.model.counts()
     weights = stage_bytes(small, 0, counts, kinds)
     if shape.settings.drafts is not None and shape.settings.drafts.layer:
-        weights -= _ends_bytes(small, 0)
+        weights -= ends_bytes(small, 0)
     return weights, kv_token_bytes(counts, kinds) * shape.settings.block_size

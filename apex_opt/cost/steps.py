@@ -111,11 +111,9 @@ def _kind(rates: Rates, one: Layer, sizes: _Sizes) -> _Kind:
     )
 
 
-def _extras(rates: Rates, stage: int, tokens: Array) -> Cost:
+def embedding(rates: Rates, tokens: Array) -> Cost:
     """Return embedding and engine step overhead, which stand on the first stage."""
     total = nothing(len(tokens))
-    if stage > 0:
-        return total
     shape, hidden = rates.shape, rates.shape.model.hidden_size
     size = ACTIVATION_BYTES * tokens * hidden
     total = total + elementwise(rates, 2.0 * ACTIVATION_BYTES * hidden, tokens)
@@ -124,14 +122,14 @@ def _extras(rates: Rates, stage: int, tokens: Array) -> Cost:
     return total + Cost(step, np.zeros_like(step))
 
 
-def _head(rates: Rates, rows: Array) -> Cost:
+def head(rates: Rates, rows: Array) -> Cost:
     """Return LM head, gathering of logits and per-sequence overhead of the last stage."""
     shape, model = rates.shape, rates.shape.model
     vocab = -(-model.vocab_size // 64) * 64  # padded to 64 (vLLM DEFAULT_VOCAB_PADDING_SIZE)
-    head = gemm(rates, Gemm(model.hidden_size, -(-vocab // shape.tensor), "none"), rows)
+    product = gemm(rates, Gemm(model.hidden_size, -(-vocab // shape.tensor), "none"), rows)
     gathered = collectives.all_gather(shape, ACTIVATION_BYTES * rows * vocab)
     overhead = rows * shape.release.overheads.sequence_us * 1e-6
-    return head + rates.communication(gathered) + Cost(overhead, np.zeros_like(overhead))
+    return product + rates.communication(gathered) + Cost(overhead, np.zeros_like(overhead))
 
 
 def _contexts(parts: list[tuple[ContextRates, int]]) -> ContextRates:
@@ -150,15 +148,17 @@ def _stage(
     whole: Shape, rates: Rates, stage: int, counts: dict[str, int], kinds: Kinds, sizes: _Sizes
 ) -> _Stage:
     shape, settings = rates.shape, rates.shape.settings
-    base, prompts = _extras(rates, stage, sizes.at.astype(np.float64)), nothing(len(sizes.at))
-    head = nothing(len(sizes.rows))
+    base, prompts = nothing(len(sizes.at)), nothing(len(sizes.at))
+    if stage == 0:
+        base = embedding(rates, sizes.at.astype(np.float64))
+    sampled = nothing(len(sizes.rows))
     for name, count in counts.items():
         base = base + kinds[name].tokens * count
         prompts = prompts + kinds[name].prompts * count
-        head = head + kinds[name].sequences * count
+        sampled = sampled + kinds[name].sequences * count
     last = stage == shape.pipeline - 1
     if last:
-        head = head + _head(rates, sizes.rows)
+        sampled = sampled + head(rates, sizes.rows)
     tokens = np.arange(len(sizes.run))
     none = np.zeros(len(tokens))
     decode = spread(base, sizes.at, sizes.run)
@@ -169,7 +169,7 @@ def _stage(
     return _Stage(
         decode=decode + Cost(np.where(tokens > settings.graph_tokens, eager, 0.0), none),
         mixed=mixed + Cost(eager, none),
-        rows=head,
+        rows=sampled,
         contexts=_contexts([(kinds[name].contexts, count) for name, count in counts.items()]),
         hop=none if last else collectives.stage_hop(whole, stage, size),
     )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from functools import partial
+from itertools import chain, combinations, product
 
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.rates import half_precision
-from apex_opt.cost.shape import Shape, even_split
+from apex_opt.cost.shape import Place, Shape, even_split
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.settings import own_share, settings
+from apex_opt.plan.unlike import across
 from apex_opt.spec import catalog
 from apex_opt.spec.pools import Device, Pool
 from apex_opt.spec.quantization import KvFormat, WeightFormat
 from apex_opt.spec.spec import Spec
 
 HALVES = ("bf16", "fp16")
+
+MOST_POOLS = 3
+"""Pools over which one replica may stand."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +93,21 @@ def degrees(spec: Spec, pool: Pool) -> Iterator[tuple[int, int, int, int]]:
                     yield tensor, ranks, pipeline, expert
 
 
-def formats(spec: Spec, pool: Pool) -> Iterator[tuple[WeightFormat, KvFormat]]:
-    """Yield the formats to try; by default the checkpoint's weights and a 16-bit cache."""
+def formats(spec: Spec, pools: Sequence[Pool]) -> Iterator[tuple[WeightFormat, KvFormat]]:
+    """Yield the formats to try; by default the checkpoint's weights and a 16-bit cache.
+
+    Args:
+        spec: names the formats.
+        pools: where stages of one replica stand, all in one format.
+    """
     weights = spec.quantization.weights or (catalog.weight_format(spec.model.native_weights),)
     caches = spec.quantization.kv_cache or (catalog.kv_format("bf16"),)
-    pairs = (as_served(pool.device, *pair) for pair in product(weights, caches))
-    yield from {(w.name, k.name): (w, k) for w, k in pairs}.values()
+    found = {}
+    for pair in product(weights, caches):
+        for pool in pools:
+            pair = as_served(pool.device, *pair)
+        found[pair[0].name, pair[1].name] = pair
+    yield from found.values()
 
 
 def as_served(
@@ -129,7 +143,7 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
     layers = len(spec.model.sequence())
     choices = product(
         degrees(spec, pool),
-        formats(spec, pool),
+        formats(spec, (pool,)),
         clocks(pool),
         settings(spec, pool, release, longest_tokens),
     )
@@ -150,8 +164,68 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
             expert_skew=spec.parallelism.expert_skew,
             attention_data=ranks,
         )
-        share = own_share(spec.engine, release, found)
-        yield replace(found, settings=replace(chosen, gpu_memory_utilization=share))
+        yield _fitted(spec, found)
+
+
+def _fitted(spec: Spec, shape: Shape) -> Shape:
+    """Return the shape with the share of memory that its engine takes: the least of any device."""
+    stages = range(shape.pipeline if shape.elsewhere else 1)
+    share = min(own_share(spec.engine, shape.release, shape.at(stage)) for stage in stages)
+    return replace(shape, settings=replace(shape.settings, gpu_memory_utilization=share))
+
+
+def shapes_across(spec: Spec, longest_tokens: int) -> Iterator[Shape]:
+    """Yield the shapes that stand in two or three pools, legal or not; none unless asked for."""
+    asked = spec.parallelism
+    several = "auto" if asked.attention_data == "auto" else asked.attention_data
+    if not asked.cross_pool or (several != "auto" and 1 not in several):
+        return
+    for number in range(2, MOST_POOLS + 1):
+        for pools in combinations(spec.pools, number):
+            yield from _shapes_across(spec, pools, longest_tokens)
+
+
+def _shapes_across(spec: Spec, pools: tuple[Pool, ...], longest_tokens: int) -> Iterator[Shape]:
+    """Yield the shapes that stand in all of these pools.
+
+    The engine's defaults are those of the device with the least memory: one setting holds for all.
+    """
+    asked, release = spec.parallelism, catalog.release(spec.engine.name, spec.engine.version)
+    smallest = min(pools, key=lambda pool: pool.device.memory_bytes)
+    tensors = [set(tensor_degrees(spec, pool)) for pool in pools]
+    choices = product(
+        formats(spec, pools),
+        product(*(clocks(pool) for pool in pools)),
+        settings(spec, smallest, release, longest_tokens),
+    )
+    for (weights, kv_cache), speeds, chosen in choices:
+        places = tuple(Place(*at) for at in zip(pools, speeds, strict=True))
+        trials = []
+        for tensor in sorted(set.intersection(*tensors)):
+            for expert in expert_degrees(spec, tensor):
+                trial = Shape(
+                    model=spec.model,
+                    pool=places[0].pool,
+                    network=spec.network,
+                    release=release,
+                    settings=chosen,
+                    weights=weights,
+                    kv_cache=kv_cache,
+                    tensor=tensor,
+                    expert=expert,
+                    stage_layers=even_split(len(spec.model.sequence()), len(places)),
+                    clock=places[0].clock,
+                    reserve_fraction=spec.limits.memory_reserve_fraction,
+                    expert_skew=asked.expert_skew,
+                    elsewhere=places,
+                )
+                if why_not(trial) is None:
+                    trials.append(_fitted(spec, trial))
+                else:
+                    yield trial
+        totals = None if asked.pipeline == "auto" else asked.pipeline
+        most = asked.max_stages if totals is None else max(totals)
+        yield from across(trials, most, totals, partial(_fitted, spec))
 
 
 def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:
@@ -163,14 +237,14 @@ def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:
     """
     legal: list[tuple[Shape, Fit]] = []
     refused: dict[str, int] = {}
-    for pool in spec.pools:
-        for shape in shapes(spec, pool, longest_tokens):
-            reason = why_not(shape)
+    own = (shape for pool in spec.pools for shape in shapes(spec, pool, longest_tokens))
+    for shape in chain(own, shapes_across(spec, longest_tokens)):
+        reason = why_not(shape)
+        if reason is None:
+            room = fit(shape)
+            reason = why_no_room(shape, room)
             if reason is None:
-                room = fit(shape)
-                reason = why_no_room(shape, room)
-                if reason is None:
-                    legal.append((shape, room))
-                    continue
-            refused[reason] = refused.get(reason, 0) + 1
+                legal.append((shape, room))
+                continue
+        refused[reason] = refused.get(reason, 0) + 1
     return Enumeration(tuple(legal), refused)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from apex_opt.cost.memory import fit
 from apex_opt.errors import CallError
 from apex_opt.plan.existing import starts
+from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import Played
 from apex_opt.plan.problem import Problem
@@ -186,11 +188,20 @@ def verified(spec: Spec, asked: Problem, rank: int, tried: Tried) -> Plan:
     Raises:
         AssertionError: it finds fault with the plan, which is a bug of the solver.
     """
-    wrong = faults(asked.data, tried.counts)
+    wrong = [*faults(asked.data, tried.counts), *_shapes_wrong(tried)]
     if wrong:
         raise AssertionError("; ".join(wrong))
     assert tried.outcome is not None, "a plan that meets the spec has been simulated"
     return plan_of_parts(spec, tried.outcome, rank)
+
+
+def _shapes_wrong(tried: Tried) -> Iterator[str]:
+    """Yield why a replica of the plan cannot be started after all."""
+    for part in tried.outcome.parts if tried.outcome is not None else ():
+        shape = part.candidate.shape
+        reason = why_not(shape) or why_no_room(shape, fit(shape))
+        if reason is not None:
+            yield f"{part.replica.label}: {reason}"
 
 
 def proof_of(asked: Problem, found: Found) -> Proof:

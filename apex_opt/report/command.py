@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-from apex_opt.plan.result import Deployment, Replica
+from apex_opt.plan.result import Deployment
 from apex_opt.report import command_sglang, command_trtllm, command_vllm
-from apex_opt.report.command_words import HALVES, node_count
+from apex_opt.report.command_words import HALVES, node_count, started_devices
 from apex_opt.report.numbers import plural
 
 Command = Callable[[Deployment, str], list[str]]
@@ -54,18 +54,20 @@ def _remarks(deployment: Deployment) -> Iterator[str]:
     if replica.clock_mhz is not None and not replica.stages:
         yield f"nvidia-smi --lock-gpu-clocks={replica.clock_mhz:.0f}"
     if replica.stages:
-        yield from _stages(replica)
+        yield from _stages(deployment)
     elif node_count(deployment) > 1:
         yield "# on each of its nodes, with NODE_RANK 0, 1, ... and node 0 as MASTER_ADDR"
 
 
-def _stages(replica: Replica) -> Iterator[str]:
+def _stages(deployment: Deployment) -> Iterator[str]:
     """Yield where each stage of a replica over several pools is started."""
-    each = plural(replica.tensor * replica.attention_data, "device")
+    replica = deployment.replica
     if replica.engine.name == "tensorrt-llm":
-        yield f"# MPI ranks in the order of stages, {each} a stage:"
+        yield f"# MPI ranks in the order of stages, {replica.tensor} a stage:"
     else:
-        yield f"# once a stage, on {each}, with NODE_RANK 0, 1, ... and stage 0 as MASTER_ADDR:"
+        each = plural(started_devices(deployment), "device")
+        yield f"# on {each} at a time, in the order of stages, with NODE_RANK 0, 1, ... and the"
+        yield "# first one as MASTER_ADDR; CUDA_VISIBLE_DEVICES says which devices:"
     first = 0
     for stage, alike in groupby(replica.stages):
         last = first + len(list(alike)) - 1

@@ -104,7 +104,12 @@ def _nodes(deployment: Deployment) -> list[str]:
     ranks = deployment.replica.attention_data
     if ranks > 1:
         return _rank_nodes(ranks // nodes)
-    return [f"--nnodes {nodes}", '--node-rank "$NODE_RANK"', '--master-addr "$MASTER_ADDR"']
+    return [
+        f"--nnodes {nodes}",
+        '--node-rank "$NODE_RANK"',
+        '--master-addr "$MASTER_ADDR"',
+        '$([ "$NODE_RANK" = 0 ] || echo --headless)',
+    ]
 
 
 def _rank_nodes(local: int) -> list[str]:

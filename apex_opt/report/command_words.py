@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import gcd
 
 from apex_opt.plan.result import Deployment, Replica
 from apex_opt.spec import catalog
@@ -21,14 +22,22 @@ def joined(words: Sequence[str]) -> str:
 def node_count(deployment: Deployment) -> int:
     """Return the nodes of the replica that stands on most.
 
-    Over several pools each stage is started by itself, as if it were a node: all nodes of an engine
-    must hold the same number of devices.
+    Over several pools a node is what is started at one time (`started_devices`).
+    """
+    if deployment.replica.stages:
+        return deployment.replica.devices // started_devices(deployment)
+    return max((len({at.node for at in replica}) for replica in deployment.nodes), default=1)
+
+
+def started_devices(deployment: Deployment) -> int:
+    """Return the devices that are started at one time, of a replica over several pools.
+
+    To an engine all nodes have the same number of devices, so what a stage has on one node, or the
+    greatest part of it that all others are multiples of, stands for a node.
 
     Source: vLLM 0.33, vllm/config/parallel.py, `local_world_size`: the world over the nodes.
     """
-    if deployment.replica.stages:
-        return deployment.replica.pipeline
-    return max((len({at.node for at in replica}) for replica in deployment.nodes), default=1)
+    return gcd(*(at.devices for replica in deployment.nodes for at in replica))
 
 
 def half(replica: Replica) -> str | None:

@@ -130,7 +130,7 @@ class Parallelism(Table):
         "whole experts are spread; 0: even, as far as chance allows.",
     )
     max_stages: Count = Field(16, description="Most pipeline stages that `auto` tries.")
-    cross_pool: bool = Field(False, description="A replica may span pools.")
+    cross_pool: bool = Field(False, description="A replica may have stages in two or three pools.")
     disaggregate: Disaggregate = Field(
         False,
         description="Whether prefill and decode may run on different replicas; `only`: they must.",

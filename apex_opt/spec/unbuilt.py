@@ -27,12 +27,6 @@ def releases_that_nobody_knows(spec: Spec) -> Iterator[Fault]:
         yield Fault(("engine", "version"), str(e))
 
 
-def replicas_across_pools(spec: Spec) -> Iterator[Fault]:
-    """Replicas that span pools."""
-    if spec.parallelism.cross_pool:
-        yield _not_yet(("parallelism", "cross_pool"), "write `cross_pool = false`")
-
-
 def encoders(spec: Spec) -> Iterator[Fault]:
     """Encoder-decoder models."""
     if spec.model.encoder is not None:
@@ -56,7 +50,6 @@ def _not_yet(loc: Loc, instead: str) -> Fault:
 
 RULES: tuple[Callable[[Spec], Iterator[Fault]], ...] = (
     releases_that_nobody_knows,
-    replicas_across_pools,
     encoders,
     ray,
 )

@@ -11,7 +11,8 @@ from apex_opt.plan.enumerate import (
     shapes,
     tensor_degrees,
 )
-from apex_opt.plan.settings import batch_default, settings
+from apex_opt.plan.legality import why_no_room
+from apex_opt.plan.settings import batch_default, own_share, settings
 from apex_opt.spec import catalog
 from tests.small_specs import spec
 
@@ -118,10 +119,10 @@ def test_the_default_batch_follows_the_memory_of_the_device():
 
 
 def test_formats_are_the_checkpoints_own_unless_named():
-    names = [(w.name, k.name) for w, k in formats(spec(), pool())]
+    names = [(w.name, k.name) for w, k in formats(spec(), (pool(),))]
     assert names == [("bf16", "bf16")]
     asked = spec(quantization='weights = ["bf16", "fp8"]\nkv_cache = ["fp8"]')
-    assert [(w.name, k.name) for w, k in formats(asked, asked.pools[0])] == [
+    assert [(w.name, k.name) for w, k in formats(asked, asked.pools)] == [
         ("bf16", "fp8"),
         ("fp8", "fp8"),
     ]
@@ -141,7 +142,7 @@ def test_formats_are_the_checkpoints_own_unless_named():
 )
 def test_all_that_has_16_bits_is_of_one_type_that_the_device_computes_in(device, asked, found):
     on = pool().model_copy(update={"device": catalog.device(device)})
-    names = [f"{w.name}/{k.name}" for w, k in formats(spec(quantization=asked), on)]
+    names = [f"{w.name}/{k.name}" for w, k in formats(spec(quantization=asked), (on,))]
     assert names == found
 
 
@@ -176,3 +177,69 @@ def test_reasons_are_counted_by_shape():
     found = enumerate_replicas(asked, 560)
     assert [s.tensor for s, _ in found.legal] == [4]
     assert found.refused == {"32 query heads do not divide by tensor = 3": 1}
+
+
+UNLIKE = (
+    'name = "a100"\ndevice = "a100-sxm-40gb"\nnodes = 1\ndevices_per_node = 4\n'
+    '[[pools]]\nname = "l4"\ndevice = "l4"\nnodes = 4\ndevices_per_node = 1'
+)
+
+
+def across(**tables):
+    """The legal replicas that stand in several pools."""
+    found = enumerate_replicas(spec(**tables), 1000)
+    return [(s, room) for s, room in found.legal if s.elsewhere]
+
+
+def test_replicas_stand_in_several_pools_only_where_that_is_asked_for():
+    tables = {"model": 'name = "llama-2-70b"', "pools": UNLIKE}
+    assert across(**tables) == []
+    found = across(**tables, parallelism="cross_pool = true")
+    assert found
+    for s, room in found:
+        assert why_no_room(s, room) is None
+        assert {pool.name for pool, _ in s.pools()} == {"a100", "l4"}
+        assert all(n * s.tensor <= 4 for _, n in s.pools())
+        assert s.pipeline <= 16
+    keys = {(s.tensor, s.stage_layers, tuple(at.pool.name for at in s.places)) for s, _ in found}
+    assert len(keys) == len(found)
+
+
+def test_degrees_that_are_asked_for_hold_over_pools_too():
+    tables = {"model": 'name = "llama-2-70b"', "pools": UNLIKE}
+    found = across(**tables, parallelism="cross_pool = true\ntensor = 2\npipeline = [3, 4]")
+    assert {(s.tensor, s.pipeline) for s, _ in found} == {(2, 3), (2, 4)}
+    found = across(**tables, parallelism="cross_pool = true\nmax_stages = 5")
+    assert max(s.pipeline for s, _ in found) == 5
+
+
+def test_over_pools_all_stages_have_the_format_that_each_device_runs():
+    pools = UNLIKE.replace('device = "l4"', 'device = "t4"')
+    found = across(
+        model='name = "llama-2-13b"', pools=pools, parallelism="cross_pool = true\ntensor = 1"
+    )
+    assert {(s.weights.name, s.kv_cache.name) for s, _ in found} == {("fp16", "fp16")}
+
+
+def test_each_pool_has_clocks_of_its_own():
+    pools = UNLIKE.replace("nodes = 1\n", "nodes = 1\nclocks_mhz = [1410, 1200]\n")
+    found = across(
+        model='name = "llama-2-70b"', pools=pools, parallelism="cross_pool = true\ntensor = 2"
+    )
+    clocks = {tuple(sorted({(at.pool.name, at.clock) for at in s.places})) for s, _ in found}
+    low = pytest.approx(1200 / 1410)
+    assert sorted(dict(c)["a100"] for c in clocks) == [low, 1.0]
+    assert {dict(c)["l4"] for c in clocks} == {1.0}
+
+
+def test_over_pools_sglang_leaves_what_the_smallest_device_needs():
+    found = across(
+        model='name = "llama-2-70b"',
+        pools=UNLIKE,
+        engine='name = "sglang"',
+        parallelism="cross_pool = true\ntensor = 2",
+    )
+    assert found
+    for s, _ in found:
+        own = [own_share(spec().engine, s.release, s.at(stage)) for stage in range(s.pipeline)]
+        assert s.settings.gpu_memory_utilization == min(own)

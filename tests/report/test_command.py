@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from apex_opt.plan.result import Placement
+from apex_opt.plan.result import Placement, Stage
 from apex_opt.report.command import checkpoint, serve_command
 from apex_opt.spec.speculation import Speculation
 from tests.report.samples import deployment, replica
@@ -39,11 +39,49 @@ def test_a_pipeline_across_nodes_names_its_layers_and_its_nodes() -> None:
     assert first == "# on each of its nodes, with NODE_RANK 0, 1, ... and node 0 as MASTER_ADDR"
     assert second == "VLLM_PP_LAYER_PARTITION=41,39 \\"
     assert "  --pipeline-parallel-size 2 \\" in flags
-    assert flags[-3:] == [
+    assert flags[-4:] == [
         "  --nnodes 2 \\",
         '  --node-rank "$NODE_RANK" \\',
-        '  --master-addr "$MASTER_ADDR"',
+        '  --master-addr "$MASTER_ADDR" \\',
+        '  $([ "$NODE_RANK" = 0 ] || echo --headless)',
     ]
+
+
+def test_over_several_pools_each_stage_is_started_where_it_stands() -> None:
+    pools = [("a100", "a100-sxm-40gb", 36), ("a100", "a100-sxm-40gb", 36), ("l4", "l4", 8)]
+    stages = tuple(Stage(pool=pool, device=device, layers=n) for pool, device, n in pools)
+    one = replica(
+        pipeline=3, tensor=2, stage_layers=(36, 36, 8), devices=6, stages=stages, weights="fp16"
+    )
+    nodes = tuple(
+        Placement(node=node, stage=stage, devices=devices, pool=pool)
+        for node, stage, devices, pool in [
+            (0, 0, 2, "a100"),
+            (0, 1, 2, "a100"),
+            (0, 2, 1, "l4"),
+            (1, 2, 1, "l4"),
+        ]
+    )
+    lines = serve_command(deployment(1, replica=one, nodes=(nodes,)), "m").split("\n")
+    assert lines[:5] == [
+        "# on 1 device at a time, in the order of stages, with NODE_RANK 0, 1, ... and the",
+        "# first one as MASTER_ADDR; CUDA_VISIBLE_DEVICES says which devices:",
+        "#   stages 0-1: a100, 36 layers",
+        "#   stage 2: l4, 8 layers",
+        "VLLM_PP_LAYER_PARTITION=36,36,8 \\",
+    ]
+    assert "  --nnodes 6 \\" in lines
+    together = (*nodes[:2], Placement(node=0, stage=2, devices=2, pool="l4"))
+    said = serve_command(deployment(1, replica=one, nodes=(together,)), "m")
+    assert "# on 2 devices at a time" in said
+    assert "--nnodes 3" in said
+    by_mpi = one.model_copy(
+        update={"engine": one.engine.model_copy(update={"name": "tensorrt-llm"})}
+    )
+    said = serve_command(deployment(1, replica=by_mpi, nodes=(nodes,)), "m")
+    assert said.startswith("# MPI ranks in the order of stages, 2 a stage:\n")
+    assert "pp_partition: [36, 36, 8]" in said
+    assert "mpirun -n 6 trtllm-llmapi-launch" in said
 
 
 @pytest.mark.parametrize(

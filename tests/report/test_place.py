@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from apex_opt.plan.result import Deployment, Placement
+from apex_opt.plan.result import Deployment, Placement, Stage
 from apex_opt.report.layout import show
 from apex_opt.report.place import place
 from tests.report.samples import deployment, plan, replica
@@ -49,6 +49,19 @@ def test_stages_that_do_not_follow_each_other_are_listed() -> None:
     nodes = ((on(0, 0), on(1, 1), on(0, 2)),)
     assert lines(deployment(1, replica=replica(pipeline=3), nodes=nodes)) == [
         "  h100 replica 1  node 0: 8 devices (stages 0, 2); node 1: 4 devices (stage 1)"
+    ]
+
+
+def test_nodes_of_several_pools_are_named_in_the_order_of_stages() -> None:
+    pools = [("l4", "l4", 4), ("a100", "a100-sxm-40gb", 36)]
+    stages = tuple(Stage(pool=pool, device=device, layers=n) for pool, device, n in pools)
+    nodes = (
+        Placement(node=2, stage=0, devices=1, pool="l4"),
+        Placement(node=0, stage=1, devices=1, pool="a100"),
+    )
+    one = replica(pipeline=2, tensor=1, devices=2, stages=stages)
+    assert lines(deployment(1, replica=one, nodes=(nodes,))) == [
+        "  l4(1)+a100(1) replica 1  l4 node 2: 1 device (stage 0); a100 node 0: 1 device (stage 1)"
     ]
 
 

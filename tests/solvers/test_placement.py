@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from apex_opt.solvers.placement import LIMITS, STRUCTURE, build, fastest_rate, solve
+from apex_opt.solvers.placement import LIMITS, STRUCTURE, build, fastest_rate, flow_ns, solve
 from apex_opt.solvers.placement_graph import graph
 from apex_opt.solvers.placement_verify import faults, latency_ns, period_ns
 from tests.solvers.placements import group, plans, question, questions
@@ -78,6 +78,19 @@ def test_the_least_latency_is_that_of_enumeration(data):
     if best is not None:
         assert faults(data, found.pipelines) == []
         assert latency(found.pipelines) == best == found.bound
+
+
+@FEW
+@given(questions())
+def test_no_period_is_below_the_flow_through_all_groups(data):
+    values = [period_ns(data, plan) for plan in plans(data)]
+    assert flow_ns(data) <= min(values, default=flow_ns(data))
+
+
+def test_the_flow_through_groups_of_unlike_speed_adds_up():
+    # 5 layers at 10 ns on one device, and at 40 ns on another: 1 / (1 / 50 + 1 / 200).
+    slow = group(pool=1, layers_ns=((0, 40, 80, 120, 160, 200),))
+    assert flow_ns(question(group(), slow, stock=(1, 1))) == 39
 
 
 def test_more_pipelines_are_started_while_they_give_more():

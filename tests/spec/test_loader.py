@@ -215,10 +215,9 @@ def test_a_text_that_is_no_spec_is_refused(text: str):
 
 
 def test_what_is_not_built_is_refused_only_when_asked():
-    text = spec_text('[parallelism]\ncross_pool = true\n[search]\nexecutor = "ray"')
+    text = spec_text('[search]\nexecutor = "ray"')
     wanted = loads(text)
     expected = [
-        ("parallelism.cross_pool", "not modelled yet; write `cross_pool = false`"),
         ("search.executor", 'not modelled yet; write `executor = "local"`'),
     ]
     with pytest.raises(NotBuiltError) as caught:

@@ -14,10 +14,6 @@ from tests.spec.texts import spec
     ("table", "said"),
     [
         (
-            "[parallelism]\ncross_pool = true",
-            "parallelism.cross_pool: not modelled yet; write `cross_pool = false`",
-        ),
-        (
             '[search]\nexecutor = "ray"',
             'search.executor: not modelled yet; write `executor = "local"`',
         ),
