@@ -31,7 +31,7 @@ DECODE_RANGES = {
 }
 
 
-def _formats(rows: Columns, wanted: list[str]) -> Iterator[tuple[str, Columns]]:
+def by_format(rows: Columns, wanted: list[str]) -> Iterator[tuple[str, Columns]]:
     """Yield the formats in which all of `wanted` columns agree, each with its rows."""
     for name in FORMATS:
         columns = [rows.texts(column) for column in wanted]
@@ -45,7 +45,7 @@ def prefill(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Prefill]
         CallError: a column is missing, or a row holds no number.
     """
     found: dict[AttentionFormat, Fit[Prefill]] = {}
-    for name, part in _formats(rows, ["attn_dtype", "kv_cache_dtype"]):
+    for name, part in by_format(rows, ["attn_dtype", "kv_cache_dtype"]):
         kind, _ = FORMATS[name]
         if kind == "fp8" and kind not in device.peak_tflops:
             continue
@@ -59,7 +59,7 @@ def prefill_problem(rows: Columns, device: Device, name: str) -> Problem[Prefill
     """Return prompts over a cache of a format and the times that their curve should meet."""
     kind, width = FORMATS[name]
     batch, length = rows.numbers("batch_size"), rows.numbers("isl")
-    heads, kv_heads, dim = _heads(rows)
+    heads, kv_heads, dim = head_shape(rows)
     precision = "fp8" if kind == "fp8" else half_precision(device)
     peak = device.peak_tflops[precision] * 1e12
     bandwidth = device.bandwidth_gbytes_per_s * 1e9
@@ -82,7 +82,7 @@ def decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Decode]]:
         CallError: a column is missing, or a row holds no number.
     """
     found: dict[AttentionFormat, Fit[Decode]] = {}
-    for name, part in _formats(rows, ["kv_cache_dtype"]):
+    for name, part in by_format(rows, ["kv_cache_dtype"]):
         fitted = fit(decode_problem(part, device, name))
         if fitted is not None:
             found[FORMATS[name][0]] = fitted
@@ -92,7 +92,7 @@ def decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Decode]]:
 def decode_problem(rows: Columns, device: Device, name: str) -> Problem[Decode]:
     """Return reads of a cache of a format and the times that their curve should meet."""
     batch, length = rows.numbers("batch_size"), rows.numbers("kv_len")
-    heads, kv_heads, dim = _heads(rows)
+    heads, kv_heads, dim = head_shape(rows)
     bandwidth = device.bandwidth_gbytes_per_s * 1e9
     moved = 2.0 * batch * length * kv_heads * dim * FORMATS[name][1]
     return Problem(
@@ -105,7 +105,12 @@ def decode_problem(rows: Columns, device: Device, name: str) -> Problem[Decode]:
     )
 
 
-def _heads(rows: Columns) -> tuple[Array, Array, Array]:
+def head_shape(rows: Columns) -> tuple[Array, Array, Array]:
+    """Return query heads, key-value heads and their width.
+
+    Raises:
+        CallError: a column is missing, or a row holds no number.
+    """
     columns = ("num_heads", "num_key_value_heads", "head_dim")
     heads, kv_heads, dim = (rows.numbers(column) for column in columns)
     return heads, kv_heads, dim

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apex_opt.calibrate import attention, collectives, power, products
+from apex_opt.calibrate import attention, collectives, families, power, products
 from apex_opt.calibrate.columns import Columns, read
 from apex_opt.calibrate.fit import Fit
-from apex_opt.spec.device_efficiency import Curve, Efficiency
+from apex_opt.spec.device_efficiency import AttentionFormat, Curve, Efficiency
 from apex_opt.spec.device_link import Link
 from apex_opt.spec.pools import Device
 
 MEASURED_BAND = 0.15
 """Stated error of a step's kernels on a measured device: typical 90th percentile of the fits."""
 
+KINDS: dict[str, Callable[[Columns, Device], Mapping[AttentionFormat, Fit[Any]]]] = {
+    "latent_prefill": families.latent_prefill,
+    "latent_decode": families.latent_decode,
+    "window_prefill": families.window_prefill,
+    "window_decode": families.window_decode,
+    "linear_prefill": families.linear_prefill,
+    "linear_decode": families.linear_decode,
+}
+"""Kinds of attention that have a file and a table of curves of their own, by the name of both."""
+
 GROUPS = {
     "gemm": frozenset({"products"}),
     "moe": frozenset({"experts"}),
     "prefill_attention": frozenset({"prefill"}),
     "decode_attention": frozenset({"decode"}),
+    **{name: frozenset({name}) for name in KINDS},
     "power": frozenset({"power"}),
     "collectives": frozenset({"link", "collectives"}),
 }
@@ -72,6 +84,8 @@ def _fits(family: str, table: Columns, device: Device) -> list[Row]:
         groups = {"prefill": {**attention.prefill(table, device)}}
     elif family == "decode_attention":
         groups = {"decode": {**attention.decode(table, device)}}
+    elif family in KINDS:
+        groups = {family: {**KINDS[family](table, device)}}
     elif family == "power":
         groups = {"power": {"": power.power(table, device)}}
     else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from apex_opt.calibrate.calibration import Calibration
+from apex_opt.calibrate.calibration import KINDS, Calibration
 from apex_opt.spec.table import Table
 
-CURVES = ("products", "experts", "prefill", "decode")
+CURVES = ("products", "experts", "prefill", "decode", *KINDS)
 LINK = frozenset({"link", "collectives"})
 POWER = frozenset({"power"})
 

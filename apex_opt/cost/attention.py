@@ -3,7 +3,9 @@
 The simulator's step table is linear in cached tokens and in pairs. Measured decode attention is
 not: it has a shortest time, and takes longer than the rate of large reads until the cache in use is
 large. Both go into the part that depends on how many sequences decode, at `NOMINAL_CONTEXT` tokens
-a sequence; the slope is the rate of large reads, which never beats the memory.
+a sequence; the slope is the rate of large reads, which never beats the memory. Latent vectors,
+windows and states are so small that time goes by the heads of all sequences instead; this is
+linear as it stands.
 """
 
 from __future__ import annotations
@@ -12,12 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apex_opt.cost.curves import Array, ramp_seconds
-from apex_opt.cost.formats import attention_format
+from apex_opt.cost.curves import Array, head_seconds, latent_read_seconds, ramp_seconds
+from apex_opt.cost.kernels import decode_curve, prefill_curve
 from apex_opt.cost.operators import Attention
 from apex_opt.cost.rates import Cost, Rates, half_precision, nothing
-from apex_opt.spec.device_efficiency import Decode, Prefill
-from apex_opt.spec.pools import Precision
+from apex_opt.spec.device_efficiency import Decode, LatentDecode
 
 NOMINAL_CONTEXT = 1024
 """Tokens a sequence at which the time of decode attention is met: the middle of chat traffic."""
@@ -43,36 +44,29 @@ class ContextRates:
     state: Cost
 
 
-def prefill_curve(rates: Rates, a: Attention) -> tuple[Prefill, Precision]:
-    """Return how prompts are attended, and in which precision.
-
-    Latent attention expands an 8-bit cache and computes in 16 bits (vLLM, FlashMLA).
-    """
-    curves = rates.device.efficiency.prefill
-    if a.expand_flops:
-        return curves["bf16"], half_precision(rates.device)
-    name, precision = attention_format(rates.device, curves, rates.shape.kv_cache)
-    return curves[name], precision
-
-
-def decode_curve(rates: Rates) -> Decode:
-    """Return how decoding sequences read their cache."""
-    curves = rates.device.efficiency.decode
-    return curves[attention_format(rates.device, curves, rates.shape.kv_cache)[0]]
-
-
 def _work(rates: Rates, a: Attention, flops: float, moved: float) -> Cost:
     """Return the greater of compute and memory time, at the shares that attention reaches."""
     curve, precision = prefill_curve(rates, a)
     compute_s = flops / (rates.peak(precision) * curve.compute)
-    seconds = max(compute_s, moved / (rates.bandwidth * decode_curve(rates).memory))
-    return rates.cost(np.array([seconds]), np.array([flops]), np.array([moved]), precision)
+    memory_s = moved / (rates.bandwidth * decode_curve(rates, a)[0].memory)
+    seconds = np.array([max(compute_s, memory_s)])
+    return rates.cost(seconds, np.array([flops]), np.array([moved]), precision)
+
+
+def _read(rates: Rates, a: Attention) -> Cost:
+    """Return the cost of a cached token that a decoding sequence attends to."""
+    curve, precision = decode_curve(rates, a)
+    if not isinstance(curve, LatentDecode):
+        return _work(rates, a, a.decode_flops, a.kv_bytes)
+    flops, moved = np.array([a.decode_flops]), np.array([a.kv_bytes])
+    seconds = latent_read_seconds(curve, rates.peak(precision), rates.bandwidth, flops, moved)
+    return rates.cost(seconds, flops, moved, precision)
 
 
 def context_rates(rates: Rates, a: Attention) -> ContextRates:
     """Return the cost rates of attention in one layer."""
     none = nothing(1)
-    read = _work(rates, a, a.decode_flops, a.kv_bytes)
+    read = _read(rates, a)
     pair = _work(rates, a, a.pair_flops, 0.0)
     index = _work(rates, a, a.index_flops, a.index_bytes)
     index_pair = _work(rates, a, a.index_flops, 0.0)
@@ -113,10 +107,14 @@ def prompt_cost(rates: Rates, a: Attention, tokens: Array) -> Cost:
 
 def decode_cost(rates: Rates, a: Attention, sequences: Array) -> Cost:
     """Return what attention costs by decoding sequences, beyond the rate of large reads."""
-    curve = decode_curve(rates)
-    seen = min(a.window or NOMINAL_CONTEXT, NOMINAL_CONTEXT)
-    moved = sequences * seen * (a.kv_bytes + a.index_bytes)
-    seconds = np.where(sequences > 0, curve.floor_us * 1e-6 + ramp_seconds(curve, moved), 0.0)
+    curve, _ = decode_curve(rates, a)
+    if isinstance(curve, Decode):
+        seen = min(a.window or NOMINAL_CONTEXT, NOMINAL_CONTEXT)
+        moved = sequences * seen * (a.kv_bytes + a.index_bytes)
+        seconds = curve.floor_us * 1e-6 + ramp_seconds(curve, moved)
+    else:
+        seconds = head_seconds(curve, sequences * a.heads)
+    seconds = np.where(sequences > 0, seconds, 0.0)
     none = np.zeros_like(seconds)
     return rates.cost(seconds, none, none, half_precision(rates.device))
 

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from apex_opt.spec.device_efficiency import (
     Decode,
     ExpertProduct,
+    LatentDecode,
     PowerUse,
     Prefill,
     Product,
+    ShortDecode,
 )
 from apex_opt.spec.device_link import Collective
 
@@ -86,6 +88,26 @@ def decode_seconds(curve: Decode, bandwidth: float, moved: Array) -> Array:
     """Return the time of decode attention that reads `moved` bytes of cache."""
     streamed = moved / (bandwidth * curve.memory)
     return np.asarray(curve.floor_us * 1e-6 + streamed + ramp_seconds(curve, moved))
+
+
+def latent_read_seconds(
+    curve: LatentDecode, peak: float, bandwidth: float, flops: Array, moved: Array
+) -> Array:
+    """Return what decode attention to `moved` bytes of latent vectors takes beyond its floor.
+
+    Args:
+        curve: the format's curve.
+        peak: operations/s.
+        bandwidth: bytes/s.
+        flops: operations of all heads on all vectors.
+        moved: bytes of the vectors.
+    """
+    return blended(flops / (peak * curve.compute), moved / (bandwidth * curve.memory), curve.blend)
+
+
+def head_seconds(curve: ShortDecode, heads: Array) -> Array:
+    """Return what decode attention takes beside reading, by the heads of all sequences."""
+    return np.asarray(curve.floor_us * 1e-6 + curve.head_ns * 1e-9 * heads)
 
 
 def experts_seconds(

@@ -77,6 +77,9 @@ class Attention:
     """What attention costs on one device, per layer.
 
     Attributes:
+        kind: whose kernels run, where the device was measured with them.
+        heads: what a sequence's decoding is dealt out by: query heads of latent attention, value
+            heads of linear, key-value heads of softmax attention.
         window: tokens that a query sees at most; None: all.
         kv_bytes: bytes of one cached token that a decoding query reads, and that it holds in
             memory.
@@ -90,6 +93,8 @@ class Attention:
         state_bytes: bytes of recurrent state, per sequence.
     """
 
+    kind: Literal["full", "window", "latent", "linear"] = "full"
+    heads: int = 1
     window: int | None = None
     kv_bytes: float = 0.0
     decode_flops: float = 0.0
@@ -135,6 +140,8 @@ def _softmax(a: SoftmaxAttention, hidden: int, shape: Shape) -> tuple[list[Gemm]
     bias = queries + keys if a.bias in {"qkv", "all"} else 0
     flops = 2.0 * heads * (a.head_dim + value)
     attention = Attention(
+        kind="full" if a.window_tokens is None else "window",
+        heads=kv_heads,
         window=a.window_tokens,
         kv_bytes=cached * shape.kv_cache.bytes_per_element,
         decode_flops=flops,
@@ -162,6 +169,8 @@ def _latent(a: LatentAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
         gemms += [Gemm(a.q_lora_rank or hidden, index_heads * index_dim), Gemm(hidden, index_dim)]
         gemms.append(Gemm(hidden, index_heads, "none"))
     attention = Attention(
+        kind="latent",
+        heads=heads,
         window=a.index_topk,
         kv_bytes=latent * shape.kv_cache.bytes_per_element,
         # Absorbed form: each head scores the latent vector and sums it again.
@@ -188,6 +197,8 @@ def _linear(a: LinearAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
     state = value_heads * a.key_dim * a.value_dim * a.state_bytes
     conv = (2 * keys + values) * (a.conv_kernel - 1) * ACTIVATION_BYTES
     attention = Attention(
+        kind="linear",
+        heads=value_heads,
         # The state is read by key, corrected, read by query (delta rule, arXiv 2412.06464).
         token_flops=6.0 * value_heads * a.key_dim * a.value_dim,
         io_bytes=float(ACTIVATION_BYTES * (2 * keys + 3 * values)),

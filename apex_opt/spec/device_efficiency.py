@@ -78,6 +78,30 @@ class Decode(Curve):
     ramp_mb: Positive = Field(100.0, description="Cache, 1e6 bytes, over which that sets in.")
 
 
+class ShortDecode(Curve):
+    """Attention of one token a sequence that reads a window or a recurrent state.
+
+    Time = floor + bytes / (bandwidth x memory) + head x heads of all sequences: key-value heads of
+    a window, value heads of a state.
+    """
+
+    memory: Fraction = Field(0.75, description="Share of memory bandwidth that large reads reach.")
+    floor_us: NonNegative = Field(10.0, description="Shortest time.")
+    head_ns: NonNegative = Field(10.0, description="Time by head of a sequence.")
+
+
+class LatentDecode(ShortDecode):
+    """Latent attention of one token a sequence: all query heads score one cached vector a token.
+
+    Time = floor + (C^blend + B^blend)^(1/blend) + head x query heads of all sequences.
+    """
+
+    compute: Fraction = Field(0.65, description="Share of the dense peak.")
+    blend: Annotated[float, Field(ge=1, le=100)] = Field(
+        7.0, description="How sharply compute and memory time change over; 1: they add up."
+    )
+
+
 class ExpertProduct(Curve):
     """The routed experts of a layer, all kernels from permutation to summing up.
 
@@ -151,6 +175,24 @@ class Efficiency(Table):
         default_factory=_usual_decode,
         min_length=1,
         description="Attention of decoding sequences, by format of the cache.",
+    )
+    latent_prefill: dict[AttentionFormat, Prefill] = Field(
+        {}, description="Latent attention of prompts, in 16 bits; none: as `prefill`."
+    )
+    latent_decode: dict[AttentionFormat, LatentDecode] = Field(
+        {}, description="Latent attention of decoding sequences; none: as `decode`."
+    )
+    window_prefill: dict[AttentionFormat, Prefill] = Field(
+        {}, description="Attention of prompts to a window; none: as `prefill`."
+    )
+    window_decode: dict[AttentionFormat, ShortDecode] = Field(
+        {}, description="Attention of decoding sequences to a window; none: as `decode`."
+    )
+    linear_prefill: dict[AttentionFormat, Prefill] = Field(
+        {}, description="Prompts that pass a recurrent state, in 16 bits; none: as `prefill`."
+    )
+    linear_decode: dict[AttentionFormat, ShortDecode] = Field(
+        {}, description="Decoding sequences that pass a recurrent state; none: as `decode`."
     )
     power: PowerUse = Field(default_factory=PowerUse, description="Power by utilisation.")
     elementwise_memory: Fraction = Field(

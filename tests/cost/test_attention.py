@@ -8,9 +8,10 @@ from apex_opt.cost.attention import (
     history_rate,
     prompt_cost,
 )
-from apex_opt.cost.curves import decode_seconds
+from apex_opt.cost.curves import decode_seconds, head_seconds, latent_read_seconds
 from apex_opt.cost.operators import layer
 from apex_opt.cost.rates import Rates
+from apex_opt.spec import catalog
 from tests.shapes import shape
 
 
@@ -28,6 +29,67 @@ def test_decode_attention_is_met_at_the_nominal_context(cache):
     slope = context_rates(rates, a).context.seconds[0]
     found = decode_cost(rates, a, sequences).seconds + slope * sequences * NOMINAL_CONTEXT
     assert found.tolist() == pytest.approx(decode_seconds(curve, rates.bandwidth, moved).tolist())
+
+
+def recurrent(s):
+    kinds = (layer(kind, s).attention for kind in s.model.layers.values())
+    return next(a for a in kinds if a.kind == "linear")
+
+
+@pytest.mark.parametrize("cache", ["bf16", "fp8"])
+@pytest.mark.parametrize("tensor", [1, 8])
+def test_latent_decoding_is_met_at_every_context(cache, tensor):
+    s = shape("deepseek-v3", "h200-sxm-141gb", tensor=tensor, weights="fp8-block", kv_cache=cache)
+    rates, a, curve = Rates(s), attention(s), catalog.device("h200").efficiency.latent_decode[cache]
+    sequences, heads = np.array([1.0, 16.0, 256.0]), 128 / tensor
+    tokens = sequences * 5000
+    width = {"bf16": 2, "fp8": 1}[cache]  # 512 + 64 numbers a token, 1,088 products a head
+    work = 2.0 * tokens * heads * 1088, tokens * 576.0 * width
+    expected = head_seconds(curve, sequences * heads) + latent_read_seconds(
+        curve, rates.peak(cache), rates.bandwidth, *work
+    )
+    slope = context_rates(rates, a).context.seconds[0]
+    found = decode_cost(rates, a, sequences).seconds + slope * tokens
+    assert found.tolist() == pytest.approx(expected.tolist())
+
+
+def test_a_window_costs_its_heads_and_at_most_its_tokens():
+    s = shape("gpt-oss-120b", tensor=2)
+    rates, a = Rates(s), attention(s, kind=0)
+    curve = s.pool.device.efficiency.window_decode["bf16"]
+    assert decode_cost(rates, a, np.array([256.0])).seconds[0] == pytest.approx(
+        curve.floor_us * 1e-6 + 256 * 4 * curve.head_ns * 1e-9
+    )
+    # Keys and values of 4 heads of 64, 2 bytes each.
+    token = context_rates(rates, a).window.seconds[0]
+    assert token == pytest.approx(4 * 64 * 2 * 2 / (3350e9 * curve.memory))
+    assert context_rates(rates, a).context.seconds[0] == 0
+
+
+def test_a_recurrent_state_is_read_and_written_by_sequence_and_passed_token_by_token():
+    s = shape("qwen3-next-80b-a3b", "h200-sxm-141gb", tensor=2)
+    rates, a = Rates(s), recurrent(s)
+    reached = s.pool.device.efficiency
+    state = context_rates(rates, a).state.seconds[0]
+    assert state == pytest.approx(
+        2 * a.state_bytes / (4800e9 * reached.linear_decode["bf16"].memory)
+    )
+    prompt = prompt_cost(rates, a, np.array([1000.0, 2000.0])).seconds
+    assert prompt[1] - prompt[0] >= reached.linear_prefill["bf16"].length_ns * 1e-6
+
+
+def test_a_device_without_such_kernels_attends_as_with_full_attention():
+    for name, kind in (("deepseek-v3", -1), ("gpt-oss-120b", 0)):
+        s = shape(name, "mi300x", tensor=8, weights="bf16")
+        rates, a = Rates(s), attention(s, kind=kind)
+        curve = s.pool.device.efficiency.decode["bf16"]
+        assert decode_cost(rates, a, np.array([1.0])).seconds[0] >= curve.floor_us * 1e-6
+        pair = context_rates(rates, a)
+        share = s.pool.device.efficiency.prefill["bf16"].compute
+        expected = a.pair_flops / (1307e12 * share)
+        assert pair.pair.seconds[0] + pair.window_pair.seconds[0] == pytest.approx(
+            expected, rel=0.01
+        )
 
 
 def test_no_sequence_and_no_prompt_cost_nothing():

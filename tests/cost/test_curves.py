@@ -8,13 +8,23 @@ from apex_opt.cost.curves import (
     collective_seconds,
     decode_seconds,
     experts_seconds,
+    head_seconds,
+    latent_read_seconds,
     power_share,
     prefill_seconds,
     product_seconds,
     ramp_seconds,
 )
 from apex_opt.spec import catalog
-from apex_opt.spec.device_efficiency import Decode, ExpertProduct, PowerUse, Prefill, Product
+from apex_opt.spec.device_efficiency import (
+    Decode,
+    ExpertProduct,
+    LatentDecode,
+    PowerUse,
+    Prefill,
+    Product,
+    ShortDecode,
+)
 from apex_opt.spec.device_link import Collective
 
 DEVICES = catalog.entries("devices")
@@ -66,12 +76,17 @@ def test_no_product_of_any_device_beats_its_roofline(device, m, n, k):
 def test_no_attention_of_any_device_beats_its_roofline(device, tokens, heads):
     peak, bandwidth = 1e12 * max(device.peak_tflops.values()), 1e9 * device.bandwidth_gbytes_per_s
     flops, moved = column(tokens**2 * heads * 256.0, tokens * heads * 512.0)
-    for curve in device.efficiency.prefill.values():
+    reached = device.efficiency
+    prompts = (reached.prefill, reached.latent_prefill, reached.window_prefill)
+    for curve in (c for curves in (*prompts, reached.linear_prefill) for c in curves.values()):
         length = np.array([float(tokens)])
         seconds = prefill_seconds(curve, peak, bandwidth, flops, moved, length)
         assert seconds[0] >= max(flops[0] / peak, moved[0] / bandwidth)
-    for curve in device.efficiency.decode.values():
+    for curve in reached.decode.values():
         assert decode_seconds(curve, bandwidth, moved)[0] >= moved[0] / bandwidth
+    for curve in reached.latent_decode.values():
+        seconds = latent_read_seconds(curve, peak, bandwidth, flops, moved)[0]
+        assert seconds >= max(flops[0] / peak, moved[0] / bandwidth) * (1 - 1e-12)
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,6 +112,19 @@ def test_a_small_cache_is_read_slowly_a_large_one_at_the_rate_of_large_reads():
     one, two = decode_seconds(curve, BANDWIDTH, np.array([1e9, 2e9]))
     assert two - one == pytest.approx(1e9 / 2.7e12, rel=1e-3)
     assert decode_seconds(curve, BANDWIDTH, np.array([0.0]))[0] == pytest.approx(10e-6)
+
+
+def test_latent_vectors_are_read_and_scored_at_once():
+    curve = LatentDecode(compute=0.5, memory=0.5, blend=1)
+    # 1e12 operations at 500 TFLOP/s and 3e9 bytes at 1.5 TB/s, one after the other at blend 1.
+    seconds = latent_read_seconds(curve, PEAK, BANDWIDTH, *column(1e12, 3e9))
+    assert seconds[0] == pytest.approx(2e-3 + 2e-3)
+
+
+def test_short_decoding_pays_for_every_head():
+    assert head_seconds(ShortDecode(floor_us=9, head_ns=5), np.array([1000.0]))[0] == pytest.approx(
+        14e-6
+    )
 
 
 def test_experts_pay_for_every_visit():

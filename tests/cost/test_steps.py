@@ -166,9 +166,13 @@ def test_the_head_stands_on_the_last_stage_only():
 
 
 def test_windows_are_told_apart_from_full_attention():
-    table = step_table(shape("gpt-oss-20b"))
+    s = shape("gpt-oss-20b")
+    table, reached = step_table(s), s.pool.device.efficiency
     assert table.window_tokens == 128
-    assert table.window_fs[0] == table.context_fs[0]  # 12 layers of each kind
+    share = reached.decode["bf16"].memory / reached.window_decode["bf16"].memory
+    assert table.window_fs[0] == pytest.approx(
+        table.context_fs[0] * share
+    )  # 12 layers of each kind
 
 
 def test_recurrent_state_costs_by_the_sequence():
