@@ -83,7 +83,7 @@ def _more(replica: Replica) -> list[str]:
     """Return what is said only where it is asked for."""
     engine, flags = replica.engine, []
     if replica.role != "mixed":
-        flags.append(f"--disaggregation-mode {replica.role}")
+        flags += [f"--disaggregation-mode {replica.role}", "--disaggregation-transfer-backend nixl"]
     if engine.scheduling_policy == "priority":
         flags += ["--enable-priority-scheduling", "--schedule-low-priority-values-first"]
     if engine.speculation is not None:

@@ -58,6 +58,10 @@ def _file(replica: Replica) -> list[str]:
     }
     if not engine.cuda_graphs:
         said["cuda_graph_config"] = None
+    if replica.role != "mixed":
+        # The buffer takes the longest prompt whole.
+        buffer = {"backend": "NIXL", "max_tokens_in_buffer": engine.max_model_len}
+        said["cache_transceiver_config"] = buffer
     if replica.attention_data > 1:
         said["enable_attention_dp"] = True
     if replica.pipeline > 1:

@@ -21,14 +21,22 @@ Source: vLLM 0.33, docs/features/nixl_connector_usage.md.
 """
 
 
+SIDE_CHANNEL = [
+    "# HOST: address of the node; SIDE_PORT: from 5600 on, one a rank, no two alike on a node",
+    'VLLM_NIXL_SIDE_CHANNEL_HOST="$HOST" VLLM_NIXL_SIDE_CHANNEL_PORT="$SIDE_PORT" \\',
+]
+
+
 def lines(deployment: Deployment, model: str) -> list[str]:
     """Return the shell lines that start one replica."""
     replica = deployment.replica
     flags = [*_degrees(replica), *_formats(replica), *_engine(replica), *_more(replica)]
     flags += _nodes(deployment)
+    side = []
     if replica.role != "mixed":
         flags.append(f"--kv-transfer-config {shlex.quote(TRANSFER)}")
-    return [*_environment(replica), joined([f"vllm serve {shlex.quote(model)}", *flags])]
+        side = SIDE_CHANNEL
+    return [*side, *_environment(replica), joined([f"vllm serve {shlex.quote(model)}", *flags])]
 
 
 def _environment(replica: Replica) -> list[str]:

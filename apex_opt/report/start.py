@@ -6,6 +6,7 @@ from rich.text import Text
 
 from apex_opt.plan.result import Deployment, Plan
 from apex_opt.report.command import serve_command
+from apex_opt.report.command_proxy import proxy_command
 from apex_opt.report.layout import Section, Verbatim, section
 from apex_opt.report.numbers import percent, plural
 
@@ -17,6 +18,8 @@ def start(plan: Plan, model: str) -> Section:
         parts += [Text("")] if parts else []
         times = Text(_times(deployment, alone=len(plan.deployments) == 1))
         parts += [times, Verbatim(serve_command(deployment, model))]
+    if proxy := proxy_command(plan):
+        parts += [Text(""), Text("Once, in front of them:"), Verbatim(proxy)]
     return section("How to start it", *parts)
 
 

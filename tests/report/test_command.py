@@ -271,16 +271,32 @@ def test_the_checkpoint_is_the_first_name_on_hugging_face(aliases: list[str], na
     assert checkpoint("model", aliases) == name
 
 
-def test_roles_stand_behind_a_proxy_and_each_engine_is_told_in_its_own_words() -> None:
-    flags = {
-        "vllm": '--kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'',
-        "sglang": "--disaggregation-mode decode",
-    }
-    for name, flag in flags.items():
-        one = replica(engine=replica().engine.model_copy(update={"name": name}), role="decode")
-        remark, *said = serve_command(deployment(replica=one), "m").split("\n")
-        assert (
-            remark == "# behind a proxy that sends a prompt to prefill, then its request to decode"
-        )
-        assert any(flag in line for line in said)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "vllm",
+            [
+                '--kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'',
+                'VLLM_NIXL_SIDE_CHANNEL_HOST="$HOST" VLLM_NIXL_SIDE_CHANNEL_PORT="$SIDE_PORT" \\',
+            ],
+        ),
+        (
+            "sglang",
+            ["--disaggregation-mode decode", "--disaggregation-transfer-backend nixl"],
+        ),
+        (
+            "tensorrt-llm",
+            ['cache_transceiver_config: {"backend": "NIXL", "max_tokens_in_buffer": 15008}'],
+        ),
+    ],
+)
+def test_roles_stand_behind_a_proxy_and_each_engine_is_told_in_its_own_words(
+    name: str, said: list[str]
+) -> None:
+    one = replica(engine=replica().engine.model_copy(update={"name": name}), role="decode")
+    remark, *lines = serve_command(deployment(replica=one), "m").split("\n")
+    assert remark == "# behind a proxy that sends a prompt to prefill, then its request to decode"
+    for flag in said:
+        assert any(flag in line for line in lines)
         assert flag not in started(name)
