@@ -22,8 +22,9 @@ Source: vLLM 0.33, docs/features/nixl_connector_usage.md.
 
 
 SIDE_CHANNEL = [
-    "# HOST: address of the node; SIDE_PORT: from 5600 on, one a rank, no two alike on a node",
-    'VLLM_NIXL_SIDE_CHANNEL_HOST="$HOST" VLLM_NIXL_SIDE_CHANNEL_PORT="$SIDE_PORT" \\',
+    "# HOST: address of its node; SIDE_PORT: 5600 and on, one a rank of a node",
+    'VLLM_NIXL_SIDE_CHANNEL_HOST="$HOST" \\',
+    'VLLM_NIXL_SIDE_CHANNEL_PORT="$SIDE_PORT" \\',
 ]
 
 

@@ -278,7 +278,8 @@ def test_the_checkpoint_is_the_first_name_on_hugging_face(aliases: list[str], na
             "vllm",
             [
                 '--kv-transfer-config \'{"kv_connector":"NixlConnector","kv_role":"kv_both"}\'',
-                'VLLM_NIXL_SIDE_CHANNEL_HOST="$HOST" VLLM_NIXL_SIDE_CHANNEL_PORT="$SIDE_PORT" \\',
+                'VLLM_NIXL_SIDE_CHANNEL_HOST="$HOST" \\',
+                'VLLM_NIXL_SIDE_CHANNEL_PORT="$SIDE_PORT" \\',
             ],
         ),
         (
