@@ -16,7 +16,7 @@ attention keeps its down-projections and its cache whole on every device (vLLM M
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from apex_opt.cost.shape import Shape
@@ -37,6 +37,14 @@ SLICED_BY_BLOCK = frozenset({"mxfp4"})
 """Formats in which TP cuts experts between blocks of scales, so that the last slice may be short.
 
 Source: vLLM vllm/model_executor/models/gpt_oss.py, `_load_weights_mxfp4`.
+"""
+
+SPARSE_HEADS = 64
+"""Heads that kernels of sparse latent attention compute at least.
+
+Each query picks other tokens, so that keys and values cannot be expanded for all of them: prompts
+are attended to in the absorbed form too. Source: FlashMLA's sparse kernel takes 64 heads or a
+multiple (vLLM and SGLang pad to it).
 """
 
 
@@ -168,20 +176,26 @@ def _latent(a: LatentAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
     if index_heads:
         gemms += [Gemm(a.q_lora_rank or hidden, index_heads * index_dim), Gemm(hidden, index_dim)]
         gemms.append(Gemm(hidden, index_heads, "none"))
+    # Absorbed form: each head scores the latent vector and sums it again.
+    absorbed, outer = 2.0 * (latent + a.kv_lora_rank), heads * (query + a.value_dim)
     attention = Attention(
         kind="latent",
         heads=heads,
         window=a.index_topk,
         kv_bytes=latent * shape.kv_cache.bytes_per_element,
-        # Absorbed form: each head scores the latent vector and sums it again.
-        decode_flops=2.0 * heads * (latent + a.kv_lora_rank),
-        pair_flops=2.0 * heads * (query + a.value_dim),
-        io_bytes=float(ACTIVATION_BYTES * heads * (query + a.value_dim)),
-        expand_flops=2.0 * a.kv_lora_rank * heads * (a.qk_nope_dim + a.value_dim),
-        expanded_bytes=float(ACTIVATION_BYTES * heads * (query + a.value_dim)),
+        decode_flops=heads * absorbed,
+        pair_flops=max(heads, SPARSE_HEADS) * absorbed,
+        io_bytes=float(ACTIVATION_BYTES * outer),
         index_bytes=float(index_dim),
         index_flops=2.0 * index_heads * index_dim,
     )
+    if a.index_topk is None:
+        attention = replace(
+            attention,
+            pair_flops=2.0 * outer,
+            expand_flops=2.0 * a.kv_lora_rank * heads * (a.qk_nope_dim + a.value_dim),
+            expanded_bytes=float(ACTIVATION_BYTES * outer),
+        )
     return gemms, attention, (a.q_lora_rank or 0) + a.kv_lora_rank
 
 

@@ -1,8 +1,9 @@
 """Work that the model itself asks for, without padding or copies: what MFU and MBU count.
 
 A token costs 2 operations per weight that it passes; attention costs 2 (head + value width) per
-head and query-key pair, latent attention in its expanded form. A step reads all weights once, of a
-mixture of E experts those that its n tokens visit: E (1 - (1 - k/E)^n) in expectation.
+head and query-key pair, latent attention in its expanded form, sparse latent attention in its
+absorbed one. A step reads all weights once, of a mixture of E experts those that its n tokens
+visit: E (1 - (1 - k/E)^n) in expectation.
 """
 
 from __future__ import annotations

@@ -51,6 +51,18 @@ def test_latent_attention_keeps_its_whole_cache_on_every_device():
         assert layer(kind, one).attention.kv_bytes == 1152
 
 
+def test_sparse_prompts_attend_to_latent_vectors_with_64_heads_or_more():
+    # Each query picks other tokens, so nothing is expanded: 576 + 512 products a head and pair.
+    for tensor, heads in ((1, 128), (8, 64)):
+        s = shape("deepseek-v3.2", tensor=tensor, weights="fp8-block")
+        found = layer(s.model.layers["moe"], s).attention
+        assert found.pair_flops == 2 * heads * 1088
+        assert found.decode_flops == 2 * 128 / tensor * 1088
+        assert found.expand_flops == found.expanded_bytes == 0
+    dense = shape("deepseek-v3", weights="fp8-block")
+    assert layer(dense.model.layers["moe"], dense).attention.pair_flops == 2 * 128 * 320
+
+
 def test_expert_parallelism_holds_whole_experts_of_the_same_bytes():
     sliced = shape("deepseek-v3", tensor=8, weights="fp8-block")
     spread = shape("deepseek-v3", tensor=8, expert=8, weights="fp8-block")
