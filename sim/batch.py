@@ -57,7 +57,9 @@ def stage_ns(g: Given, t: Table, s: State, batch: Batch, k: int, n: int) -> int:
     fs = t.fs[g.kind, k]
     work = fs[0] * context + fs[1] * window + fs[4] * batch.history
     work += fs[2] * batch.pairs + fs[3] * window_pairs
-    spent = t.tokens_ns[g.kind, k, 1 if batch.prompt_tokens > 0 else 0, n]
+    mixed = 1 if batch.prompt_tokens > 0 else 0
+    work += mixed * (fs[5] * context + fs[6] * window)
+    spent = t.tokens_ns[g.kind, k, mixed, n]
     spent += t.rows_ns[g.kind, k, batch.rows] + work // FS_PER_NS
     if k == 0:
         spent += t.draft_ns[g.kind, batch.decodes] + batch.loaded * g.host_block_ns
@@ -71,10 +73,12 @@ def draw(g: Given, t: Table, m: Machine, s: State, batch: Batch, spent_ns: float
     context = context_of(s, batch)
     window = min(context, batch.decodes * g.window_tokens)
     window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
-    energy = t.tokens_j[g.kind, 1 if batch.prompt_tokens > 0 else 0, n]
+    mixed = 1 if batch.prompt_tokens > 0 else 0
+    energy = t.tokens_j[g.kind, mixed, n]
     energy += t.rows_j[g.kind, 0, batch.rows] + g.context_j * context + g.window_j * window
     energy += g.pair_j * batch.pairs + g.window_pair_j * window_pairs
     energy += g.history_j * batch.history + t.rows_j[g.kind, 1, batch.decodes]
+    energy += mixed * (g.mixed_context_j * context + g.mixed_window_j * window)
     batch.joules = energy
     m.energy_j += energy
     m.peak_w = max(m.peak_w, 1e9 * energy / spent_ns)

@@ -176,8 +176,19 @@ def check_rules(rules: EngineRules) -> None:
         )
 
 
-LEFT_OUT = ("history_fs", "draft_ns", "draft_j")
+LEFT_OUT = ("history_fs", "mixed_context_fs", "mixed_window_fs", "draft_ns", "draft_j")
 """Columns that may have length 0."""
+
+NOT_NEGATIVE = (
+    "context_j",
+    "window_j",
+    "pair_j",
+    "window_pair_j",
+    "history_j",
+    "mixed_context_j",
+    "mixed_window_j",
+    "idle_w",
+)
 
 
 def check_table(steps: StepTable) -> None:
@@ -197,6 +208,8 @@ def check_table(steps: StepTable) -> None:
         "mixed_j": (by_tokens[1:], np.float64),
         "rows_j": (by_rows[1:], np.float64),
         "history_fs": (by_tokens[:1], np.int64),
+        "mixed_context_fs": (by_tokens[:1], np.int64),
+        "mixed_window_fs": (by_tokens[:1], np.int64),
         "draft_ns": (by_rows[1:], np.int64),
         "draft_j": (by_rows[1:], np.float64),
     }
@@ -211,7 +224,7 @@ def check_table(steps: StepTable) -> None:
             )
         if not ((array >= 0) & (array < LARGEST)).all():
             raise ValueError(f"steps.{name}: must not be negative nor reach 2^53")
-    for name in ("context_j", "window_j", "pair_j", "window_pair_j", "history_j", "idle_w"):
+    for name in NOT_NEGATIVE:
         if not getattr(steps, name) >= 0:
             raise ValueError(f"steps.{name}: must not be negative, is {getattr(steps, name)}")
     if steps.window_tokens < 1:
@@ -234,6 +247,8 @@ def check_overflow(load: Load, rules: EngineRules, steps: StepTable) -> None:
     cached = min(rules.max_seqs * longest, rules.blocks * rules.block_tokens)
     pairs = min(rules.max_batch_tokens, rules.max_seqs * longest) * longest
     context_fs = int(steps.context_fs.max()) + int(steps.window_fs.max())
+    context_fs += int(steps.mixed_context_fs.max(initial=0))
+    context_fs += int(steps.mixed_window_fs.max(initial=0))
     pair_fs = int(steps.pair_fs.max()) + int(steps.window_pair_fs.max())
     history_fs = int(steps.history_fs.max(initial=0))
     largest = cached * (context_fs + history_fs) + pairs * pair_fs

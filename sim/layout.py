@@ -169,7 +169,7 @@ def given(load: Load, rules: EngineRules, steps: StepTable) -> Given:
     record["opening"] = min(load.concurrency or len(load), len(load.opens))
     record["patience"] = PATIENCE * rules.max_seqs
     record["depth"], record["stages"] = depth(rules, steps), steps.stages
-    for name in ("window_tokens", "context_j", "window_j", "pair_j", "window_pair_j", "history_j"):
+    for name in OF_TABLE:
         record[name] = getattr(steps, name)
     return cast("Given", record)
 
@@ -201,6 +201,18 @@ SAME = (
 )
 """Rules that the loop reads under their own name."""
 
+OF_TABLE = (
+    "window_tokens",
+    "context_j",
+    "window_j",
+    "pair_j",
+    "window_pair_j",
+    "history_j",
+    "mixed_context_j",
+    "mixed_window_j",
+)
+"""Numbers of the step table that it reads under their own name."""
+
 
 def depth(rules: EngineRules, steps: StepTable) -> int:
     """Return how many batches may be in flight."""
@@ -216,11 +228,11 @@ def tables(each: Sequence[StepTable]) -> Table:
     """Return step tables side by side, the shorter ones filled up with zeros."""
     tokens, draft_ns, fs = [], [], []
     for one in each:
-        history = one.history_fs if len(one.history_fs) else blank(one.stages)
-        rates = (one.context_fs, one.window_fs, one.pair_fs, one.window_pair_fs, history)
+        rates = (one.context_fs, one.window_fs, one.pair_fs, one.window_pair_fs)
+        more = (one.history_fs, one.mixed_context_fs, one.mixed_window_fs)
         tokens.append(np.stack([one.decode_ns, one.mixed_ns, one.hop_ns], axis=1))
         draft_ns.append(guessing(one.draft_ns, one.max_seqs))
-        fs.append(np.stack(rates, axis=1))
+        fs.append(np.stack([r if len(r) else blank(one.stages) for r in rates + more], axis=1))
     rows_j = [np.stack([one.rows_j, guessing(one.draft_j, one.max_seqs)]) for one in each]
     return Table(
         tokens_ns=stacked(tokens),

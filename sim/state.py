@@ -65,6 +65,8 @@ class Given:
     pair_j: float
     window_pair_j: float
     history_j: float
+    mixed_context_j: float
+    mixed_window_j: float
 
 
 class Request:
@@ -260,7 +262,7 @@ class Table(NamedTuple):
     tokens_ns: Int64  # (kinds, stages, 3, tokens): in steps that decode, that prefill; hops
     rows_ns: Int64  # (kinds, stages, rows)
     draft_ns: Int64  # (kinds, rows)
-    fs: Int64  # (kinds, stages, 5)
+    fs: Int64  # (kinds, stages, 7)
     tokens_j: Float64  # (kinds, 2, tokens)
     rows_j: Float64  # (kinds, 2, rows): sampled, guessed
 

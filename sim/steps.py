@@ -7,6 +7,7 @@ A step runs `n` tokens, of which some decode (one token of each running sequence
     + rows_ns[s, r]                       r sequences sample a token at the end of this step
     + (context_fs[s] C + window_fs[s] min(C, b W)
        + pair_fs[s] Q + window_pair_fs[s] min(Q, p W) + history_fs[s] H) / 10^6, rounded down
+    + (mixed_context_fs[s] C + mixed_window_fs[s] min(C, b W)) / 10^6    if it has prompt tokens
     + draft_ns[b]                         on the first stage: guesses for b decoding sequences
 
 with  b  decoding sequences, C the sum of their contexts (tokens in the cache, this one included),
@@ -15,9 +16,9 @@ with  b  decoding sequences, C the sum of their contexts (tokens in the cache, t
       W  the window of sliding-window layers; min(C, b W) bounds the sum of min(context, W) from
          above.
 
-Products are integers in femtoseconds and are divided down once, per stage, so that a step's time is
-the same in any order of summation. Energy has the same shape, in joules above idle, over all
-devices of the replica.
+Products are integers in femtoseconds; their sum is divided down once, per stage, so that a step's
+time is the same in any order of summation. Energy has the same shape, in joules above idle, over
+all devices of the replica.
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ class StepTable:
         history_fs: (stages,) int64, per token that a chunk of a prompt finds in the cache: reading
             it, and with MLA projecting it up. Length 0: none.
         history_j: joules a token of them.
+        mixed_context_fs: (stages,) int64, what decode attention takes more per cached token where
+            it shares a kernel with prompts. Length 0: none.
+        mixed_window_fs: (stages,) int64, the same for sliding-window layers. Length 0: none.
+        mixed_context_j, mixed_window_j: joules a token of them.
         draft_ns: (max_seqs + 1,) int64, guessing ahead for b decoding sequences. Length 0: none.
         draft_j: (max_seqs + 1,) float64, its energy. Length 0: none.
     """
@@ -87,6 +92,10 @@ class StepTable:
     idle_w: float
     history_fs: Int64 = field(default_factory=no_times)
     history_j: float = 0.0
+    mixed_context_fs: Int64 = field(default_factory=no_times)
+    mixed_window_fs: Int64 = field(default_factory=no_times)
+    mixed_context_j: float = 0.0
+    mixed_window_j: float = 0.0
     draft_ns: Int64 = field(default_factory=no_times)
     draft_j: Float64 = field(default_factory=no_joules)
 

@@ -6,6 +6,12 @@ large. Both go into the part that depends on how many sequences decode, at `NOMI
 a sequence; the slope is the rate of large reads, which never beats the memory. Latent vectors,
 windows and states are so small that time goes by the heads of all sequences instead; this is
 linear as it stands.
+
+vLLM V1 attends to prompts and decoding sequences of a step in one kernel. That of FlashAttention-2
+computes tiles of 64 rows of queries, of which a decoding sequence fills one, in each query head by
+itself; where all sequences decode, the query heads of a key-value head share a tile instead
+(flash-attention csrc/flash_attn/src/flash_fwd_launch_template.h, `run_mha_fwd_splitkv_dispatch`;
+flash_api.cpp, `seqlenq_ngroups_swapped`). So a cached token takes longer beside prompts.
 """
 
 from __future__ import annotations
@@ -19,9 +25,17 @@ from apex_opt.cost.kernels import decode_curve, prefill_curve
 from apex_opt.cost.operators import Attention
 from apex_opt.cost.rates import Cost, Rates, half_precision, nothing
 from apex_opt.spec.device_efficiency import Decode, LatentDecode
+from apex_opt.spec.engine import Scheduler
 
 NOMINAL_CONTEXT = 1024
 """Tokens a sequence at which the time of decode attention is met: the middle of chat traffic."""
+
+ONE_KERNEL: frozenset[Scheduler] = frozenset({"vllm-v1"})
+"""Schedulers whose engine attends to prompts and decoding sequences of a step in one kernel.
+
+Source: vLLM vllm/v1/attention/backends/flash_attn.py. V0 had a kernel for either
+(vllm/attention/backends/flash_attn.py), as TensorRT-LLM has; SGLang does not mix them by default.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,7 @@ class ContextRates:
         window: the same, of a layer that sees a window only.
         pair, window_pair: per query-key pair of prefill.
         history: per token that a chunk of a prompt finds in the cache.
+        mixed_context, mixed_window: beyond `context` and `window`, in steps with prompts.
         state: per sequence in the batch (recurrent state is read and written).
     """
 
@@ -41,6 +56,8 @@ class ContextRates:
     pair: Cost
     window_pair: Cost
     history: Cost
+    mixed_context: Cost
+    mixed_window: Cost
     state: Cost
 
 
@@ -70,6 +87,7 @@ def context_rates(rates: Rates, a: Attention) -> ContextRates:
     pair = _work(rates, a, a.pair_flops, 0.0)
     index = _work(rates, a, a.index_flops, a.index_bytes)
     index_pair = _work(rates, a, a.index_flops, 0.0)
+    mixed = mixed_rate(rates, a, read)
     windowed = a.window is not None
     return ContextRates(
         context=index + (none if windowed else read),
@@ -77,6 +95,8 @@ def context_rates(rates: Rates, a: Attention) -> ContextRates:
         pair=index_pair + (none if windowed else pair),
         window_pair=pair if windowed else none,
         history=history_rate(rates, a),
+        mixed_context=none if windowed else mixed,
+        mixed_window=mixed if windowed else none,
         state=_work(rates, a, 0.0, 2.0 * a.state_bytes),
     )
 
@@ -91,6 +111,23 @@ def history_rate(rates: Rates, a: Attention) -> Cost:
     if a.window is not None or not a.kv_bytes:
         return nothing(1)
     return _work(rates, a, a.expand_flops, a.kv_bytes + 2.0 * a.expanded_bytes)
+
+
+def mixed_rate(rates: Rates, a: Attention, read: Cost) -> Cost:
+    """Return what reading a cached token to decode costs more in a step with prompts.
+
+    Args:
+        rates: of the device.
+        a: attention; where latent, prompts have a kernel of their own.
+        read: the cost in a step without prompts.
+    """
+    rows = rates.device.efficiency.mixed_rows
+    if rates.shape.release.scheduler not in ONE_KERNEL or not rows or a.expand_flops:
+        return nothing(1)
+    whole = _work(rates, a, rows * a.decode_flops, a.kv_bytes)
+    return Cost(
+        np.maximum(whole.seconds - read.seconds, 0.0), np.maximum(whole.joules - read.joules, 0.0)
+    )
 
 
 def prompt_cost(rates: Rates, a: Attention, tokens: Array) -> Cost:

@@ -194,6 +194,11 @@ class Efficiency(Table):
     linear_decode: dict[AttentionFormat, ShortDecode] = Field(
         {}, description="Decoding sequences that pass a recurrent state; none: as `decode`."
     )
+    mixed_rows: Annotated[int, Field(ge=0, le=1024)] = Field(
+        0,
+        description="Rows of queries that a decoding sequence takes in an attention kernel that it "
+        "shares with prompts: 64 in FlashAttention-2; 0: no more than in one of its own.",
+    )
     power: PowerUse = Field(default_factory=PowerUse, description="Power by utilisation.")
     elementwise_memory: Fraction = Field(
         0.7, description="Share of memory bandwidth of norms, activations and sums."

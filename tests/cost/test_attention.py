@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from apex_opt.cost.attention import (
     context_rates,
     decode_cost,
     history_rate,
+    mixed_rate,
     prompt_cost,
 )
 from apex_opt.cost.curves import decode_seconds, head_seconds, latent_read_seconds
@@ -130,6 +133,49 @@ def test_a_cached_prefix_is_read_once_a_chunk():
     # 8 heads of 128, keys and values, 2 bytes.
     assert read >= 8 * 128 * 2 * 2 / 3350e9
     assert read == pytest.approx(context_rates(Rates(s), attention(s)).context.seconds[0])
+
+
+def test_beside_prompts_a_decoding_sequence_fills_a_tile_of_flash_attention_2():
+    s = shape(device="rtx-4090")
+    found = context_rates(Rates(s), attention(s))
+    # 64 rows of 32 heads, 4 operations for each of 128 numbers, at the share of prompts.
+    share = s.pool.device.efficiency.prefill["bf16"].compute
+    whole = 64 * 4 * 32 * 128 / (165.2e12 * share)
+    assert found.context.seconds[0] + found.mixed_context.seconds[0] == pytest.approx(whole)
+    # Measured: 1658 us less 999 us for 65,536 more tokens beside a prompt of 1,024
+    # (LLMServingSim 5daddb2, RTX 4090, Llama-3.1-8B).
+    assert whole == pytest.approx((1658e-6 - 999e-6) / 65_536, rel=0.35)
+    assert found.mixed_window.seconds[0] == 0
+
+
+def test_a_sequence_that_fills_its_tile_costs_no_more_beside_prompts():
+    s = shape(device="h100-sxm-80gb")
+    assert s.pool.device.efficiency.mixed_rows == 0
+    assert context_rates(Rates(s), attention(s)).mixed_context.seconds[0] == 0
+
+
+def test_only_engines_with_one_kernel_for_prompts_and_decoding_pay_for_it():
+    s = shape(device="rtx-4090")
+    old = replace(s, release=catalog.release("vllm", "0.6"))
+    read = context_rates(Rates(s), attention(s)).context
+    assert mixed_rate(Rates(s), attention(s), read).seconds[0] > 0
+    assert mixed_rate(Rates(old), attention(old), read).seconds[0] == 0
+
+
+def test_layers_with_a_window_pay_for_their_window_beside_prompts():
+    s = shape("gpt-oss-20b", "rtx-4090", weights="mxfp4")
+    windowed = [
+        context_rates(Rates(s), layer(kind, s).attention)
+        for kind in s.model.layers.values()
+        if kind.attention.window_tokens
+    ]
+    assert windowed
+    assert all(r.mixed_window.seconds[0] > 0 == r.mixed_context.seconds[0] for r in windowed)
+
+
+def test_latent_attention_has_a_kernel_of_its_own_for_prompts():
+    s = shape("deepseek-v2-lite", "rtx-4090")
+    assert context_rates(Rates(s), attention(s)).mixed_context.seconds[0] == 0
 
 
 def test_latent_attention_projects_a_cached_prefix_up():

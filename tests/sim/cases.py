@@ -54,6 +54,10 @@ def table(seed: int, stages: int, max_tokens: int, rows: int, drafts: bool) -> S
         idle_w=1.0,
         history_fs=ns(0, 500_000, stages if rng.random() < 0.5 else 0),
         history_j=0.005,
+        mixed_context_fs=ns(0, 700_000, stages if rng.random() < 0.5 else 0),
+        mixed_window_fs=ns(0, 700_000, stages if rng.random() < 0.5 else 0),
+        mixed_context_j=0.006,
+        mixed_window_j=0.007,
         draft_ns=ns(0, 200, rows + 1 if drafts else 0),
         draft_j=rng.random(rows + 1 if drafts else 0),
     )

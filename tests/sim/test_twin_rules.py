@@ -449,6 +449,15 @@ def test_tokens_found_in_the_cache_are_read_at_their_price(
     assert twin.flown[1].joules == pytest.approx(3e-6 + 0.5 * 8)
 
 
+def test_beside_prompts_a_cached_token_may_cost_more(rules: EngineRules, flat: Flat) -> None:
+    # The first request has 5 cached tokens when it decodes beside the prompt of the second.
+    load = Load(column(0, 105), column(3, 5), column(3, 1))
+    steps = replace(flat(), mixed_context_fs=column(2_000_000), mixed_context_j=0.5)
+    twin = Twin(load, rules, steps).play()
+    assert twin.requests[0].times == [100, 110, 110 + 100 + 2 * 5]
+    assert twin.flown[2].joules == pytest.approx(0.5 * 5, abs=1e-5)
+
+
 # ---- all of them together
 
 

@@ -40,6 +40,10 @@ def stage_ns(batch: Batch, t: StepTable, k: int, tokens: int) -> int:
     fs += int(t.pair_fs[k]) * batch.pairs + int(t.window_pair_fs[k]) * pairs
     if len(t.history_fs):
         fs += int(t.history_fs[k]) * batch.history
+    if batch.prompt_tokens and len(t.mixed_context_fs):
+        fs += int(t.mixed_context_fs[k]) * batch.context
+    if batch.prompt_tokens and len(t.mixed_window_fs):
+        fs += int(t.mixed_window_fs[k]) * context
     base = t.mixed_ns if batch.prompt_tokens else t.decode_ns
     return int(base[k, tokens]) + int(t.rows_ns[k, batch.heads]) + fs // 10**6
 
@@ -50,6 +54,8 @@ def joules(batch: Batch, t: StepTable) -> float:
     sum_j = float(base[batch.tokens]) + float(t.rows_j[batch.heads])
     sum_j += t.context_j * batch.context + t.window_j * context
     sum_j += t.pair_j * batch.pairs + t.window_pair_j * pairs + t.history_j * batch.history
+    if batch.prompt_tokens:
+        sum_j += t.mixed_context_j * batch.context + t.mixed_window_j * context
     if batch.decodes and len(t.draft_j):
         sum_j += float(t.draft_j[batch.decodes])
     return sum_j
