@@ -23,6 +23,7 @@ def fragment(calibration: Calibration, source: str) -> str:
     link, efficiency = calibration.device.link, calibration.device.efficiency
     lines = ["[link]", *_scalars(link, skip={"source", "collectives"})]
     lines.append(f"source = {_text(_whose(calibration, LINK, source, link))}")
+    lines += ["", "[link.host]", *_scalars(link.host, skip=set())]
     lines += _group("link.collectives", dict(link.collectives))
     lines += ["", "[efficiency]", *_scalars(efficiency, skip={"source"})]
     lines.append(f"source = {_text(_whose(calibration, frozenset(CURVES), source, efficiency))}")
@@ -66,6 +67,8 @@ def _group(name: str, curves: dict[Any, Any]) -> list[str]:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, tuple):

@@ -5,6 +5,10 @@ all-gather, a reduce-scatter and an all-to-all (g - 1) / g B (Thakur et al. 2005
 Collective Communication Operations in MPICH", section 4). A group that spans m nodes reduces inside
 the node first; each device then exchanges its part with its peers over its own network port:
 2 (m - 1) / m B / g_node bytes. An all-to-all sends (m - 1) / m of a device's bytes over its port.
+
+Where devices cannot reach each other's memory, NCCL copies through host memory instead. This is so
+for GeForce devices, in many virtual machines, where IOMMU or ACS stand in the way, and by default
+between devices that hang on different host bridges (NCCL user guide, `NCCL_P2P_LEVEL`).
 """
 
 from __future__ import annotations
@@ -20,13 +24,18 @@ from apex_opt.spec.device_link import Collective, Link, Operation
 MOST_DEVICES = 8
 """Largest group for which engines run an all-reduce of their own; past it they call NCCL.
 
-Source: vLLM vllm/distributed/device_communicators/custom_all_reduce.py, `_SUPPORTED_WORLD_SIZES`.
+Source: vLLM vllm/distributed/device_communicators/custom_all_reduce.py, `_SUPPORTED_WORLD_SIZES`;
+there too: over PCIe alone for two devices at most, and never without peer access.
 """
 
+MOST_DEVICES_OVER_PCIE = 2
 
-def link(shape: Shape) -> Link:
-    """Return the link inside a node of the pool."""
-    return shape.pool.link or shape.pool.device.link
+
+def sent_inside(shape: Shape) -> tuple[float, float]:
+    """Return what one device sends to another of its node, bytes/s, and the latency, seconds."""
+    wire = shape.pool.wire
+    way = wire if wire.peer_access else wire.host
+    return wire.bandwidth_gbytes_per_s * 1e9 * way.efficiency, way.latency_us * 1e-6
 
 
 def network_bytes_per_s(shape: Shape) -> float:
@@ -37,10 +46,35 @@ def network_bytes_per_s(shape: Shape) -> float:
     return min(rate, port * 1e9 if port is not None else rate) * network.efficiency
 
 
+def passes(operation: Operation) -> int:
+    """Return how often an operation passes through a ring."""
+    return 2 if operation == "all_reduce" else 1
+
+
 def _curves(wire: Link, operation: Operation, devices: int) -> list[Collective]:
     """Return how an operation may run inside a node; engines take what is faster at a size."""
     known = wire.collectives.get(operation, wire)
-    return [wire, known] if operation == "all_reduce" and devices <= MOST_DEVICES else [known]
+    most = MOST_DEVICES_OVER_PCIE if "pcie" in wire.kind.lower() else MOST_DEVICES
+    return [wire, known] if operation == "all_reduce" and devices <= most else [known]
+
+
+def _inside(wire: Link, operation: Operation, inside: int, size: Array, devices: int) -> Array:
+    """Return seconds of the part of a collective that stays in a node.
+
+    Args:
+        wire: the link.
+        operation: what is done.
+        inside: devices of the group in each node, 2 or more.
+        size: as `collective` takes it.
+        devices: devices of the whole group.
+    """
+    rate, group = wire.bandwidth_gbytes_per_s * 1e9, np.array(float(inside))
+    times, moved = passes(operation), (inside - 1) / inside * size
+    if not wire.peer_access:
+        return times * collective_seconds(wire.host, rate, group, size, moved)
+    curves = _curves(wire, operation, devices)
+    ways = [collective_seconds(c, rate, group, size, times * moved) for c in curves]
+    return np.asarray(np.min(ways, axis=0))
 
 
 def collective(shape: Shape, operation: Operation, devices: int, size: Array) -> Array:
@@ -57,17 +91,12 @@ def collective(shape: Shape, operation: Operation, devices: int, size: Array) ->
         return np.zeros_like(size)
     inside = min(devices, shape.pool.node_devices)
     nodes = -(-devices // inside)
-    rounds = 2 if operation == "all_reduce" else 1
     seconds = np.zeros_like(size)
     if inside > 1:
-        wire = link(shape)
-        rate, bus = wire.bandwidth_gbytes_per_s * 1e9, rounds * (inside - 1) / inside * size
-        group = np.array(float(inside))
-        curves = _curves(wire, operation, devices)
-        seconds = np.min([collective_seconds(c, rate, group, size, bus) for c in curves], axis=0)
+        seconds = _inside(shape.pool.wire, operation, inside, size, devices)
     if nodes > 1:
         part = size if operation == "all_to_all" else size / inside
-        between = rounds * (nodes - 1) / nodes * part / network_bytes_per_s(shape)
+        between = passes(operation) * (nodes - 1) / nodes * part / network_bytes_per_s(shape)
         seconds = seconds + between + 2 * (nodes - 1) * shape.network.latency_us * 1e-6
     return np.where(size > 0, seconds, 0.0)
 
@@ -90,9 +119,8 @@ def all_gather(shape: Shape, size_bytes: Array) -> Array:
 
 def point_to_point(shape: Shape, size_bytes: Array, *, same_node: bool) -> Array:
     """Return seconds of sending `size_bytes` from one device to another, no bytes in no time."""
-    wire = link(shape)
     if same_node:
-        rate, latency = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency, wire.latency_us * 1e-6
+        rate, latency = sent_inside(shape)
     else:
         rate, latency = network_bytes_per_s(shape), shape.network.latency_us * 1e-6
     return np.where(size_bytes > 0, latency + size_bytes / rate, 0.0)

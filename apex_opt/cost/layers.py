@@ -77,16 +77,33 @@ def elementwise(rates: Rates, bytes_per_token: float, tokens: Array) -> Cost:
 
 def layer_cost(rates: Rates, one: Layer, tokens: Array) -> Cost:
     """Return the cost of a layer without attention over contexts."""
-    total = elementwise(rates, one.elementwise_bytes, tokens)
+    total, feeding = elementwise(rates, one.elementwise_bytes, tokens), np.zeros_like(tokens)
+    hidden_size = rates.shape.model.hidden_size
     for product in one.gemms:
-        total = total + gemm(rates, product, tokens)
+        cost = gemm(rates, product, tokens)
+        total = total + cost
+        feeding = feeding + (cost.seconds if product.n == hidden_size else 0.0)
     if one.experts is not None:
         visitors = tokens * rates.shape.attention_data
-        total = total + experts(rates, one.experts, visitors)
+        cost = experts(rates, one.experts, visitors)
+        total = total + cost
+        feeding = feeding + cost.seconds
         total = total + rates.communication(exchange(rates.shape, one.experts, tokens))
     total = total + token_cost(rates, one.attention, tokens)
     if one.all_reduces:
-        size = ACTIVATION_BYTES * tokens * rates.shape.model.hidden_size
+        size = ACTIVATION_BYTES * tokens * hidden_size
         wait = one.all_reduces * collectives.all_reduce(rates.shape, size)
-        total = total + rates.communication(wait)
+        total = total + reduced(rates, wait, feeding)
     return total
+
+
+def reduced(rates: Rates, wait_s: Array, feeding_s: Array) -> Cost:
+    """Return the cost of all-reduces of which a part hides behind what feeds them.
+
+    Args:
+        rates: of the device.
+        wait_s: seconds of the all-reduces by themselves.
+        feeding_s: seconds of the products and experts that feed them: no more can hide.
+    """
+    hidden_s = np.minimum(rates.shape.settings.collective_overlap * wait_s, feeding_s)
+    return Cost(wait_s - hidden_s, rates.communication(wait_s).joules)

@@ -42,6 +42,7 @@ class Settings:
         kv_offload_bytes: host memory for lost blocks, for each device.
         weight_offload, expert_offload: shares of the layers' weights and of the routed experts that
             stay in host memory.
+        collective_overlap: share of an all-reduce that hides behind what feeds it.
     """
 
     version: str
@@ -63,6 +64,7 @@ class Settings:
     kv_offload_bytes: int = 0
     weight_offload: float = 0.0
     expert_offload: float = 0.0
+    collective_overlap: float = 0.0
 
     @property
     def rows(self) -> int:

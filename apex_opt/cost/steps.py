@@ -229,7 +229,7 @@ def step_table(shape: Shape) -> StepTable:
         window_pair_j=joule("window_pair"),
         history_fs=times("history"),
         history_j=joule("history"),
-mixed_context_fs=times("mixed_context"),
+        mixed_context_fs=times("mixed_context"),
         mixed_window_fs=times("mixed_window"),
         mixed_context_j=joule("mixed_context"),
         mixed_window_j=joule("mixed_window"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apex_opt.cost.collectives import link, network_bytes_per_s
+from apex_opt.cost.collectives import network_bytes_per_s, sent_inside
 from apex_opt.cost.memory import kv_token_bytes
 from apex_opt.cost.operators import layer
 from apex_opt.cost.shape import Shape
@@ -38,10 +38,8 @@ def transfer(source: Shape, target: Shape, *, same_node: bool) -> Transfer:
     """
     stages = range(target.pipeline)
     if same_node:
-        wire = link(target)
-        out = wire.bandwidth_gbytes_per_s * 1e9 * wire.efficiency
+        out, latency_s = sent_inside(target)
         into = [out for _ in stages]
-        latency_s = wire.latency_us * 1e-6
     else:
         out = min(network_bytes_per_s(source.at(stage)) for stage in range(source.pipeline))
         into = [network_bytes_per_s(target.at(stage)) for stage in stages]

@@ -77,6 +77,7 @@ class EngineSettings(Record):
     kv_offload_gib_per_device: float | None = None
     weight_offload: float = 0.0
     expert_offload: float = 0.0
+    collective_overlap: float = 0.0
 
 
 class Stage(Record):

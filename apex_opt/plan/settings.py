@@ -64,6 +64,12 @@ def overlapped(engine: Engine, release: EngineRelease) -> bool:
     return release.async_scheduling and not ngram
 
 
+def overlap(engine: Engine, release: EngineRelease) -> float:
+    """Return the share of an all-reduce that hides behind what feeds it."""
+    asked = engine.collective_overlap
+    return release.collective_overlap if asked is None else asked
+
+
 def tokens_each(engine: Engine) -> int:
     """Return the tokens that a decoding sequence runs in a step, guesses and all."""
     return 1 + (engine.speculation.tokens if engine.speculation else 0)
@@ -127,6 +133,7 @@ def settings(
             kv_offload_bytes=int((engine.kv_offload_gib_per_device or 0.0) * GIB),
             weight_offload=engine.weight_offload,
             expert_offload=engine.expert_offload,
+            collective_overlap=overlap(engine, release),
         )
 
 
@@ -169,4 +176,5 @@ def shown(chosen: Settings, pipeline: int) -> EngineSettings:
         kv_offload_gib_per_device=chosen.kv_offload_bytes / GIB or None,
         weight_offload=chosen.weight_offload,
         expert_offload=chosen.expert_offload,
+        collective_overlap=chosen.collective_overlap,
     )

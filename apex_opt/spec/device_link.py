@@ -34,10 +34,23 @@ class Collective(Curve):
     )
 
 
+def _usual_host() -> Collective:
+    return Collective(latency_us=20.0, hop_us=0.4, efficiency=0.25)
+
+
 class Link(Collective):
     """A link; its own numbers are those of the all-reduce that engines run in CUDA graphs."""
 
     kind: Name = Field(description="NVLink, PCIe, Infinity Fabric, …")
+    peer_access: bool = Field(
+        True,
+        description="Devices reach each other's memory; else NCCL copies through host memory, and "
+        "engines run no all-reduce of their own.",
+    )
+    host: Collective = Field(
+        default_factory=_usual_host,
+        description="One pass through host memory: an all-reduce takes two, others one.",
+    )
     bandwidth_gbytes_per_s: Positive = Field(description="Per device and direction, data sheet.")
     collectives: dict[Operation, Collective] = Field(
         default_factory=dict,

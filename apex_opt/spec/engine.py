@@ -77,6 +77,10 @@ class EngineRelease(Table):
     graph_max_tokens: Annotated[int, Field(ge=0)] = Field(
         description="Largest batch that runs in a CUDA graph; 0: none."
     )
+    collective_overlap: Share = Field(
+        0.0,
+        description="Share of an all-reduce that hides behind the product or experts that feed it.",
+    )
     other_memory_bytes: NonNegative = Field(description="Context, NCCL, workspace, per device.")
     graph_memory_bytes: NonNegative = Field(description="CUDA graphs, per device.")
     overheads: Overheads
@@ -115,6 +119,12 @@ class Engine(Table):
     prefix_caching: bool | None = Field(None, description="Blocks of shared prefixes are kept.")
     async_scheduling: bool | None = Field(
         None, description="The next step is scheduled while the current one runs."
+    )
+    collective_overlap: Share | None = Field(
+        None,
+        description="Share of an all-reduce that hides behind the product or experts that feed it, "
+        "at most their time: 0.3 is 30 percent. Default: none, kernels run one after the other; "
+        "fused kernels hide some (vLLM `fuse_gemm_comms`; T3, arXiv 2401.16677).",
     )
     cuda_graphs: bool = Field(True, description="Small batches run in CUDA graphs.")
     scheduling_policy: Policy = Field(

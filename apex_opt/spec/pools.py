@@ -78,6 +78,19 @@ class Pool(Table):
     spot: bool = Field(
         False, description="The provider may take devices away; see `limits.spot_fraction`."
     )
+    peer_access: bool | None = Field(
+        None,
+        description="Devices of a node reach each other's memory over the link; default: as the "
+        "link says.",
+    )
+
+    @property
+    def wire(self) -> Link:
+        """Link inside a node."""
+        link = self.link or self.device.link
+        if self.peer_access is None:
+            return link
+        return link.model_copy(update={"peer_access": self.peer_access})
 
     @property
     def node_devices(self) -> int:

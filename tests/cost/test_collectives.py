@@ -28,7 +28,7 @@ def test_a_hop_that_sends_nothing_takes_no_time():
     assert stage_hop(shape(tensor=8, pipeline=2), 0, SIZES)[0] == 0
 
 
-@pytest.mark.parametrize("device", ["h100-sxm-80gb", "l40s", "rtx-4090", "gb200"])
+@pytest.mark.parametrize("device", ["h100-sxm-80gb", "l40s", "rtx-4090", "rtx-pro-6000", "gb200"])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("devices", [2, 3, 4, 8])
 def test_no_collective_is_faster_than_its_link(device, operation, devices):
@@ -75,6 +75,49 @@ def test_the_faster_of_two_all_reduces_is_taken():
     bare = all_reduce(with_link(s, slow), SIZES)
     both = all_reduce(s, SIZES)
     assert (both <= bare).all()
+
+
+def without_peers(s, peer_access=False):
+    return dataclasses.replace(s, pool=s.pool.model_copy(update={"peer_access": peer_access}))
+
+
+@pytest.mark.parametrize(("operation", "passes"), [("all_reduce", 2), ("all_gather", 1)])
+def test_without_peer_access_a_collective_passes_through_host_memory(operation, passes):
+    # 20 us and 16 GB/s a pass over two RTX PRO 6000; half of the message in each.
+    found = collective(shape(device="rtx-pro-6000"), operation, 2, SIZES)
+    assert found[1:] == pytest.approx(passes * (20e-6 + SIZES[1:] / 2 / 16e9))
+
+
+def test_a_pool_says_whether_its_devices_reach_each_other():
+    s = shape(device="rtx-pro-6000", tensor=2)
+    assert not s.pool.wire.peer_access
+    # 4 KiB: 4.5 us where they do (aiconfigurator-core, vLLM 0.24), 2 x 20 us where not.
+    reach = collective(without_peers(s, peer_access=True), "all_reduce", 2, np.array([4096.0]))
+    assert reach[0] == pytest.approx(4.5e-6, rel=0.1)
+    assert collective(s, "all_reduce", 2, np.array([4096.0]))[0] > 40e-6
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_node_of_nvlink_without_peer_access_is_slower(operation):
+    s = shape(tensor=8)
+    slow, fast = (collective(x, operation, 8, SIZES) for x in (without_peers(s), s))
+    assert (slow[1:] > fast[1:]).all()
+
+
+def test_messages_inside_a_node_pass_through_host_memory_too():
+    found = point_to_point(shape(device="rtx-4090"), SIZES, same_node=True)
+    assert found[3] == pytest.approx(11.5e-6 + 1e9 / (0.4 * 32e9))
+
+
+def test_engines_leave_an_all_reduce_of_more_than_two_devices_over_pcie_to_nccl():
+    s = shape(device="l40s", tensor=4)
+    nccl = s.pool.device.link.collectives["all_reduce"]
+    only = s.pool.device.link.model_copy(update=nccl.model_dump(exclude={"error"}))
+    two, four = (
+        [collective(x, "all_reduce", n, SIZES)[1] for x in (s, with_link(s, only))] for n in (2, 4)
+    )
+    assert two[0] < two[1]
+    assert four[0] == pytest.approx(four[1])
 
 
 def test_a_group_over_two_nodes_waits_for_the_network():

@@ -45,6 +45,13 @@ def test_a_cache_in_half_the_bytes_moves_twice_as_fast():
     assert transfer(*pair, same_node=False).token_s == pytest.approx(TOKEN / 2 / 5e9)
 
 
+def test_inside_a_node_without_peer_access_caches_pass_through_host_memory():
+    pair = [on(SLOW, device="rtx-pro-6000") for _ in range(2)]
+    found = transfer(*pair, same_node=True)
+    assert found.token_s == pytest.approx(TOKEN / 16e9)
+    assert found.begin_s == pytest.approx(20e-6)
+
+
 def test_inside_a_node_caches_take_its_link():
     found = transfer(on(SLOW), on(SLOW), same_node=True)
     wire = shape().pool.device.link

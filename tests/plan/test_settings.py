@@ -82,6 +82,11 @@ def test_a_window_as_long_as_the_context_forgets_nothing():
 SPECULATION = "[engine.speculation]\nmethod = {}\ntokens = 3\nacceptance = 0.7"
 
 
+@pytest.mark.parametrize(("said", "share"), [("", 0.0), ("collective_overlap = 0.3", 0.3)])
+def test_nothing_of_an_all_reduce_hides_unless_it_is_said(said, share):
+    assert chosen(said).collective_overlap == share
+
+
 def test_guesses_take_their_part_of_budget_and_graphs():
     plain = chosen("max_num_batched_tokens = 512")
     guessed = spec(engine="max_num_batched_tokens = 512", more=SPECULATION.format('"eagle"'))
@@ -111,6 +116,7 @@ enable_mixed_chunk = true
 schedule_conservativeness = 0.5
 kv_offload_gib_per_device = 2.5
 weight_offload = 0.25
+collective_overlap = 0.125
 [engine.speculation]
 method = "draft_model"
 model = "llama-3.2-1b"
