@@ -193,7 +193,7 @@ def graph_tokens(release: EngineRelease, max_num_seqs: int, max_num_batched_toke
     return most // 8 * 8 if most < 256 else most // 16 * 16
 
 
-def even_split(layers: int, stages: int, engine: EngineName = "vllm") -> tuple[int, ...]:
+def even_split(layers: int, stages: int, engine: str = "vllm") -> tuple[int, ...]:
     """Return how an engine spreads `layers` over `stages` when it is not told.
 
     Each stage gets `layers // stages`; the rest goes one by one to the stages counted back from the

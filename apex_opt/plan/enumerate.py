@@ -12,6 +12,7 @@ from apex_opt.cost.rates import half_precision
 from apex_opt.cost.shape import Place, Shape, even_split
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.settings import own_share, settings
+from apex_opt.plan.uneven import uneven
 from apex_opt.plan.unlike import across
 from apex_opt.spec import catalog
 from apex_opt.spec.pools import Device, Pool
@@ -174,6 +175,18 @@ def _fitted(spec: Spec, shape: Shape) -> Shape:
     return replace(shape, settings=replace(shape.settings, gpu_memory_utilization=share))
 
 
+def _other_splits(spec: Spec, shape: Shape, *, fits: bool) -> Iterator[tuple[Shape, Fit]]:
+    """Yield the replica with another split of its layers, where that fits and is asked for."""
+    wanted = spec.parallelism.layer_split
+    if shape.pipeline == 1 or shape.elsewhere or wanted == "even" or (fits and wanted == "auto"):
+        return
+    other = uneven(shape, fits=fits)
+    if other is not None:
+        room = fit(other)
+        if why_no_room(other, room) is None:
+            yield other, room
+
+
 def shapes_across(spec: Spec, longest_tokens: int) -> Iterator[Shape]:
     """Yield the shapes that stand in two or three pools, legal or not; none unless asked for."""
     asked = spec.parallelism
@@ -245,6 +258,7 @@ def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:
             reason = why_no_room(shape, room)
             if reason is None:
                 legal.append((shape, room))
-                continue
-        refused[reason] = refused.get(reason, 0) + 1
+            legal += _other_splits(spec, shape, fits=reason is None)
+        if reason is not None:
+            refused[reason] = refused.get(reason, 0) + 1
     return Enumeration(tuple(legal), refused)

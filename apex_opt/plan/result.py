@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from apex_opt.cost.shape import even_split
 from apex_opt.spec.engine import Policy
 from apex_opt.spec.routing import Router
 from apex_opt.spec.speculation import Speculation
@@ -120,7 +121,7 @@ class Replica(Record):
         """A short name: `h100 TP4 PP2 fp8`, `h100 TP2 DP4 EP8 bf16 decode`, `a100(2)+l4(4) ...`."""
         degrees = [f"TP{self.tensor}"]
         degrees += [f"DP{self.attention_data}"] if self.attention_data > 1 else []
-        degrees += [f"PP{self.pipeline}"] if self.pipeline > 1 else []
+        degrees += [f"PP{self.pipeline}{self._split}"] if self.pipeline > 1 else []
         degrees += [f"EP{self.expert}"] if self.expert > 1 else []
         formats = (
             self.weights
@@ -129,6 +130,15 @@ class Replica(Record):
         )
         role = [] if self.role == "mixed" else [self.role]
         return " ".join([self.where, *degrees, formats, *role])
+
+    @property
+    def _split(self) -> str:
+        """The layers of stages in one pool that the engine would split otherwise: `[3x21,17]`."""
+        layers = self.stage_layers
+        if self.stages or layers == even_split(sum(layers), len(layers), self.engine.name):
+            return ""
+        runs = [(n, len(list(run))) for n, run in groupby(layers)]
+        return f"[{','.join(f'{times}x{n}' if times > 1 else f'{n}' for n, times in runs)}]"
 
     @property
     def where(self) -> str:

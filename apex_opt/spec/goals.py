@@ -130,6 +130,11 @@ class Parallelism(Table):
         "whole experts are spread; 0: even, as far as chance allows.",
     )
     max_stages: Count = Field(16, description="Most pipeline stages that `auto` tries.")
+    layer_split: Literal["auto", "even", "best"] = Field(
+        "auto",
+        description="How layers are split over stages: `even`: as the engine does; `auto`: "
+        "otherwise where that does not fit; `best`: also where another split is faster.",
+    )
     cross_pool: bool = Field(False, description="A replica may have stages in two or three pools.")
     disaggregate: Disaggregate = Field(
         False,
