@@ -66,8 +66,8 @@ def _stages(deployment: Deployment) -> Iterator[str]:
         yield f"# MPI ranks in the order of stages, {replica.tensor} a stage:"
     else:
         each = plural(started_devices(deployment), "device")
-        yield f"# on {each} at a time, in the order of stages, with NODE_RANK 0, 1, ... and the"
-        yield "# first one as MASTER_ADDR; CUDA_VISIBLE_DEVICES says which devices:"
+        yield f"# on {each} at a time (CUDA_VISIBLE_DEVICES), in the order of stages,"
+        yield "# with NODE_RANK 0, 1, ... and the first one as MASTER_ADDR:"
     first = 0
     for stage, alike in groupby(replica.stages):
         last = first + len(list(alike)) - 1

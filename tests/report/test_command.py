@@ -64,8 +64,8 @@ def test_over_several_pools_each_stage_is_started_where_it_stands() -> None:
     )
     lines = serve_command(deployment(1, replica=one, nodes=(nodes,)), "m").split("\n")
     assert lines[:5] == [
-        "# on 1 device at a time, in the order of stages, with NODE_RANK 0, 1, ... and the",
-        "# first one as MASTER_ADDR; CUDA_VISIBLE_DEVICES says which devices:",
+        "# on 1 device at a time (CUDA_VISIBLE_DEVICES), in the order of stages,",
+        "# with NODE_RANK 0, 1, ... and the first one as MASTER_ADDR:",
         "#   stages 0-1: a100, 36 layers",
         "#   stage 2: l4, 8 layers",
         "VLLM_PP_LAYER_PARTITION=36,36,8 \\",
