@@ -7,18 +7,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from apex_opt.auditing import result
-from apex_opt.auditing.dials import Range
+from apex_opt.auditing.best import best
+from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.entries import Entry, Family
+from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.told import told
 from apex_opt.auditing.words import digits
-from apex_opt.errors import InfeasibleError, UndecidedError
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.result import Plan, Result
-from apex_opt.plan.solve import solve
 from apex_opt.spec.spec import Spec
 
 STEPS: dict[Family, float] = {"power": 1000.0, "budget": 1.0}
-"""A small change of a limit: a kilowatt, a dollar an hour; of whole things one; of levels 10 %."""
+"""A small change of a limit: a kilowatt, a dollar an hour; of whole things one; of levels 10 %, and
+what it buys is told by the millisecond: plans are few, so one millisecond alone seldom buys any.
+"""
+
+MOST_AGAIN = 24
+"""Simulations for a changed spec, unless the spec or the call names a time."""
 
 TOLD: frozenset[Family] = frozenset(
     {"slo", "stability", "power", "budget", "devices", "replicas", "stock", "format",
@@ -26,6 +31,9 @@ TOLD: frozenset[Family] = frozenset(
 )  # fmt: skip
 LEAST_S, TIMES = 2.0, 5.0
 """A changed spec may take so many seconds, and so many times as long as the spec itself."""
+
+MOST_KINDS = 200
+"""Replicas times formats that may be looked at for a format that the spec does not name."""
 
 SAME = 1e-4
 """Relative difference under which two objectives count as the same."""
@@ -40,49 +48,73 @@ class Best:
 
 
 def held(
-    spec: Spec, found: Result, entries: Sequence[Entry], deadline: float, listen: Listen
+    judge: Judge, spec: Spec, found: Result, entries: Sequence[Entry], listen: Listen
 ) -> tuple[result.Held, ...]:
     """Return the entries with what the best plan uses of them, those that bind first.
 
     Args:
+        judge: solves changed specs, until its time is over.
         spec: a spec that can be met.
         found: its solution.
-        entries: its entries; of what is not written only formats are looked at.
-        deadline: `time.monotonic()` after which nothing is solved any more.
+        entries: its entries; of what is not written only formats are looked at, in small spaces.
         listen: told of progress.
     """
-    chosen = [e for e in entries if e.family in TOLD and (e.written or e.family == "format")]
+    chosen = [e for e in entries if e.family in TOLD and (e.written or _few(judge, spec, e))]
     rows = []
     for nth, entry in enumerate(chosen):
         listen(Event("asking what each entry costs", nth, len(chosen)))
-        rows.append(_held(spec, found, entry, deadline))
+        rows.append(_held(judge, spec, found, entry))
     return tuple(sorted(rows, key=lambda row: not row.binds))
 
 
-def _held(spec: Spec, found: Result, entry: Entry, deadline: float) -> result.Held:
+def _few(judge: Judge, spec: Spec, entry: Entry) -> bool:
+    """Whether an entry is a format, of which all others make few replicas more to choose from."""
+    if not isinstance(entry.dial, Options) or entry.family != "format":
+        return False
+    return len(judge.replicas(spec).legal) * len(entry.dial.others) <= MOST_KINDS
+
+
+def _held(judge: Judge, spec: Spec, found: Result, entry: Entry) -> result.Held:
     now = found.plans[0].objective
-    without = _best(entry.loosened(spec), found, deadline)
+    without = _best(judge, entry.loosened(spec), found)
     binds = without is not None and _better(found, without.value, now)
     used = _used(entry, found.plans[0])
     dial = entry.dial
-    step = None
-    if binds and isinstance(dial, Range):
-        value = _stepped(entry, dial)
-        more = _best(dial.put(spec, dial.exact(value)), found, deadline)
-        if more is not None:
-            worth = "buys nothing"
-            if _better(found, more.value, now):
-                worth = f"{digits(now)} -> {digits(more.value)} {found.unit}"
-            step = f"{dial.say(dial.value)} -> {dial.say(value)}: {worth}"
+    step = _step(judge, spec, found, entry, dial) if binds and isinstance(dial, Range) else None
     return result.Held(
         entry=told(spec, entry),
         used=None if used is None or not isinstance(dial, Range) else dial.say(used),
         slack=None if used is None or not isinstance(dial, Range) else _slack(dial, used),
         binds=binds,
         without=None if without is None else without.value,
-        step=step,
+        step=None if step is None else step[0],
+        per_unit=None if step is None else step[1],
         proved=without is not None and without.proved,
     )
+
+
+def _step(
+    judge: Judge, spec: Spec, found: Result, entry: Entry, dial: Range
+) -> tuple[str, float] | None:
+    """Return what a small change is worth, for people and by the unit of the entry."""
+    now, value = found.plans[0].objective, _stepped(entry, dial)
+    more = _best(judge, dial.put(spec, dial.exact(value)), found)
+    if more is None or value == dial.value:
+        return None
+    change = f"{dial.say(dial.value)} -> {dial.say(value)}"
+    if not _better(found, more.value, now):
+        return f"{change}: buys nothing", 0.0
+    each = (more.value - now) / (value - dial.value)
+    return (
+        f"{change}: {digits(now)} -> {digits(more.value)} {found.unit}, "
+        f"{digits(abs(each))} {found.unit} {_a_unit(dial)}"
+    ).rstrip(), each
+
+
+def _a_unit(dial: Range) -> str:
+    """Return the unit of an entry as one of it: `a ms`, `a node`; of a share nothing."""
+    unit = dial.unit[:-1] if dial.whole else dial.unit
+    return f"for each {unit}" if unit else ""
 
 
 def _better(found: Result, value: float, now: float) -> bool:
@@ -122,18 +154,17 @@ def _name(metric: str, statistic: str) -> str:
     return f"slo.{metric}.{statistic}"
 
 
-def _best(spec: Spec, found: Result, deadline: float) -> Best | None:
+def _best(judge: Judge, spec: Spec, found: Result) -> Best | None:
     """Return the best objective of a spec, as far as the time allows."""
-    left = min(deadline - time.monotonic(), LEAST_S + TIMES * found.solve_s)
+    left = min(judge.deadline - time.monotonic(), LEAST_S + TIMES * found.solve_s)
     if left <= 0:
         return None
-    update = {"time_limit_s": left, "top_k": 1}
-    limited = spec.model_copy(update={"search": spec.search.model_copy(update=update)})
-    try:
-        other = solve(limited.placed(spec.folder, spec.lines))
-    except (InfeasibleError, UndecidedError):
-        return None
-    return Best(other.plans[0].objective, other.proof.status == "optimal")
+    one = spec.model_copy(update={"search": spec.search.model_copy(update={"top_k": 1})})
+    most = None if "time_limit_s" in spec.search.model_fields_set else MOST_AGAIN
+    other = best(judge, one.placed(spec.folder, spec.lines), left, most)
+    return (
+        None if other is None else Best(other.plans[0].objective, other.proof.status == "optimal")
+    )
 
 
 def alternatives(found: Result) -> Iterator[result.Alternative]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from apex_opt.auditing.guesses import Counts, every, guesses, possible
@@ -44,6 +45,9 @@ SMALL = 500
 
 MOST_PLANS = 120
 """Simulations for one question about a large space."""
+
+FEW = 24
+"""Guesses for one question of a bisection about a large space."""
 
 SAMPLE = 24
 """Replicas among which a plan is looked for first, where there are many."""
@@ -96,6 +100,7 @@ class Judge:
         self.questions = 0
         self.simulated = 0
         self._traffic: OrderedDict[str, Traffic] = OrderedDict()
+        self._replicas: deque[tuple[object, Enumeration]] = deque(maxlen=16)
         self._bounds: dict[tuple[Drawn, Role, int], Optimistic] = {}
         self._bounded = 0
         self._played: OrderedDict[object, FleetLog | None] = OrderedDict()
@@ -116,8 +121,15 @@ class Judge:
         return self._traffic[key]
 
     def replicas(self, spec: Spec) -> Enumeration:
-        """Return the replicas of a spec, legal and not."""
-        return enumerate_replicas(spec, longest_request(spec, self.traffic(spec)))
+        """Return the replicas of a spec, legal and not; limits and levels have no say in it."""
+        longest = longest_request(spec, self.traffic(spec))
+        own = (spec.pools, spec.network, spec.quantization, spec.engine, spec.parallelism)
+        key = (*own, spec.limits.memory_reserve_fraction, longest)
+        known = next((found for at, found in self._replicas if at == key), None)
+        if known is None:
+            known = enumerate_replicas(spec, longest)
+            self._replicas.append((key, known))
+        return known
 
     def ask(self, spec: Spec, most: int = MOST_PLANS) -> Verdict:
         """Return whether a plan meets `spec`; of a large space, at most `most` are simulated."""
@@ -127,7 +139,7 @@ class Judge:
         found = self.replicas(spec)
         if not found.legal:
             return Verdict("infeasible", "replica", found)
-        candidates = candidates_of(spec, [one for one in found.legal if affordable(spec, one[0])])
+        candidates = _affordable(spec, found)
         if not candidates:
             return Verdict("infeasible", "bound", found)
         sample = spread(candidates)
@@ -136,6 +148,18 @@ class Judge:
             if verdict.feasible:
                 return verdict
         return self._decide(spec, offered, found, candidates, most)
+
+    def excludes(self, spec: Spec) -> bool:
+        """Whether bounds alone prove that no plan meets `spec`; nothing is simulated."""
+        asked = self.problem(_plain(spec))
+        return asked is None or self._excluded(asked)
+
+    def problem(self, spec: Spec) -> Problem | None:
+        """Return the fleet problem of a spec; None where no replica is legal, or within limits."""
+        candidates = _affordable(spec, self.replicas(spec))
+        if not candidates:
+            return None
+        return problem(spec, self.traffic(spec).load, candidates, self._bound)
 
     def _decide(
         self,
@@ -146,12 +170,13 @@ class Judge:
         most: int,
     ) -> Verdict:
         """Answer for plans of these candidates; of a large space after guesses and `most` plans."""
-        plain = spec if counts_goodput(spec) else _fewest_devices(spec)
-        asked = problem(plain, offered.load, candidates, self._bound)
+        asked = problem(_plain(spec), offered.load, candidates, self._bound)
         # Each kind alone makes as many plans as there may be replicas of it.
         small = sum(k.max_count for k in asked.data.kinds) <= SMALL >= space(asked.data)
         missed: list[Tried] = []
         plans = (p for p in every(asked) if not faults(asked.data, p)) if small else guesses(asked)
+        if not small and not most:
+            plans = islice(plans, FEW)
         for counts in plans:
             if self.late:
                 return Verdict("undecided", "simulation", found, asked, None, tuple(missed))
@@ -215,8 +240,8 @@ class Judge:
 
     def _log(self, spec: Spec, offered: Traffic, parts: tuple[Part, ...]) -> FleetLog | None:
         """Return the simulation of a plan; None where its run has no end."""
-        shapes = tuple((Drawn(p.candidate.shape), p.role, p.count, p.weight) for p in parts)
-        what = (self._traffic_key(spec), shapes)
+        shapes = tuple((p.candidate.drawn, p.role, p.count, p.weight) for p in parts)
+        what = (self._traffic_key(spec), spec.routing.router, shapes)
         if what in self._played:
             return self._played[what]
         self.simulated += 1
@@ -233,7 +258,7 @@ class Judge:
 
     def _bound(self, candidate: Candidate, traffic: Features) -> Optimistic:
         """Return the optimistic model of a candidate; lengths alone decide it, not the rate."""
-        key = (Drawn(candidate.shape), candidate.role, traffic.columns.shape[1])
+        key = (candidate.drawn, candidate.role, traffic.columns.shape[1])
         if key not in self._bounds:
             if self._bounded > KEPT_BOUNDS:
                 self._bounds.clear()
@@ -244,6 +269,11 @@ class Judge:
 
     def _traffic_key(self, spec: Spec) -> str:
         return f"{spec.search.seed} {spec.workload.model_dump_json()}"
+
+
+def _affordable(spec: Spec, found: Enumeration) -> list[Candidate]:
+    """Return the legal replicas of which limits and pools allow one."""
+    return candidates_of(spec, [one for one in found.legal if affordable(spec, one[0])])
 
 
 def affordable(spec: Spec, shape: Shape) -> bool:
@@ -268,7 +298,12 @@ def spread(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [order[round(i * (len(order) - 1) / (SAMPLE - 1))] for i in range(SAMPLE)]
 
 
-def _fewest_devices(spec: Spec) -> Spec:
-    """Return the spec with an objective that needs no price and asks for small plans first."""
+def _plain(spec: Spec) -> Spec:
+    """Return the spec with an objective that needs no price and asks for small plans first.
+
+    Where goodput is maximised it stays: levels are no limits then.
+    """
+    if counts_goodput(spec):
+        return spec
     few = spec.model_copy(update={"objective": Objective(minimize="devices")})
     return few.placed(spec.folder, spec.lines)

@@ -8,17 +8,16 @@ found; the next tighter value is proved infeasible or, where only simulation cou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 from apex_opt.auditing.conflict import helps
-from apex_opt.auditing.dials import CHOICE, Options, Range
+from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.entries import Entry
-from apex_opt.auditing.judge import Judge
+from apex_opt.auditing.judge import Judge, Verdict
+from apex_opt.auditing.known import known
+from apex_opt.auditing.repair import Repair, move, moved
 from apex_opt.auditing.uses import uses
-from apex_opt.plan.problem import Problem
-from apex_opt.plan.search import Tried
 from apex_opt.spec.spec import Spec
 
 LIGHT = 0
@@ -29,52 +28,24 @@ MOST_FIRST = 2
 """Repairs of a first conflict from which those of all are sought."""
 
 
-@dataclass(frozen=True)
-class Move:
-    """A change of one entry: the new value, and how large the change is."""
+def alone(judge: Judge, spec: Spec, entry: Entry, seed: Repair | None = None) -> Repair | None:
+    """Return the smallest change of one entry that makes `spec` feasible; None if none is found.
 
-    entry: Entry
-    value: Any
-    words: str
-    size: float
-
-
-@dataclass(frozen=True)
-class Repair:
-    """Changes that make a spec feasible, the changed spec, and the plan that shows it.
-
-    Attributes:
-        smallest: whether a smaller change of any of the entries is proved not to do.
+    Args:
+        judge: answers.
+        spec: an infeasible spec.
+        entry: what is changed.
+        seed: a change of it that does, where one is known.
     """
-
-    moves: tuple[Move, ...]
-    spec: Spec
-    asked: Problem
-    plan: Tried
-    smallest: bool
-
-    @property
-    def size(self) -> float:
-        """How large the changes are together."""
-        return sum(move.size for move in self.moves)
-
-
-def move(entry: Entry, value: Any, words: str = "") -> Move:
-    """Return the change of an entry to a value."""
-    if isinstance(entry.dial, Range):
-        exact = entry.dial.exact(value)
-        return Move(entry, exact, entry.dial.say(exact), entry.dial.size(exact))
-    return Move(entry, value, words, CHOICE)
-
-
-def alone(judge: Judge, spec: Spec, entry: Entry) -> Repair | None:
-    """Return the smallest change of one entry that makes `spec` feasible; None if none is found."""
     if isinstance(entry.dial, Options):
         return _option(judge, spec, entry, entry.dial)
-    verdict = helps(judge, spec, entry)
-    if verdict.plan is None or verdict.asked is None:
-        return None
-    return _tighten(judge, spec, entry, entry.dial, verdict.asked, verdict.plan)
+    if seed is None:
+        verdict = helps(judge, spec, entry)
+        if verdict.plan is None or verdict.asked is None:
+            return None
+        last = (move(entry, entry.dial.end),)
+        seed = Repair(last, entry.loosened(spec), verdict.asked, verdict.plan, False, (None,))
+    return _tighten(judge, spec, entry, entry.dial, seed)
 
 
 def _option(judge: Judge, spec: Spec, entry: Entry, dial: Options) -> Repair | None:
@@ -83,52 +54,80 @@ def _option(judge: Judge, spec: Spec, entry: Entry, dial: Options) -> Repair | N
         verdict = judge.ask(changed)
         if verdict.plan is not None and verdict.asked is not None:
             moves = (move(entry, value, words),)
-            return Repair(moves, changed, verdict.asked, verdict.plan, smallest=True)
+            return Repair(moves, changed, verdict.asked, verdict.plan, True, (None,))
     return None
 
 
-def _tighten(
-    judge: Judge, spec: Spec, entry: Entry, dial: Range, asked: Problem, plan: Tried
-) -> Repair:
-    """Return the smallest change of a number, from a plan at the end of its range."""
-    tight, loose = dial.value, dial.end
-    best = (dial.put(spec, dial.exact(loose)), asked, plan)
+def _tighten(judge: Judge, spec: Spec, entry: Entry, dial: Range, best: Repair) -> Repair:
+    """Return the smallest change of a number, from one that does."""
+    loose = float(best.moves[0].value)
+    little = tight = dial.value
     while True:
-        used = uses(entry, spec, best[1], best[2])
+        used = uses(entry, spec, best.asked, best.plan)
         if used is not None and (loose - used) * dial.looser > 0:
             loose = used
+        if tight == dial.value:
+            little = tight = barred_up_to(judge, spec, dial, loose)
         if dial.closed(tight, loose) or judge.late:
             break
         middle = dial.between(tight, loose)
         changed = dial.put(spec, dial.exact(middle))
         verdict = judge.ask(changed, LIGHT)
         if verdict.plan is not None and verdict.asked is not None:
-            loose, best = middle, (changed, verdict.asked, verdict.plan)
+            loose = middle
+            best = replace(best, spec=changed, asked=verdict.asked, plan=verdict.plan)
         else:
             tight = middle
-    return _settled(judge, spec, entry, dial, loose, best)
+            if verdict.status == "infeasible" and entry.family != "demand":
+                little = middle
+    return _settled(judge, spec, dial, replace(best, moves=(move(entry, loose),)), little)
 
 
-def _settled(
-    judge: Judge,
-    spec: Spec,
-    entry: Entry,
-    dial: Range,
-    value: float,
-    best: tuple[Spec, Problem, Tried],
-) -> Repair:
-    """Return the repair at a round value near `value`, if a plan meets it, else at `value`.
+def barred_up_to(judge: Judge, spec: Spec, dial: Range, loose: float) -> float:
+    """Return a value up to which bounds exclude every plan, by bisection below `loose`.
 
-    That a little less does not do is asked once more: fewer requests a second may be no easier.
+    Whoever loosens a limit or a level takes no plan away, and less traffic is less work; so what is
+    excluded at a value is excluded at every tighter one.
     """
-    near = dial.rounded(value)
+    tight = dial.value
+    while not dial.closed(tight, loose) and not judge.late:
+        middle = dial.between(tight, loose)
+        if judge.excludes(dial.put(spec, dial.exact(middle))):
+            tight = middle
+        else:
+            loose = middle
+    return tight
+
+
+def barred(judge: Judge, spec: Spec, repair: Repair) -> Repair:
+    """Return a repair with what bounds say of smaller changes: of one number, else nothing."""
+    dial = repair.moves[0].entry.dial
+    if len(repair.moves) > 1 or not isinstance(dial, Range):
+        return repair
+    value = float(repair.moves[0].value)
+    little = barred_up_to(judge, spec, dial, value)
+    # A spec that is not proved infeasible bars nothing by itself.
+    proved = little != dial.value and (little - dial.tighter(value)) * dial.looser >= 0
+    return replace(repair, smallest=proved, barred=(little,))
+
+
+def _settled(judge: Judge, spec: Spec, dial: Range, best: Repair, little: float) -> Repair:
+    """Return the repair at a round value near what was found, if a plan meets it, else just there.
+
+    That less does not do is asked once more, unless `little`, which is proved not to do, is close
+    enough: fewer requests a second may be no easier.
+    """
+    entry = best.moves[0].entry
+    near = dial.rounded(float(best.moves[0].value))
     changed = dial.put(spec, dial.exact(near))
     verdict = judge.ask(changed)
     if verdict.plan is None or verdict.asked is None:
-        return Repair((move(entry, value),), *best, smallest=False)
-    less = judge.ask(dial.put(spec, dial.exact(dial.tighter(near))), LIGHT)
-    proved = less.status == "infeasible"
-    return Repair((move(entry, near),), changed, verdict.asked, verdict.plan, proved)
+        return replace(best, barred=(little,))
+    tighter = dial.tighter(near)
+    less = dial.put(spec, dial.exact(tighter))
+    proved = (little - tighter) * dial.looser >= 0 and entry.family != "demand"
+    proved = proved or judge.excludes(less) or judge.ask(less, LIGHT).status == "infeasible"
+    return Repair((move(entry, near),), changed, verdict.asked, verdict.plan, proved, (little,))
 
 
 def together(judge: Judge, spec: Spec, first: Entry, second: Entry) -> Repair | None:
@@ -139,25 +138,19 @@ def together(judge: Judge, spec: Spec, first: Entry, second: Entry) -> Repair | 
     rough = alone(judge, second.loosened(spec), first)
     if rough is None:
         return None
-    fine = alone(judge, first_moved := _moved(spec, rough.moves), second)
+    fine = alone(judge, first_moved := moved(spec, rough.moves), second)
     if fine is None:
         # Nothing is left to move: the first alone does at this value.
         verdict = judge.ask(first_moved)
         if verdict.plan is None or verdict.asked is None:
             return None
         return replace(rough, spec=first_moved, asked=verdict.asked, plan=verdict.plan)
-    return replace(
-        fine, moves=(*rough.moves, *fine.moves), smallest=rough.smallest and fine.smallest
-    )
+    return _joined((rough, fine))
 
 
-def _moved(spec: Spec, moves: Sequence[Move]) -> Spec:
-    for one in moves:
-        spec = one.entry.dial.put(spec, one.value)
-    return spec
-
-
-def repairs(judge: Judge, spec: Spec, members: Sequence[Entry]) -> tuple[list[Repair], list[Entry]]:
+def repairs(
+    judge: Judge, spec: Spec, members: Sequence[Entry], verdict: Verdict | None = None
+) -> tuple[list[Repair], list[Entry]]:
     """Return the repairs of a spec by its entries, smallest first, and those of no help alone.
 
     Pairs are sought among the entries that cannot help alone.
@@ -166,11 +159,14 @@ def repairs(judge: Judge, spec: Spec, members: Sequence[Entry]) -> tuple[list[Re
         judge: answers.
         spec: an infeasible spec.
         members: the entries of its conflict.
+        verdict: on the spec, where it is known: plans that miss one entry alone are a start.
     """
     found: list[Repair] = []
     helpless: list[Entry] = []
+    near = [] if verdict is None else known(judge, spec, members, verdict)
+    seeds = {one.moves[0].entry.key: one for one in near if len(one.moves) == 1}
     for entry in members:
-        one = alone(judge, spec, entry)
+        one = alone(judge, spec, entry, seeds.get(entry.key))
         if one is None:
             helpless.append(entry)
         else:
@@ -200,18 +196,25 @@ def combined(
     """
     found = []
     for first in fixes[0][:MOST_FIRST]:
-        moves = list(first.moves)
-        last: Repair | None = None
+        steps = [first]
         for nth, own in enumerate(members[1:], 1):
-            rest = [e for later in members[nth + 1 :] for e in later]
-            base = _moved(spec, moves)
-            for entry in rest:
+            base = moved(spec, [m for step in steps for m in step.moves])
+            for entry in (e for later in members[nth + 1 :] for e in later):
                 base = entry.loosened(base)
             mended, _ = repairs(judge, base, own)
-            last = mended[0] if mended else None
-            if last is None:
+            if not mended:
                 break
-            moves += last.moves
-        if last is not None:
-            found.append(replace(last, moves=tuple(moves), smallest=False))
+            steps.append(mended[0])
+        if len(steps) == len(members):
+            found.append(_joined(steps))
     return sorted(found, key=lambda r: r.size)
+
+
+def _joined(steps: Sequence[Repair]) -> Repair:
+    """Return repairs as one: each was found with the later ones loosened, the earlier ones done."""
+    return replace(
+        steps[-1],
+        moves=tuple(move for step in steps for move in step.moves),
+        smallest=all(step.smallest for step in steps),
+        barred=tuple(value for step in steps for value in step.barred),
+    )

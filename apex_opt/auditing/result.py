@@ -56,12 +56,17 @@ class Change(Record):
     Attributes:
         value: the value, for people; `words` say the whole change.
         number: the value where it is a number; None for a choice.
+        barred: a value that is proved to be too little, for people; None of a choice, or where none
+            beyond that of the spec is proved.
+        barred_number: the same as a number.
     """
 
     entry: Entry
     value: str
     number: float | None
     words: str
+    barred: str | None = None
+    barred_number: float | None = None
 
 
 class Relaxation(Record):
@@ -69,7 +74,7 @@ class Relaxation(Record):
 
     Attributes:
         smallest: `proved`: with 1 % (or one unit) less of a change there is none. `not proved`: a
-            smaller change was neither shown to do nor excluded.
+            smaller change, down to what is `barred`, was neither shown to do nor excluded.
         size: how large the changes are together, a logarithm; relaxations come in its order.
         plan: label of a plan that meets the changed spec.
     """
@@ -121,6 +126,7 @@ class Held(Record):
         binds: whether the best plan is better without it.
         without: the best objective without it; None if it was not found in the time.
         step: what a small change is worth, for people; None where it binds not, or is a choice.
+        per_unit: by how much the objective changes for each unit of the entry, over that step.
         proved: whether `without` is proved to be the best.
     """
 
@@ -130,7 +136,25 @@ class Held(Record):
     binds: bool
     without: float | None
     step: str | None
+    per_unit: float | None = None
     proved: bool
+
+
+class Carried(Record):
+    """How much demand a spec that can be met would carry, all else as it is.
+
+    Attributes:
+        entry: what says how much demand there is.
+        value, number: the most that a simulated plan was found for, up to 16 times the demand.
+        barred: demand that bounds exclude, and all above it; None: not within 16 times.
+        plan: label of the plan that carries it.
+    """
+
+    entry: Entry
+    value: str
+    number: float
+    barred: str | None
+    plan: str
 
 
 class Alternative(Record):
@@ -146,7 +170,8 @@ class Audit(Record):
     Attributes:
         status: `undecided`: no plan was found and none excluded.
         text: the answer in a sentence.
-        relaxations: changes that make the whole spec feasible, smallest first.
+        relaxations: changes that make the whole spec feasible, smallest first; where it is
+            undecided, those for which a simulated plan is known.
         best, objective, unit: of a spec that can be met.
         questions, simulated: how much was asked.
     """
@@ -163,6 +188,7 @@ class Audit(Record):
     objective: float | None = None
     unit: str = ""
     held: tuple[Held, ...] = ()
+    carried: Carried | None = None
     alternatives: tuple[Alternative, ...] = ()
     questions: int = 0
     simulated: int = 0

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import time
 
+from apex_opt.auditing.best import best
 from apex_opt.auditing.binding import alternatives, held
 from apex_opt.auditing.causes import cause
 from apex_opt.auditing.conflict import Found, conflicts, loosened
+from apex_opt.auditing.demand import carried
 from apex_opt.auditing.entries import Entry, entries
 from apex_opt.auditing.judge import Judge, Verdict
+from apex_opt.auditing.known import known as met_by_known
 from apex_opt.auditing.near import closest
-from apex_opt.auditing.relax import Repair, combined, repairs
+from apex_opt.auditing.relax import barred, combined, repairs
+from apex_opt.auditing.repair import Repair
 from apex_opt.auditing.result import Audit, Conflict, Near
 from apex_opt.auditing.told import told, told_repair
-from apex_opt.errors import InfeasibleError, UndecidedError
 from apex_opt.plan.events import Listen
 from apex_opt.plan.levels import NS_PER_S
 from apex_opt.plan.needs import require_figures
 from apex_opt.plan.problem import earliest_ns
-from apex_opt.plan.solve import silent, solve
+from apex_opt.plan.solve import silent
 from apex_opt.plan.tell import label
 from apex_opt.spec.spec import Spec
 from apex_opt.version import VERSION
+
+MOST_PLANS = 100
+"""Simulations for the best plan of a spec that can be met, unless spec or call name a time."""
+
+MOST_KNOWN = 4
+"""Changes that are told of a spec that was neither met nor excluded."""
 
 
 def audit(spec: Spec, listen: Listen = silent) -> Audit:
@@ -42,11 +51,11 @@ def answer(spec: Spec, judge: Judge, listen: Listen = silent) -> Audit:
     verdict = judge.ask(spec)
     known = known_entries(spec, judge, verdict)
     if verdict.feasible:
-        found = _feasible(spec, known, judge, listen)
+        found = _feasible(spec, known, judge, listen, verdict)
     elif verdict.status == "infeasible":
         found = _infeasible(spec, known, judge, verdict)
     else:
-        found = _undecided(spec, verdict)
+        found = _undecided(spec, known, judge, verdict)
     return found.model_copy(update={"questions": judge.questions, "simulated": judge.simulated})
 
 
@@ -58,22 +67,26 @@ def known_entries(spec: Spec, judge: Judge, verdict: Verdict) -> tuple[Entry, ..
     return entries(spec, span_s, unwritten=verdict.stage == "replica")
 
 
-def _feasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, listen: Listen) -> Audit:
+def _feasible(
+    spec: Spec, known: tuple[Entry, ...], judge: Judge, listen: Listen, verdict: Verdict
+) -> Audit:
     """Return what binds. The verdict had a plan, so the search has one too, given the time."""
-    left = judge.deadline - time.monotonic()
-    half = spec.search.model_copy(update={"time_limit_s": max(left / 2, 0.01)})
-    timed = spec.model_copy(update={"search": half}).placed(spec.folder, spec.lines)
-    try:
-        found = solve(timed, listen)
-    except (InfeasibleError, UndecidedError) as why:
-        return _answer(spec, "feasible", f"the spec can be met, but the best plan: {why}")
-    best = found.plans[0]
+    timed = "time_limit_s" in spec.search.model_fields_set
+    seconds = max((judge.deadline - time.monotonic()) / 2, 0.01)
+    found = best(judge, spec, seconds, None if timed else MOST_PLANS, listen)
+    if found is None:
+        assert verdict.asked is not None
+        assert verdict.plan is not None
+        plan = label(verdict.asked, verdict.plan.counts)
+        return _answer(spec, "feasible", f"the spec can be met, by {plan}; no best plan is known")
+    first = found.plans[0]
     return _answer(spec, "feasible", f"the spec can be met; {found.proof.text}").model_copy(
         update={
-            "best": best.label,
-            "objective": best.objective,
+            "best": first.label,
+            "objective": first.objective,
             "unit": found.unit,
-            "held": held(spec, found, known, judge.deadline, listen),
+            "held": held(judge, spec, found, known, listen),
+            "carried": carried(judge, spec, known, first.label),
             "alternatives": tuple(alternatives(found)),
         }
     )
@@ -96,7 +109,7 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
     shown: list[Conflict] = []
     for one in found:
         cured = loosened(spec, [e for o in found if o is not one for e in o.cure])
-        mended, helpless = repairs(judge, cured, one.members)
+        mended, helpless = repairs(judge, cured, one.members, verdict if len(found) == 1 else None)
         fixes.append(mended)
         shown.append(_conflict(spec, judge, one, mended, helpless))
     whole = (
@@ -140,11 +153,20 @@ def _near(spec: Spec, verdict: Verdict, whole: list[Repair]) -> Near | None:
     return Near(plan=first.plan, misses=needs)
 
 
-def _undecided(spec: Spec, verdict: Verdict) -> Audit:
-    """Return how near the plans come that were simulated: neither a plan nor a proof was found."""
+def _undecided(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Verdict) -> Audit:
+    """Return how near the plans come that were simulated: neither a plan nor a proof was found.
+
+    What would do is read off them; how far bounds exclude smaller changes is the gap.
+    """
     tries = len(verdict.missed)
     text = (
         f"not proved: no plan was found among {tries:,} simulated, and none is excluded; "
         "raise `search.time_limit_s`, or lower `workload.requests`"
     )
-    return _answer(spec, "undecided", text).model_copy(update={"near": _near(spec, verdict, [])})
+    near = met_by_known(judge, spec, known, verdict)[:MOST_KNOWN]
+    return _answer(spec, "undecided", text).model_copy(
+        update={
+            "near": _near(spec, verdict, []),
+            "relaxations": tuple(told_repair(spec, barred(judge, spec, one)) for one in near),
+        }
+    )

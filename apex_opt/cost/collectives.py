@@ -126,20 +126,28 @@ def point_to_point(shape: Shape, size_bytes: Array, *, same_node: bool) -> Array
     return np.where(size_bytes > 0, latency + size_bytes / rate, 0.0)
 
 
+def near(shape: Shape, stage: int) -> bool:
+    """Return whether a stage and the next one stand in one node.
+
+    Stages of a pool stand one after the other, from a node on.
+    """
+    source, target = shape.at(stage).pool, shape.at(stage + 1).pool
+    groups = source.node_devices // shape.tensor
+    nth = sum(place.pool.name == source.name for place in shape.places[:stage])
+    return source.name == target.name and bool(groups) and nth // groups == (nth + 1) // groups
+
+
 def stage_hop(shape: Shape, stage: int, size_bytes: Array) -> Array:
     """Return seconds of sending activations from `stage` to the next one.
 
     Each device of the group sends its share to its peer, which gathers them inside the node (vLLM's
-    send/recv of tensor-parallel slices). Stages of a pool stand one after the other, from a node
-    on. Between pools activations cross the network, as fast as the slower port.
+    send/recv of tensor-parallel slices). Between pools activations cross the network, as fast as
+    the slower port.
     """
     source, target = shape.at(stage), shape.at(stage + 1)
     part = size_bytes / shape.tensor
     if source.pool.name == target.pool.name:
-        groups = source.pool.node_devices // shape.tensor
-        nth = sum(place.pool.name == source.pool.name for place in shape.places[:stage])
-        near = bool(groups) and nth // groups == (nth + 1) // groups
-        sent = point_to_point(source, part, same_node=near)
+        sent = point_to_point(source, part, same_node=near(shape, stage))
     else:
         ways = [point_to_point(one, part, same_node=False) for one in (source, target)]
         sent = np.maximum(*ways)

@@ -73,13 +73,15 @@ Kinds = dict[str, _Kind]
 
 @dataclass(frozen=True)
 class _Stage:
-    """Costs of one pipeline stage, one device."""
+    """Costs of one pipeline stage, one device; times as the table has them."""
 
-    decode: Cost
-    mixed: Cost
-    rows: Cost
+    decode_ns: Int64
+    mixed_ns: Int64
+    rows_ns: Int64
+    decode_j: Array
+    mixed_j: Array
+    rows_j: Array
     contexts: ContextRates
-    hop: Array
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,7 @@ def _contexts(parts: list[tuple[ContextRates, int]]) -> ContextRates:
     return ContextRates(**{name: total(name) for name in ContextRates.__dataclass_fields__})
 
 
-def _stage(
-    whole: Shape, rates: Rates, stage: int, counts: dict[str, int], kinds: Kinds, sizes: _Sizes
-) -> _Stage:
+def _stage(rates: Rates, stage: int, counts: dict[str, int], kinds: Kinds, sizes: _Sizes) -> _Stage:
     shape, settings = rates.shape, rates.shape.settings
     base, prompts = nothing(len(sizes.at)), nothing(len(sizes.at))
     if stage == 0:
@@ -156,8 +156,7 @@ def _stage(
         base = base + kinds[name].tokens * count
         prompts = prompts + kinds[name].prompts * count
         sampled = sampled + kinds[name].sequences * count
-    last = stage == shape.pipeline - 1
-    if last:
+    if stage == shape.pipeline - 1:
         sampled = sampled + head(rates, sizes.rows)
     tokens = np.arange(len(sizes.run))
     none = np.zeros(len(tokens))
@@ -165,19 +164,57 @@ def _stage(
     mixed = decode + spread(prompts, sizes.at, tokens)
     eager_s = shape.release.overheads.eager_layer_us * 1e-6 * sum(counts.values())
     eager = np.where(tokens > 0, eager_s, 0.0)
-    size = ACTIVATION_BYTES * tokens.astype(np.float64) * shape.model.hidden_size
+    decode = decode + Cost(np.where(tokens > settings.graph_tokens, eager, 0.0), none)
+    mixed = mixed + Cost(eager, none)
     return _Stage(
-        decode=decode + Cost(np.where(tokens > settings.graph_tokens, eager, 0.0), none),
-        mixed=mixed + Cost(eager, none),
-        rows=sampled,
+        decode_ns=_ceil(decode.seconds, NS),
+        mixed_ns=_ceil(mixed.seconds, NS),
+        rows_ns=_ceil(sampled.seconds, NS),
+        decode_j=decode.joules,
+        mixed_j=mixed.joules,
+        rows_j=sampled.joules,
         contexts=_contexts([(kinds[name].contexts, count) for name, count in counts.items()]),
-        hop=none if last else collectives.stage_hop(whole, stage, size),
     )
 
 
-def _ceil(seconds: list[Array], unit: float) -> Int64:
+def _stages(shape: Shape, sizes: _Sizes) -> list[_Stage]:
+    """Return all stages; a pipeline has few that differ, and equal ones are computed once."""
+    layers = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
+    places: dict[object, tuple[Rates, Kinds]] = {}
+    known: dict[object, _Stage] = {}
+    found = []
+    for stage, counts in enumerate(shape.stage_counts()):
+        own = shape.at(stage)
+        place = (own.pool.name, own.clock)
+        if place not in places:
+            rates = Rates(own)
+            places[place] = rates, {k: _kind(rates, one, sizes) for k, one in layers.items()}
+        rates, kinds = places[place]
+        alike = (place, stage == 0, stage == shape.pipeline - 1, tuple(counts.items()))
+        if alike not in known:
+            known[alike] = _stage(rates, stage, counts, kinds, sizes)
+        found.append(known[alike])
+    return found
+
+
+def _hops(shape: Shape, sizes: _Sizes) -> Int64:
+    """Return what sending activations to the next stage takes, by stage and tokens."""
+    tokens = np.arange(len(sizes.run), dtype=np.float64)
+    size = ACTIVATION_BYTES * tokens * shape.model.hidden_size
+    known: dict[object, Int64] = {}
+    hops = np.zeros((shape.pipeline, len(size)), np.int64)
+    for stage in range(shape.pipeline - 1):
+        ends = (shape.at(stage).pool.name, shape.at(stage + 1).pool.name)
+        alike = (*ends, collectives.near(shape, stage))
+        if alike not in known:
+            known[alike] = _ceil(collectives.stage_hop(shape, stage, size), NS)
+        hops[stage] = known[alike]
+    return hops
+
+
+def _ceil(seconds: Array, unit: float) -> Int64:
     """Return times as integers, rounded up so that no step beats its floor."""
-    return np.ascontiguousarray(np.ceil(np.stack(seconds) * unit), dtype=np.int64)
+    return np.ascontiguousarray(np.ceil(seconds * unit), dtype=np.int64)
 
 
 def step_table(shape: Shape) -> StepTable:
@@ -187,42 +224,32 @@ def step_table(shape: Shape) -> StepTable:
         ValueError: the device cannot compute in the shape's weight format.
     """
     sizes = _sizes(shape)
-    layers = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
-    known: dict[tuple[str, float], tuple[Rates, Kinds]] = {}
-    stages = []
-    for stage, counts in enumerate(shape.stage_counts()):
-        own = shape.at(stage)
-        if (own.pool.name, own.clock) not in known:
-            rates = Rates(own)
-            kinds = {name: _kind(rates, one, sizes) for name, one in layers.items()}
-            known[own.pool.name, own.clock] = rates, kinds
-        rates, kinds = known[own.pool.name, own.clock]
-        stages.append(_stage(shape, rates, stage, counts, kinds, sizes))
-    windows = [k.attention.window for k in layers.values() if k.attention.window is not None]
+    stages = _stages(shape, sizes)
+    layers = (layer(kind, shape) for kind in shape.model.layers.values())
+    windows = [one.attention.window for one in layers if one.attention.window is not None]
 
     def times(name: str) -> Int64:
-        costs = [getattr(s.contexts, name).seconds for s in stages]
-        return _ceil(costs, FS)[:, 0].copy()
+        return _ceil(np.array([getattr(s.contexts, name).seconds[0] for s in stages]), FS)
 
     def joule(name: str) -> float:
         return float(sum(getattr(s.contexts, name).joules[0] for s in stages)) * shape.tensor
 
-    def joules(costs: list[Cost]) -> Array:
-        return np.ascontiguousarray(np.sum([c.joules for c in costs], axis=0) * shape.tensor)
+    def joules(each: list[Array]) -> Array:
+        return np.ascontiguousarray(np.sum(each, axis=0) * shape.tensor)
 
     return StepTable(
-        decode_ns=_ceil([s.decode.seconds for s in stages], NS),
-        mixed_ns=_ceil([s.mixed.seconds for s in stages], NS),
-        rows_ns=_ceil([s.rows.seconds for s in stages], NS),
+        decode_ns=np.stack([s.decode_ns for s in stages]),
+        mixed_ns=np.stack([s.mixed_ns for s in stages]),
+        rows_ns=np.stack([s.rows_ns for s in stages]),
         context_fs=times("context"),
         window_fs=times("window"),
         window_tokens=max(windows, default=1),
         pair_fs=times("pair"),
         window_pair_fs=times("window_pair"),
-        hop_ns=_ceil([s.hop for s in stages], NS),
-        decode_j=joules([s.decode for s in stages]),
-        mixed_j=joules([s.mixed for s in stages]),
-        rows_j=joules([s.rows for s in stages]),
+        hop_ns=_hops(shape, sizes),
+        decode_j=joules([s.decode_j for s in stages]),
+        mixed_j=joules([s.mixed_j for s in stages]),
+        rows_j=joules([s.rows_j for s in stages]),
         context_j=joule("context"),
         window_j=joule("window"),
         pair_j=joule("pair"),

@@ -54,10 +54,15 @@ class Candidate:
         each = {number: idle_w(own) for number, (own, _) in places}
         return self.devices_in(pool) * each.get(pool, 0.0)
 
+    @cached_property
+    def drawn(self) -> Drawn:
+        """Its shape as its steps see it."""
+        return Drawn(self.shape)
+
     @property
     def steps(self) -> StepTable:
         """What its steps cost; made anew where many others were asked for in between."""
-        return _steps(Drawn(self.shape))
+        return _steps(self.drawn)
 
     @cached_property
     def idle_w(self) -> float:
@@ -151,6 +156,7 @@ class Drawn:
 
     shape: Shape
 
+    @cached_property
     def _content(self) -> tuple[object, ...]:
         shape = self.shape
         own = tuple(getattr(shape, f.name) for f in fields(shape) if f.name not in PLACED)
@@ -159,7 +165,7 @@ class Drawn:
         return (*own, order, *(_seen(pool) for pool, _ in shape.pools()))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Drawn) and self._content() == other._content()
+        return isinstance(other, Drawn) and self._content == other._content
 
     def __hash__(self) -> int:
         s = self.shape

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from operator import le
 
@@ -61,39 +61,54 @@ class _Level:
 
     Attributes:
         missed: [replica], whether it misses the level for sure.
-        helps: whether replica q serves some request better than r, which misses the level.
+        floors: (replicas, requests) what it takes at least, or whether it is late for sure: whoever
+            has less of it for some request serves that one better.
+        known: helpers of those that were asked for, by floors and role: many are all late.
     """
 
     name: str
     missed: Sequence[bool]
-    helps: Callable[[int, int], bool]
+    floors: Float | Bool
+    known: dict[object, frozenset[int]] = field(default_factory=dict)
 
     def helpers(self, r: int, roles: Sequence[Role]) -> frozenset[int]:
-        """Return the replicas of the same role of which one must stand beside r."""
-        alike = (q for q, role in enumerate(roles) if q != r and role == roles[r])
-        return frozenset(q for q in alike if self.helps(q, r))
+        """Return the replicas of the same role of which one must stand beside r, never itself."""
+        alike = (self.floors[r].tobytes(), roles[r])
+        if alike not in self.known:
+            helps = np.flatnonzero((self.floors < self.floors[r]).any(axis=1)).tolist()
+            self.known[alike] = frozenset(q for q in helps if roles[q] == roles[r])
+        return self.known[alike]
 
 
-def _counted(name: str, late: Sequence[Bool], enough: Callable[[int], bool]) -> _Level:
+def _counted(name: str, late: Bool, enough: Callable[[int], bool]) -> _Level:
     """Return a level that is met when `enough` requests are on time."""
-    missed = [not enough(len(mine) - int(mine.sum())) for mine in late]
-    return _Level(name, missed, lambda q, r: bool((late[r] & ~late[q]).any()))
+    served = late.shape[1]
+    missed = [not enough(served - n) for n in late.sum(axis=1).tolist()]
+    return _Level(name, missed, late)
 
 
-def _mean(name: str, floors: Sequence[Float], limit: float) -> _Level:
+def _mean(name: str, floors: Float, limit: float) -> _Level:
     """Return a level on a mean. One of a worse mean may still be faster with some requests."""
     missed = [float(np.nanmean(mine)) > limit for mine in floors]
-    return _Level(name, missed, lambda q, r: bool((floors[q] < floors[r]).any()))
+    return _Level(name, missed, floors)
 
 
 def _late(floors: Float, limit_ns: float) -> Bool:
     return np.asarray(np.nan_to_num(floors, nan=0.0) > limit_ns)
 
 
+def _floors(bounds: Sequence[Optimistic], traffic: Features, metric: Metric) -> Float:
+    """Return (replicas, requests) the least values of a metric."""
+    found = np.empty((len(bounds), traffic.served))
+    for r, own in enumerate(bounds):
+        found[r] = floor_ns(own, traffic, metric)
+    return found
+
+
 def _statistics(spec: Spec, traffic: Features, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
     served = traffic.served
     for level in statistic_levels(spec.slo):
-        floors = [floor_ns(b, traffic, level.metric) for b in bounds]
+        floors = _floors(bounds, traffic, level.metric)
         known = int(np.count_nonzero(~np.isnan(floors[0])))
         if known == 0 or level.metric == "itl_ms":
             # Percentiles of gaps count tokens, not requests: no bound by request holds.
@@ -103,8 +118,7 @@ def _statistics(spec: Spec, traffic: Features, bounds: Sequence[Optimistic]) -> 
             yield _mean(name, floors, limit)
             continue
         most_late = known - 1 - math.floor((known - 1) * SHARE[level.statistic])
-        late = [_late(f, limit) for f in floors]
-        yield _counted(name, late, partial(le, served - most_late))
+        yield _counted(name, _late(floors, limit), partial(le, served - most_late))
 
 
 def _shares(
@@ -118,14 +132,11 @@ def _shares(
     def enough(on_time: int) -> bool:
         return reached(on_time / requests, spec.slo.attainment)
 
-    none = [np.zeros(served, np.bool_) for _ in bounds]
+    late = np.zeros((len(bounds), served), np.bool_)
     longer = f"{requests - served:,} of {requests:,} requests are longer than `max_model_len`"
-    yield _counted(f"completed ({longer})", none, enough)
-    limits = request_limits_ns(spec.slo)
-    late = [
-        np.any([m, *(_late(floor_ns(b, traffic, of), limit) for of, limit in limits.items())], 0)
-        for m, b in zip(none, bounds, strict=True)
-    ]
+    yield _counted(f"completed ({longer})", late, enough)
+    for metric, limit in request_limits_ns(spec.slo).items():
+        late = late | _late(_floors(bounds, traffic, metric), limit)
     yield _counted("attainment", late, enough)
 
 

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, PREFILL, Features
 from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.steps import StepTable
 
 Float = NDArray[np.float64]
 Row = tuple[float, ...]
@@ -160,6 +161,16 @@ def _reading_ns(candidate: Candidate, stage: int) -> _Reading:
 def _guessing(table: Float) -> float:
     """Return the least cost of guessing, per decoding sequence and step."""
     return _ratio(table) if len(table) else 0.0
+
+
+def _unlike(steps: StepTable) -> list[int]:
+    """Return the stages that differ in cost from all before them: equal ones have equal rows."""
+    columns = [steps.decode_ns, steps.mixed_ns, steps.rows_ns, steps.context_fs, steps.window_fs]
+    columns += [steps.pair_fs, steps.window_pair_fs, steps.history_fs]
+    known: dict[bytes, int] = {}
+    for stage in range(steps.stages):
+        known.setdefault(b"".join(c[stage].tobytes() for c in columns if len(c)), stage)
+    return list(known.values())
 
 
 def _busy_rows(candidate: Candidate, stage: int, private: float) -> list[Row]:
@@ -308,9 +319,7 @@ def optimistic(candidate: Candidate, traffic: Features) -> Optimistic:
     rules, columns, lone = candidate.rules_in_role, traffic.columns, _lone(candidate)
     private = 1.0 if candidate.role == "decode" else traffic.private
     busy = [
-        one
-        for stage in range(candidate.steps.stages)
-        for one in _busy_rows(candidate, stage, private)
+        one for stage in _unlike(candidate.steps) for one in _busy_rows(candidate, stage, private)
     ]
     reading = lone.reading.context * columns[3] + lone.reading.window * columns[5]
     return Optimistic(

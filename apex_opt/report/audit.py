@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from apex_opt.auditing.result import Audit, Conflict, Entry, Held, Relaxation
+from apex_opt.auditing.result import Audit, Carried, Conflict, Entry, Held, Relaxation
 from apex_opt.report.layout import BAD, GOOD, QUIET, Section, pairs, section, show, table
 from apex_opt.report.numbers import figure
 
 STYLES = {"feasible": GOOD, "infeasible": BAD, "undecided": "yellow"}
+_WHOLE = {
+    "infeasible": "What makes the whole spec feasible",
+    "undecided": "What is known to make it feasible",
+}
 MOST_RELAXATIONS = 6
 
 
@@ -36,13 +40,15 @@ def _sections(audit: Audit) -> Iterator[Section]:
     yield section(Text.assemble(*head, "\n", (f"{audit.model}; {asked}", QUIET)))
     for conflict in audit.conflicts:
         yield _conflict(conflict, len(audit.conflicts) > 1)
-    if audit.relaxations and len(audit.conflicts) > 1:
-        yield section("What makes the whole spec feasible", *_relaxations(audit.relaxations))
+    if audit.relaxations and audit.status in _WHOLE and len(audit.conflicts) != 1:
+        yield section(_WHOLE[audit.status], *_relaxations(audit.relaxations))
     if audit.near is not None:
         words = Text("; ".join(audit.near.misses))
         yield section(f"Closest, but not meeting the spec: {audit.near.plan}", words)
     if audit.held:
         yield _held(audit)
+    if audit.carried is not None:
+        yield _carried(audit.carried)
     if audit.alternatives:
         rows = [(a.plan, a.reason) for a in audit.alternatives]
         yield section("What came close, and why it lost", pairs(rows))
@@ -73,14 +79,17 @@ def _relaxations(found: tuple[Relaxation, ...], when: str = "") -> list[Renderab
     """Return lines of what would do, smallest change first."""
     if not found:
         return [Text("no change of these alone, or of two of them, was found to do")]
-    rows = []
+    grid = table(f"any of these would do{', ' + when if when else ''}", "least?", "plan")
     for one in found[:MOST_RELAXATIONS]:
-        least = "" if one.smallest == "proved" else "; less may do"
-        rows.append((f"{one.text}{least}", one.plan))
-    grid = table(f"any of these would do{', ' + when if when else ''}", "plan")
-    for words, plan in rows:
-        grid.add_row(Text(words), Text(plan))
+        grid.add_row(Text(one.text), Text(_least(one)), Text(one.plan))
     return [grid]
+
+
+def _least(one: Relaxation) -> str:
+    """Return whether a change is proved to be the smallest, else what is proved too little."""
+    if one.smallest == "proved":
+        return "proved"
+    return " and ".join(f"not {c.barred}" for c in one.changes if c.barred) or "less may do"
 
 
 def _held(audit: Audit) -> Section:
@@ -91,6 +100,13 @@ def _held(audit: Audit) -> Section:
         grid.add_row(Text(row.entry.key), value, row.used or "", slack, _without(row, audit))
     steps = [(row.entry.key, row.step) for row in audit.held if row.step]
     return section("What binds, and what it costs", grid, *([pairs(steps)] if steps else []))
+
+
+def _carried(found: Carried) -> Section:
+    most = f"`{found.entry.key}` {found.entry.value} -> {found.value}: met by {found.plan}"
+    if found.barred is not None:
+        most += f"; {found.barred}: excluded by bounds"
+    return section("How much more demand it would carry", Text(most))
 
 
 def _without(row: Held, audit: Audit) -> str:

@@ -1,6 +1,7 @@
 from apex_opt.auditing.result import (
     Alternative,
     Audit,
+    Carried,
     Change,
     Conflict,
     Entry,
@@ -11,12 +12,22 @@ from apex_opt.auditing.result import (
 from apex_opt.report.audit import as_text
 
 TPOT = Entry(key="slo.tpot_ms", file="spec.toml", line=21, value="12 ms", default=False)
+RATE = Entry(
+    key="workload.rate_rps", file="spec.toml", line=9, value="20 requests/s", default=False
+)
 WEIGHTS = Entry(key="quantization.weights", file="spec.toml", line=1, value="bf16", default=True)
 SLOWER = Relaxation(
     changes=(
-        Change(entry=TPOT, value="17.4 ms", number=17.4, words="`slo.tpot_ms` 12 ms -> 17.4 ms"),
+        Change(
+            entry=TPOT,
+            value="17.4 ms",
+            number=17.4,
+            words="`slo.tpot_ms` 12 ms -> 17.4 ms",
+            barred="16.9 ms",
+            barred_number=16.9,
+        ),
     ),
-    smallest="proved",
+    smallest="not proved",
     size=0.37,
     plan="2 x h100 TP4 bf16",
 )
@@ -58,15 +69,29 @@ def test_a_conflict_is_told_with_lines_reasons_and_what_would_do():
         "  ─────────────────────────────────────────────────\n"
         "  slo.tpot_ms                  12 ms   spec.toml:21\n"
         "  quantization.weights          bf16        default\n"
-        "  any of these would do                         plan\n"
-        "  ──────────────────────────────────────────────────\n"
-        "  `slo.tpot_ms` 12 ms -> 17.4 ms   2 x h100 TP4 bf16\n"
-        "  allow fp8 weights; less may do    1 x h100 TP4 fp8\n"
+        "  any of these would do                 least?                plan\n"
+        "  ────────────────────────────────────────────────────────────────\n"
+        "  `slo.tpot_ms` 12 ms -> 17.4 ms   not 16.9 ms   2 x h100 TP4 bf16\n"
+        "  allow fp8 weights                less may do    1 x h100 TP4 fp8\n"
         "  of no help alone: limits.power_w\n"
         "\n"
         "Closest, but not meeting the spec: 2 x h100 TP4 bf16\n"
         "  TPOT p99 17.4 ms > 12 ms\n"
     )
+
+
+def test_a_change_that_is_proved_to_be_the_smallest_says_so():
+    least = SLOWER.model_copy(update={"smallest": "proved"})
+    sure = CONFLICT.model_copy(update={"relaxations": (least,)})
+    lines = as_text(INFEASIBLE.model_copy(update={"conflicts": (sure,)})).splitlines()
+    assert "  `slo.tpot_ms` 12 ms -> 17.4 ms   proved   2 x h100 TP4 bf16" in lines
+
+
+def test_what_is_known_to_do_is_told_where_nothing_is_decided():
+    found = INFEASIBLE.model_copy(update={"status": "undecided", "conflicts": ()})
+    lines = as_text(found).splitlines()
+    assert "What is known to make it feasible" in lines
+    assert "  `slo.tpot_ms` 12 ms -> 17.4 ms   not 16.9 ms   2 x h100 TP4 bf16" in lines
 
 
 def test_several_conflicts_are_cured_one_by_one_and_all_together():
@@ -100,6 +125,13 @@ def test_what_binds_is_told_with_what_it_costs():
             "best": "1 x h100 TP4 bf16",
             "unit": "USD/h",
             "held": rows,
+            "carried": Carried(
+                entry=RATE,
+                value="44 requests/s",
+                number=44,
+                barred="61 requests/s",
+                plan="2 x h100",
+            ),
             "alternatives": (Alternative(plan="2 x h100 TP2 bf16", reason="TTFT 9 ms > 8 ms"),),
         }
     )
@@ -111,3 +143,7 @@ def test_what_binds_is_told_with_what_it_costs():
     assert "quantization.weights bf16 4 devices not found in the time" in lines
     assert "limits.devices 4 devices -> 5 devices: buys nothing" in lines
     assert "2 x h100 TP2 bf16 TTFT 9 ms > 8 ms" in lines
+    assert (
+        "`workload.rate_rps` 20 requests/s -> 44 requests/s: met by 2 x h100; "
+        "61 requests/s: excluded by bounds"
+    ) in " ".join(lines)
