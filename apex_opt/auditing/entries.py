@@ -13,6 +13,7 @@ from typing import Literal
 
 from apex_opt.auditing.choices import choices
 from apex_opt.auditing.dials import Dial, Options, Put, Range, in_pool, replaced, under
+from apex_opt.cost.rates import node_share_w
 from apex_opt.plan.levels import METRICS, counts_goodput, drain_limit_s
 from apex_opt.spec.goals import Percentiles
 from apex_opt.spec.lines import Loc
@@ -130,7 +131,10 @@ def _limits(spec: Spec) -> Iterator[Entry]:
     limits, pools = spec.limits, spec.pools
     devices = float(sum(p.devices for p in pools))
     price = sum(p.devices * p.price for p in pools)
-    draw = sum(p.devices * (p.device.tdp_w or p.power_cap_w or 0.0) for p in pools)
+    draw = sum(
+        p.devices * ((p.device.tdp_w or p.power_cap_w or 0.0) + node_share_w(p)) * p.pue
+        for p in pools
+    )
     rows: tuple[tuple[str, Family, float | None, float, str], ...] = (
         ("power_w", "power", limits.power_w, draw, "W"),
         ("budget_per_hour", "budget", limits.budget_per_hour, price, "USD/h"),

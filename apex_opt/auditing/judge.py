@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Literal
 
 from apex_opt.auditing.guesses import Counts, every, guesses, possible
-from apex_opt.cost.rates import idle_w, replica_idle_w
+from apex_opt.cost.rates import replica_idle_w, standing_w
 from apex_opt.cost.shape import Shape
 from apex_opt.plan.candidate import Candidate, Drawn
 from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
@@ -285,7 +285,7 @@ def affordable(spec: Spec, shape: Shape) -> bool:
         (limits.power_w, replica_idle_w(shape)),
     ]
     for pool, stages in shape.pools():
-        rows.append((pool.power_w, stages * shape.stage_devices * idle_w(pool)))
+        rows.append((pool.power_w, stages * shape.stage_devices * standing_w(pool)))
     return all(most is None or taken <= most for most, taken in rows)
 
 

@@ -93,17 +93,22 @@ def layer_cost(rates: Rates, one: Layer, tokens: Array) -> Cost:
     if one.all_reduces:
         size = ACTIVATION_BYTES * tokens * hidden_size
         wait = one.all_reduces * collectives.all_reduce(rates.shape, size)
-        total = total + reduced(rates, wait, feeding)
+        total = reduced(rates, total, wait, feeding)
     return total
 
 
-def reduced(rates: Rates, wait_s: Array, feeding_s: Array) -> Cost:
-    """Return the cost of all-reduces of which a part hides behind what feeds them.
+def reduced(rates: Rates, layer: Cost, wait_s: Array, feeding_s: Array) -> Cost:
+    """Return the cost of a layer and its all-reduces, of which a part hides behind what feeds them.
+
+    What is hidden draws power on top of what hides it, up to the limit of the device.
 
     Args:
         rates: of the device.
+        layer: the layer without them.
         wait_s: seconds of the all-reduces by themselves.
         feeding_s: seconds of the products and experts that feed them: no more can hide.
     """
     hidden_s = np.minimum(rates.shape.settings.collective_overlap * wait_s, feeding_s)
-    return Cost(wait_s - hidden_s, rates.communication(wait_s).joules)
+    seconds = layer.seconds + wait_s - hidden_s
+    joules = layer.joules + rates.communication(wait_s).joules
+    return Cost(seconds, np.minimum(joules, rates.dynamic_w * rates.shape.pool.pue * seconds))

@@ -36,7 +36,10 @@ IDLE_SHARE = 0.12
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds and joules above idle of one device, as arrays of one shape (or scalars)."""
+    """Seconds and joules above idle of one device, as arrays of one shape (or scalars).
+
+    Joules are those of the facility: of the device, times `pue` of its pool.
+    """
 
     seconds: Array
     joules: Array
@@ -75,13 +78,36 @@ def idle_w(pool: Pool) -> float:
     return device.idle_w if device.idle_w is not None else IDLE_SHARE * rated_w(pool)
 
 
-def replica_idle_w(shape: Shape) -> float:
-    """Return the power of all devices of a replica while no step runs, watts.
+def node_share_w(pool: Pool) -> float:
+    """Return what a node draws beside its devices, for each of them, watts."""
+    return pool.node_power_w / pool.node_devices
+
+
+def standing_w(pool: Pool) -> float:
+    """Return the power for one device while no step runs: its own, of its node, of the facility.
 
     Raises:
         ValueError: as `power_limit_w`.
     """
-    return sum(stages * shape.stage_devices * idle_w(pool) for pool, stages in shape.pools())
+    return (idle_w(pool) + node_share_w(pool)) * pool.pue
+
+
+def most_w(pool: Pool) -> float:
+    """Return the most power for one device: its own, of its node, of the facility.
+
+    Raises:
+        ValueError: as `power_limit_w`.
+    """
+    return (power_limit_w(pool) + node_share_w(pool)) * pool.pue
+
+
+def replica_idle_w(shape: Shape) -> float:
+    """Return the power of a replica while no step runs, watts.
+
+    Raises:
+        ValueError: as `power_limit_w`.
+    """
+    return sum(stages * shape.stage_devices * standing_w(pool) for pool, stages in shape.pools())
 
 
 def rated_w(pool: Pool) -> float:
@@ -159,7 +185,7 @@ class Rates:
         drawn = self.rated_w * np.maximum(compute, memory)
         if self.dynamic_w < self.rated_w:
             seconds = seconds * self._slowdown(compute, memory)
-        return Cost(seconds, seconds * np.minimum(drawn, self.dynamic_w))
+        return Cost(seconds, seconds * np.minimum(drawn, self.dynamic_w) * self.shape.pool.pue)
 
     def _slowdown(self, compute: Array, memory: Array) -> Array:
         """Return how many times longer an operator takes under the pool's power cap.
@@ -177,4 +203,5 @@ class Rates:
     def communication(self, seconds: Array) -> Cost:
         """Return the cost of waiting for a collective."""
         share = self.device.efficiency.power.communication
-        return Cost(seconds, seconds * min(self.rated_w * share, self.dynamic_w))
+        drawn = min(self.rated_w * share, self.dynamic_w)
+        return Cost(seconds, seconds * drawn * self.shape.pool.pue)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
 
 from apex_opt.cost.memory import Fit
-from apex_opt.cost.rates import idle_w, replica_idle_w
+from apex_opt.cost.rates import replica_idle_w, standing_w
 from apex_opt.cost.shape import Place, Shape
 from apex_opt.cost.table import replica_table
 from apex_opt.plan import scheduler
@@ -51,7 +51,7 @@ class Candidate:
     def idle_in(self, pool: int) -> float:
         """Return the power of those devices while no step runs, watts."""
         places = zip((self.pool, *self.also), self.shape.pools(), strict=True)
-        each = {number: idle_w(own) for number, (own, _) in places}
+        each = {number: standing_w(own) for number, (own, _) in places}
         return self.devices_in(pool) * each.get(pool, 0.0)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apex_opt.cost.rates import compute_precision, power_limit_w
+from apex_opt.cost.rates import compute_precision, most_w
 from apex_opt.cost.work import model_work
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.levels import NS_PER_S
@@ -110,11 +110,11 @@ def peak_in_w(part: Part, peak_w: float, pool: int) -> float:
         return 0.0
     if not one.also:
         return peak_w
-    limit_w = {p.name: power_limit_w(p) for p, _ in one.shape.pools()}
+    limit_w = {p.name: most_w(p) for p, _ in one.shape.pools()}
     name = dict(zip((one.pool, *one.also), limit_w, strict=True))[pool]
     idle_w = part.count * one.idle_in(pool)
-    most_w = part.devices_in(pool) * limit_w[name]
-    return min(idle_w + peak_w - part.idle_w, max(most_w, idle_w))
+    limited_w = part.devices_in(pool) * limit_w[name]
+    return min(idle_w + peak_w - part.idle_w, max(limited_w, idle_w))
 
 
 def use(parts: Sequence[Part], totals: Sequence[Totals], duration_s: float) -> Use:

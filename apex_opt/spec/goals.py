@@ -61,7 +61,11 @@ class Limits(Table):
     """What a plan may use."""
 
     devices: Count | None = Field(None, description="Devices.")
-    power_w: Positive | None = Field(None, description="Power of all devices, at the peak.")
+    power_w: Positive | None = Field(
+        None,
+        description="Power of all devices of the plan, at the peak, with `node_power_w` and `pue` "
+        "of their pools where these are set.",
+    )
     budget_per_hour: NonNegative | None = Field(None, description="Price of all devices.")
     replicas: Count | None = Field(None, description="Replicas.")
     spot_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(

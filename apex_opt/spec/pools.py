@@ -64,8 +64,20 @@ class Pool(Table):
     price_per_device_hour: NonNegative | None = Field(
         None, description="Price; default: the catalogue's."
     )
-    power_w: Positive | None = Field(None, description="Power limit of the whole pool.")
+    power_w: Positive | None = Field(
+        None, description="Power limit of the plan's replicas here; see `limits.power_w`."
+    )
     power_cap_w: Positive | None = Field(None, description="Power cap of one device.")
+    node_power_w: NonNegative = Field(
+        0.0,
+        description="Power of a node beside its devices (CPUs, memory, NICs, fans), which they "
+        "share; 0: not counted. DGX H100: 10,200 W at most, 5,600 W of it the devices'.",
+    )
+    pue: Annotated[float, Field(ge=1, le=10)] = Field(
+        1.0,
+        description="Power of the facility over that of its machines; 1: not counted. 1.58 was the "
+        "mean of 2023 (Uptime Institute, Global Data Center Survey).",
+    )
     clocks_mhz: Choice[Positive] | None = Field(
         None, description="Clocks among which the solver may choose; default: boost."
     )

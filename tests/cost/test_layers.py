@@ -6,7 +6,7 @@ import pytest
 from apex_opt.cost import collectives
 from apex_opt.cost.layers import layer_cost, reduced
 from apex_opt.cost.operators import ACTIVATION_BYTES, layer
-from apex_opt.cost.rates import Rates
+from apex_opt.cost.rates import Cost, Rates, nothing
 from tests.shapes import shape
 
 TOKENS = np.array([0.0, 1.0, 64.0, 2048.0])
@@ -32,8 +32,15 @@ def test_a_share_of_the_all_reduces_hides_behind_what_feeds_them():
 
 def test_no_more_hides_than_the_products_take():
     rates = Rates(overlapping(shape(tensor=2), 0.9))
-    found = reduced(rates, np.array([100e-6, 100e-6]), np.array([30e-6, 500e-6]))
+    found = reduced(rates, nothing(2), np.array([100e-6, 100e-6]), np.array([30e-6, 500e-6]))
     assert found.seconds == pytest.approx([70e-6, 10e-6])
+
+
+def test_sending_beside_a_product_draws_no_more_than_the_device_may():
+    rates = Rates(overlapping(shape(tensor=2), 0.9))
+    most = Cost(np.array([1e-3]), np.array([1e-3]) * rates.dynamic_w)
+    found = reduced(rates, most, np.array([1e-3]), np.array([1e-3]))
+    assert found.joules == pytest.approx(rates.dynamic_w * found.seconds)
 
 
 def test_experts_feed_an_all_reduce_too():

@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
 from apex_opt.cost.rates import (
@@ -7,7 +8,9 @@ from apex_opt.cost.rates import (
     Rates,
     compute_precision,
     half_precision,
+    most_w,
     power_limit_w,
+    standing_w,
 )
 from apex_opt.spec import catalog
 from tests.shapes import shape
@@ -62,3 +65,22 @@ def test_an_idle_power_that_is_not_published_is_a_share_of_the_limit():
     silent = dataclasses.replace(shape(), pool=pool(of_device={"idle_w": None}))
     assert Rates(shape()).idle_w == 85
     assert Rates(silent).idle_w == IDLE_SHARE * 700
+
+
+def test_a_device_has_its_share_of_what_its_node_and_the_facility_draw():
+    # 4,600 W for 8 devices; an H100 idles at 85 W and draws 700.
+    found = pool(node_power_w=4600.0, pue=1.5)
+    assert standing_w(found) == 1.5 * (85 + 575)
+    assert most_w(found) == 1.5 * (700 + 575)
+    assert standing_w(pool()) == 85
+
+
+def test_what_a_device_draws_above_idle_counts_at_the_wall():
+    inside = shape()
+    wall = dataclasses.replace(inside, pool=pool(pue=1.5))
+    second = np.array([1.0])
+    drawn = [Rates(s).cost(second, second * 1e14, second * 1e12, "bf16") for s in (inside, wall)]
+    sent = [Rates(s).communication(second) for s in (inside, wall)]
+    for alone, whole in (drawn, sent):
+        assert whole.joules == pytest.approx(1.5 * alone.joules)
+        assert whole.seconds == alone.seconds

@@ -64,3 +64,18 @@ def test_progress_is_told_from_the_traffic_on():
     second = [event for event in heard if event.phase.startswith("seed 2 of 2")]
     assert [event.done for event in second] == list(range(found.seeds[1].runs))
     assert second[0].best == f"{found.seeds[0].value:.4g} with the seed before"
+
+
+def test_nodes_and_facility_count_in_power_and_energy():
+    pools = 'name = "h100"\ndevice = "h100-sxm-80gb"\ndevices_per_node = 4\n'
+    found = [
+        apex_opt.play(spec(pools=pools + more), Choice(wish=ONE)).plan.prediction
+        for more in ("", "node_power_w = 2000", "pue = 1.5", "node_power_w = 2000\npue = 1.5")
+    ]
+    alone, node, facility, both = found
+    # One device of four has a quarter of what its node draws.
+    assert node.power_mean_w == pytest.approx(alone.power_mean_w + 500)
+    assert node.power_peak_w == pytest.approx(alone.power_peak_w + 500)
+    assert facility.energy_j == pytest.approx(1.5 * alone.energy_j)
+    assert both.energy_j == pytest.approx(1.5 * node.energy_j)
+    assert both.power_peak_w == pytest.approx(1.5 * node.power_peak_w)
