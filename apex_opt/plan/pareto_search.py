@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from apex_opt.plan.band import banded
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.events import Listen
 from apex_opt.plan.features import Features
@@ -24,7 +25,7 @@ from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.result import Plan
 from apex_opt.plan.search import Counts, Found, Search, Tried
 from apex_opt.plan.solve import AT_ONCE, content_with, legal_candidates, parts_of, tried
-from apex_opt.plan.tell import verified
+from apex_opt.plan.tell import plan_of_parts, verified
 from apex_opt.sim.replica import EndlessRunError
 from apex_opt.spec.goals import Objective
 from apex_opt.spec.spec import Spec
@@ -127,7 +128,8 @@ class Shared:
     def told(self, one: Shown, rank: int) -> Plan:
         """Return a simulated plan as the result tells it, once the verifier has looked at it."""
         seen = self._tried(one, self.sought, None)
-        return verified(self.spec, self.problems[self.sought.name], rank, seen)
+        played = verified(self.problems[self.sought.name], seen)
+        return plan_of_parts(self.spec, banded(self.spec, self.offered.load, played), rank)
 
     def _play(self, counts: Counts) -> Shown:
         if counts not in self.shown:

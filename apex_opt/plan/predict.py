@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
+
 from apex_opt.plan.check import checks
 from apex_opt.plan.existing import start_usd_per_hour
 from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, drain_limit_s
@@ -20,7 +22,8 @@ from apex_opt.sim.fleet import play_fleet
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED, Log
 from apex_opt.sim.member import FleetLog, Member
-from apex_opt.sim.steps import Int64
+from apex_opt.sim.steps import Int64, StepTable
+from apex_opt.sim.totals import Totals
 from apex_opt.spec.routing import Router
 from apex_opt.spec.spec import Spec
 
@@ -39,6 +42,7 @@ class Played:
         checks: its service levels.
         lost: the same plan without its spare replicas; None where it has none.
         router: how its requests found their replicas.
+        did: totals of each part, its replicas together.
     """
 
     parts: tuple[Part, ...]
@@ -47,6 +51,7 @@ class Played:
     checks: tuple[Check, ...]
     router: Router = "round_robin"
     lost: Played | None = None
+    did: tuple[Totals, ...] = ()
 
     @property
     def missed(self) -> Check | None:
@@ -140,6 +145,28 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How many times as long the steps of a deployment take, how many times the power they draw."""
+
+    time: float
+    power: float
+
+    def of(self, table: StepTable) -> StepTable:
+        """Return a step table at this pace; idle devices draw what they draw."""
+        lasting = {
+            name: np.ceil(getattr(table, name) * self.time).astype(np.int64)
+            for name in vars(table)
+            if name.endswith(("_ns", "_fs"))
+        }
+        drawing = {
+            name: getattr(table, name) * (self.time * self.power)
+            for name in vars(table)
+            if name.endswith("_j")
+        }
+        return replace(table, **lasting, **drawing)
+
+
+@dataclass(frozen=True)
 class Run:
     """How a plan is played.
 
@@ -147,11 +174,13 @@ class Run:
         router: how requests find their replica; None: as the spec says.
         threads: replicas that are played at the same time; the result does not depend on it.
         rows: of the time line, even; 0: none.
+        paces: of the steps of each part; none: as they are predicted.
     """
 
     router: Router | None = None
     threads: int = 1
     rows: int = 0
+    paces: tuple[Pace, ...] = ()
 
 
 ONCE = Run()
@@ -172,6 +201,11 @@ def play_parts(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -
     require_caches(load, parts, router)
     found = routing(spec, parts, router)
     members = [guessing(part.member, found.seed) for part in parts]
+    if run.paces:
+        members = [
+            replace(member, steps=pace.of(member.steps))
+            for member, pace in zip(members, run.paces, strict=True)
+        ]
     return play_fleet(load, members, threads=run.threads, routing=found, rows=run.rows)
 
 
@@ -189,7 +223,8 @@ def measure(
 def _measure(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog, run: Run) -> Played:
     found = predict(spec, load, parts, played)
     router, peaks = run.router or spec.routing.router, peaks_w(parts, played.members)
-    return Played(tuple(parts), peaks, found, checks(spec, found), router)
+    levels = checks(spec, found)
+    return Played(tuple(parts), peaks, found, levels, router, did=played.members)
 
 
 def play(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -> Played:

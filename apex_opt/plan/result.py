@@ -35,13 +35,17 @@ class Statistics(Record):
 
 
 class Check(Record):
-    """One service level: what was asked, what the simulation shows."""
+    """One service level: what was asked, what the simulation shows.
+
+    `sure` is whether both ends of the prediction's band say the same; None: it has no band.
+    """
 
     metric: Literal["ttft_ms", "tpot_ms", "itl_ms", "e2e_ms", "attainment", "drain_s", "completed"]
     statistic: str
     limit: float
     value: float
     met: bool
+    sure: bool | None = None
 
 
 class Memory(Record):
@@ -175,6 +179,43 @@ class Deployment(Record):
     nodes: tuple[tuple[Placement, ...], ...]
 
 
+class Ground(Record):
+    """One thing that a band rests on: nine in ten lie within this half-width of the prediction.
+
+    A half-width of 0.2 is from 1/1.2 to 1.2 times the figure.
+    """
+
+    what: str
+    half_width: float
+    source: str
+
+
+class End(Record):
+    """The figures of a prediction at one end of its band."""
+
+    ttft_ms: Statistics
+    tpot_ms: Statistics
+    itl_ms: Statistics
+    e2e_ms: Statistics
+    requests_per_s: float
+    output_tokens_per_s: float
+    goodput_rps: float
+    attainment: float
+    energy_j_per_request: float
+    energy_j_per_output_token: float
+    power_mean_w: float
+    power_peak_w: float
+    cost_per_million_output_tokens: float
+
+
+class Band(Record):
+    """Between which figures nine in ten measured runs are expected, and what that rests on."""
+
+    low: End
+    high: End
+    rests_on: tuple[Ground, ...]
+
+
 class Prediction(Record):
     """What the simulation of the whole plan shows."""
 
@@ -212,6 +253,8 @@ class Prediction(Record):
     """What quality lost to formats and starting replicas is worth; not part of `cost_per_hour`."""
     hit_tokens_share: float = 0.0
     """Prompt tokens found in the cache of prefixes, over those found and those computed."""
+    band: Band | None = None
+    """None while a plan is sought."""
 
 
 class Moment(Record):
@@ -261,6 +304,8 @@ class Plan(Record):
     router: Router = "round_robin"
     timeline: tuple[Moment, ...] = ()
     without_spares: Degraded | None = None
+    tie: bool = False
+    """Whether the first plan is better by less than predictions can tell."""
 
     @property
     def label(self) -> str:

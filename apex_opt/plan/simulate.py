@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apex_opt.errors import CallError
+from apex_opt.plan.band import banded
 from apex_opt.plan.by_hand import Wish, from_wish, require_devices
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.needs import require_figures
@@ -116,7 +117,9 @@ def simulate(spec: Spec, choice: Choice, rows: int, listen: Listen) -> Simulatio
         log = play_parts(spec, offered.load, parts, run)
     except EndlessRunError as why:
         raise CallError(f"this plan cannot be simulated: {why}") from None
-    plan = plan_of_parts(spec, measure(spec, offered.load, parts, log, run))
+    played = measure(spec, offered.load, parts, log, run)
+    listen(Event("simulating both ends of the band", 0, None, None))
+    plan = plan_of_parts(spec, banded(spec, offered.load, played, run.threads))
     if rows:
         plan = plan.model_copy(update={"timeline": timeline(parts, log, rows)})
     return Simulation(plan, spec, offered.load, log)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from apex_opt.cost.memory import fit
 from apex_opt.errors import CallError
+from apex_opt.plan.band import banded
 from apex_opt.plan.existing import starts
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.objective import goal
@@ -23,6 +24,7 @@ from apex_opt.plan.result import (
     Result,
 )
 from apex_opt.plan.search import Counts, Found, Tried
+from apex_opt.plan.ties import ties
 from apex_opt.plan.use import Part, peak_in_w
 from apex_opt.sim.member import Role
 from apex_opt.solvers.fleet_data import PoolData
@@ -152,8 +154,8 @@ def deployments_of(spec: Spec, parts: Sequence[Part]) -> tuple[Deployment, ...]:
     )
 
 
-def plan_of_parts(spec: Spec, played: Played, rank: int = 1) -> Plan:
-    """Return a simulated plan as the result tells it.
+def plan_of_parts(spec: Spec, played: Played, rank: int = 1, *, tie: bool = False) -> Plan:
+    """Return a simulated plan as the result tells it; `tie`: it is as good as the first.
 
     Raises:
         CallError: the groups do not fit the nodes of a pool.
@@ -171,6 +173,7 @@ def plan_of_parts(spec: Spec, played: Played, rank: int = 1) -> Plan:
         limits=limits_of(spec, played),
         router=played.router,
         without_spares=_degraded(played.lost),
+        tie=tie,
     )
 
 
@@ -182,7 +185,7 @@ def _degraded(lost: Played | None) -> Degraded | None:
     return Degraded(counts=counts, prediction=lost.prediction, checks=lost.checks)
 
 
-def verified(spec: Spec, asked: Problem, rank: int, tried: Tried) -> Plan:
+def verified(asked: Problem, tried: Tried) -> Played:
     """Return a plan of the search; the verifier, which knows no solver, looks at it once more.
 
     Raises:
@@ -192,7 +195,7 @@ def verified(spec: Spec, asked: Problem, rank: int, tried: Tried) -> Plan:
     if wrong:
         raise AssertionError("; ".join(wrong))
     assert tried.outcome is not None, "a plan that meets the spec has been simulated"
-    return plan_of_parts(spec, tried.outcome, rank)
+    return tried.outcome
 
 
 def _shapes_wrong(tried: Tried) -> Iterator[str]:
@@ -235,8 +238,11 @@ def proof_of(asked: Problem, found: Found) -> Proof:
 
 def tell(spec: Spec, offered: Traffic, asked: Problem, found: Found, seconds: float) -> Result:
     """Return the result: the first plans of different kind, the proof, what was turned down."""
-    first = found.best[: spec.search.top_k]
-    plans = [verified(spec, asked, i + 1, t) for i, t in enumerate(first)]
+    first = [verified(asked, t) for t in found.best[: spec.search.top_k]]
+    plans = [
+        plan_of_parts(spec, banded(spec, offered.load, played), rank, tie=tie)
+        for rank, (played, tie) in enumerate(zip(first, ties(spec, first), strict=True), 1)
+    ]
     chosen = asked.goal
     return Result(
         apexopt_version=VERSION,

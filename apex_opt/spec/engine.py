@@ -45,6 +45,27 @@ class Overheads(Table):
     source: str = ""
 
 
+class Within(Table):
+    """Half-widths in which nine in ten measured runs lie; 0.2: from 1/1.2 to 1.2 times a figure."""
+
+    ttft: Positive = Field(description="Of the mean TTFT.")
+    tpot: Positive = Field(description="Of the mean TPOT.")
+
+
+class Validation(Table):
+    """How far predictions of a release are from measured runs of it."""
+
+    devices: tuple[Name, ...] = Field(min_length=1, description="Devices of the runs.")
+    models: dict[Name, Within] = Field(min_length=1, description="Models of the runs.")
+    dense: Within | None = Field(
+        None, description="Any other model without routed experts; none: the engine's widest."
+    )
+    moe: Within | None = Field(
+        None, description="Any other model with routed experts; none: the engine's widest."
+    )
+    source: str
+
+
 class EngineRelease(Table):
     """What one version of an engine does when nothing is said, each figure with its source."""
 
@@ -84,6 +105,9 @@ class EngineRelease(Table):
     other_memory_bytes: NonNegative = Field(description="Context, NCCL, workspace, per device.")
     graph_memory_bytes: NonNegative = Field(description="CUDA graphs, per device.")
     overheads: Overheads
+    validation: Validation | None = Field(
+        None, description="Against measured runs; none: as wide as the engine's widest."
+    )
     source: str
 
 

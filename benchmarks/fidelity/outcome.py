@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from apex_opt.errors import ApexError
 from apex_opt.plan.candidate import Drawn
 from apex_opt.sim.replica import EndlessRunError
 from benchmarks.fidelity.case import Case
+from benchmarks.fidelity.coverage import Factors
 from benchmarks.fidelity.predict import Values, play
 from benchmarks.fidelity.setup import Run, prepare
 
@@ -24,6 +25,7 @@ class Outcome:
         weights: weight format.
         requests: how many were simulated.
         output_tokens: mean of a request.
+        band: both ends of each mean, over its prediction.
     """
 
     case: Case
@@ -32,6 +34,14 @@ class Outcome:
     weights: str = ""
     requests: int = 0
     output_tokens: float = 0.0
+    band: Factors = field(default_factory=dict)
+
+    def inside(self, metric: str) -> bool | None:
+        """Return whether the measured mean lies within the band; None where either is missing."""
+        measured, ends = self.case.measured.get(metric, {}).get("mean"), self.band.get(metric)
+        if self.predicted is None or not measured or ends is None:
+            return None
+        return ends[0] <= measured / self.predicted[metric]["mean"] <= ends[1]
 
     def error(self, metric: str, statistic: str = "mean") -> float | None:
         """Return predicted less measured, in percent of measured; None where either is missing."""
@@ -66,12 +76,12 @@ def _prepared(case: Case) -> Run | Outcome:
 def outcome(case: Case, run: Run) -> Outcome:
     """Return what becomes of a prepared case."""
     try:
-        values = play(case, run)
+        values, band = play(case, run)
     except (ApexError, EndlessRunError, ValueError) as why:
         return Outcome(case, reason=str(why))
     shape, load = run.part.candidate.shape, run.load
     mean = float(load.output_tokens.mean())
-    return Outcome(case, values, "", shape.weights.name, len(load), mean)
+    return Outcome(case, values, "", shape.weights.name, len(load), mean, band)
 
 
 def _alike_together(ready: list[tuple[int, Run]]) -> Iterator[tuple[int, Run]]:

@@ -11,6 +11,7 @@ from apex_opt.sim.load import Load
 from apex_opt.sim.log import Log
 from apex_opt.sim.member import FleetLog
 from benchmarks.fidelity.case import STATISTICS, Case
+from benchmarks.fidelity.coverage import Factors, factors
 from benchmarks.fidelity.setup import SEED, Run
 
 NS_PER_MS = 1e6
@@ -80,8 +81,8 @@ def waited_steps(run: Run) -> float:
     return waited
 
 
-def play(case: Case, run: Run) -> Values:
-    """Return what a prepared case is predicted to show.
+def play(case: Case, run: Run) -> tuple[Values, Factors]:
+    """Return what a prepared case is predicted to show, and the band of it.
 
     Raises:
         ApexError, ValueError: it cannot be simulated, with the reason.
@@ -94,4 +95,4 @@ def play(case: Case, run: Run) -> Values:
     waited_ms = waited_steps(run) * step_ms(run, values)
     for metric in ("ttft_ms", "e2e_ms"):
         values[metric] = {name: value + waited_ms for name, value in values[metric].items()}
-    return values
+    return values, factors(run, played)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from apex_opt.spec import catalog
 from benchmarks.fidelity.case import METRICS, STATISTICS
+from benchmarks.fidelity.coverage import coverage, half_width
 from benchmarks.fidelity.outcome import Outcome
 from benchmarks.fidelity.score import errors, rank_agreement
-from benchmarks.fidelity.setup import passed_over
+from benchmarks.fidelity.setup import engine, passed_over
 from benchmarks.lines import Line
 
 SHORT = {"ttft_ms": "TTFT", "tpot_ms": "TPOT", "e2e_ms": "E2E"}
@@ -48,10 +50,34 @@ def table(name: str, rows: Sequence[Outcome]) -> Iterator[str]:
         some = [r for r in rows if r.predicted is not None and getattr(r.case, apart)]
         if some:
             yield line(f"{label}, not in all", some)
+    yield from _covered(good)
     ranked = rank_agreement(rows)
     if ranked is not None:
         yield f"plans ranked as measured: {100 * ranked:.1f} % of the pairs"
     yield from _left_out(rows)
+
+
+def _covered(rows: Sequence[Outcome]) -> Iterator[str]:
+    """Yield how many runs lie within their bands, and how wide bands would cover nine in ten."""
+    yield f"{'within the stated band; nine in ten lie within':<{WIDTH}}{'runs':>6}" + "".join(
+        f"{SHORT[m]:>12}" + " " * 8 for m in METRICS
+    )
+    for label, some in {"all": rows, **_by(rows, _model)}.items():
+        yield f"  {label[: WIDTH - 2]:<{WIDTH - 2}}{len(some):>6}" + "".join(
+            f"{_percent(coverage(row.inside(m) for row in some)):>12}"
+            f"{_percent(half_width(row.error(m) for row in some)):>8}"
+            for m in METRICS
+        )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
+
+
+def _model(row: Outcome) -> str:
+    """Return the release of the catalogue with which a run was predicted, and its model."""
+    name, version = row.case.engine["name"], engine(row.case).version
+    return f"{name} {catalog.release(name, version).version} {row.case.model.rpartition('/')[2]}"
 
 
 def _left_out(rows: Sequence[Outcome]) -> Iterator[str]:
@@ -85,6 +111,9 @@ def summary(name: str, rows: Sequence[Outcome]) -> Line:
         found, short = errors(good, metric), metric[:-3]
         result[f"{short}_mape"] = round(found.mean, 2) if found else None
         result[f"{short}_median"] = round(found.median, 2) if found else None
+    for metric in METRICS:
+        share = coverage(row.inside(metric) for row in good)
+        result[f"coverage_{metric[:-3]}"] = None if share is None else round(share, 3)
     ranked = rank_agreement(rows)
     result["rank_agreement"] = None if ranked is None else round(ranked, 4)
     result["not_predicted"] = sum(row.predicted is None for row in rows)
@@ -102,6 +131,11 @@ def details(row: Outcome) -> Line:
             metric[:-3]: round(error, 2)
             for metric in METRICS
             if (error := row.error(metric)) is not None
+        },
+        "band": {
+            metric[:-3]: [round(row.predicted[metric]["mean"] * end, 4) for end in ends]
+            for metric, ends in row.band.items()
+            if row.predicted is not None
         },
         "set_apart": row.case.set_apart,
         "reason": row.reason or None,
