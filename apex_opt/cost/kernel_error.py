@@ -8,7 +8,7 @@ ten lie.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +23,13 @@ from apex_opt.cost.attention import (
 )
 from apex_opt.cost.curves import Array
 from apex_opt.cost.experts import exchange, experts
-from apex_opt.cost.formats import product_format
+from apex_opt.cost.formats import nearest, product_format
 from apex_opt.cost.layers import gemm, product_kind
 from apex_opt.cost.operators import ACTIVATION_BYTES, Attention, Layer, layer
 from apex_opt.cost.rates import Rates
 from apex_opt.cost.shape import Shape
 from apex_opt.sim.totals import Totals
-from apex_opt.spec.device_efficiency import Curve
+from apex_opt.spec.device_efficiency import Curve, ProductFormat
 from apex_opt.spec.device_link import Operation
 
 Timed = tuple[Array, float]
@@ -96,23 +96,30 @@ def kernel_error(shape: Shape, totals: Totals) -> float:
     return sum(s * width for s, width in timed) / sum(s for s, _ in timed)
 
 
-def _width(rates: Rates, curve: Curve | None) -> float:
-    """Return the half-width of a curve; None: there is none of its own."""
-    if curve is None or curve.error is None:
-        return rates.device.efficiency.error_band
-    return curve.error[1] / 100
+def _width(rates: Rates, curve: Curve, *, own: bool = True) -> float:
+    """Return the half-width of a curve; where it only stands in, no less than the device's band."""
+    band = rates.device.efficiency.error_band
+    if curve.error is None:
+        return band
+    return curve.error[1] / 100 if own else max(curve.error[1] / 100, band)
+
+
+def _of_format(rates: Rates, curves: Mapping[ProductFormat, Curve], name: ProductFormat) -> float:
+    """Return the half-width of products, or of experts, in a format."""
+    return _width(rates, nearest(curves, name), own=name in curves)
 
 
 def _layer(rates: Rates, one: Layer, step: Step) -> Iterator[Timed]:
     """Yield the kernels of a layer, those of norms and sums left out."""
     shape, known = rates.shape, rates.device.efficiency
     for product in one.gemms:
-        curve = known.products.get(product_kind(rates, product.quantized))
-        yield gemm(rates, product, step.tokens).seconds, _width(rates, curve)
+        name = product_kind(rates, product.quantized)
+        width = _of_format(rates, known.products, name)
+        yield gemm(rates, product, step.tokens).seconds, width
     if one.experts is not None:
         visitors = step.tokens * shape.attention_data
-        own = known.experts.get(product_format(rates.device, shape.weights))
-        yield experts(rates, one.experts, visitors).seconds, _width(rates, own)
+        width = _of_format(rates, known.experts, product_format(rates.device, shape.weights))
+        yield experts(rates, one.experts, visitors).seconds, width
         sent = exchange(shape, one.experts, step.tokens)
         yield sent, _wire(rates, "all_to_all", shape.stage_devices)
     size = ACTIVATION_BYTES * step.tokens * shape.model.hidden_size
@@ -134,7 +141,7 @@ def _attention(rates: Rates, a: Attention, step: Step) -> Iterator[Timed]:
 
 
 def _wire(rates: Rates, operation: Operation, devices: int) -> float:
-    """Return the half-width of a collective; across nodes it is not measured."""
+    """Return the half-width of a collective; across nodes none is measured."""
     wire = collectives.link(rates.shape)
     inside = devices <= rates.shape.pool.node_devices
-    return _width(rates, wire.collectives.get(operation, wire) if inside else None)
+    return _width(rates, wire.collectives.get(operation, wire), own=inside)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from apex_opt.plan.result import Check, Plan
-from apex_opt.report.layout import BAD, GOOD, Section, section, table
+from apex_opt.report.layout import BAD, GOOD, QUIET, Section, section, table
 from apex_opt.report.numbers import figure, percent, quota
 
 NAMES = {
@@ -21,6 +20,7 @@ NAMES = {
     "drain_s": "drained after the last arrival",
 }
 SHARES = {"attainment", "completed"}
+UNSURE = "within the error of the prediction: at one end of its range it is the other way"
 STABILITY = {"completed", "drain_s"}
 """Levels that every plan must reach, whatever the spec asks."""
 
@@ -59,23 +59,25 @@ def room(check: Check) -> str:
 def levels(plan: Plan) -> Iterator[Section]:
     """Yield the table of service levels, and that of the plan without its spare replicas."""
     if plan.checks:
-        yield section("Service levels", _table(plan.checks))
+        yield _levels("Service levels", plan.checks)
     if plan.without_spares is not None:
         left = " + ".join(
             f"{n} x {d.replica.label}"
             for n, d in zip(plan.without_spares.counts, plan.deployments, strict=True)
         )
-        yield section(
-            f"Once its spare replicas are lost: {left}", _table(plan.without_spares.checks)
-        )
+        title = f"Once its spare replicas are lost: {left}"
+        yield _levels(title, plan.without_spares.checks)
 
 
-def _table(checks: Iterable[Check]) -> Table:
+def _levels(title: str, checks: Sequence[Check]) -> Section:
     grid = table("level", "asked", "predicted", "room", "met")
     for check in checks:
         met = Text("yes", GOOD) if check.met else Text("NO", BAD)
+        if check.sure is False:
+            met.append(" *", QUIET)
         grid.add_row(level_name(check), _asked(check), _shown(check, check.value), room(check), met)
-    return grid
+    unsure = any(check.sure is False for check in checks)
+    return section(title, grid, *([Text(f"* {UNSURE}", QUIET)] if unsure else []))
 
 
 def _is_latency(check: Check) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from apex_opt.plan.result import Plan
+from apex_opt.report.band import grounds
 from apex_opt.report.binding import binding
 from apex_opt.report.latency import latency
 from apex_opt.report.layout import Section
@@ -29,6 +30,8 @@ def performance(plan: Plan) -> Iterator[Section]:
     yield from levels(plan)
     yield latency(plan.prediction)
     yield usage(plan)
+    if plan.prediction.band is not None:
+        yield grounds(plan.prediction.band)
     yield from map(memory, plan.deployments)
     yield binding(plan)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from rich.text import Text
 
 from apex_opt.plan.result import Plan, Result
-from apex_opt.report.layout import Section, pairs, section, table
+from apex_opt.report.layout import QUIET, Section, pairs, section, table
 from apex_opt.report.numbers import count, figure, money, percent
 
 DOLLARS = "USD/h"
 MOST_REJECTED = 5
+TIED = "tied with the first within the error of the prediction"
 
 
 def why(result: Result) -> Section:
@@ -29,7 +30,8 @@ def _margin(first: Plan, second: Plan, unit: str) -> str:
         return f"The best other plan, {second.label}, is as good but {order}."
     behind = abs(second.objective - first.objective) / abs(first.objective or 1.0)
     worth = _worth(second, unit)
-    return f"The best other plan, {second.label}, is {percent(behind)} worse: {worth}."
+    tied = ", which is within the error of the prediction: a tie" if second.tie else ""
+    return f"The best other plan, {second.label}, is {percent(behind)} worse: {worth}{tied}."
 
 
 def _worth(plan: Plan, unit: str) -> str:
@@ -47,8 +49,13 @@ def runners_up(result: Result) -> Section:
     grid = table("plan", *columns)
     for plan in result.plans:
         label = Text(f"{plan.rank}. {plan.label}")
+        if plan.tie:
+            label.append(" *", QUIET)
         grid.add_row(label, *(text(plan) for text in columns.values()))
-    return section("The best plans of each kind", grid)
+    tied = any(plan.tie for plan in result.plans)
+    return section(
+        "The best plans of each kind", grid, *([Text(f"* {TIED}", QUIET)] if tied else [])
+    )
 
 
 def _objective(plan: Plan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apex_opt.plan.result import Plan, Prediction
+from apex_opt.report.band import ends, inside
 from apex_opt.report.layout import Section, pairs, section
 from apex_opt.report.numbers import figure, money, percent, plural, power, quota
 
@@ -19,7 +20,7 @@ def usage(plan: Plan) -> Section:
         "hardware": f"MFU {percent(found.mfu)}, MBU {percent(found.mbu)}",
         "KV cache": f"{percent(found.kv_use_mean)} used, {percent(found.kv_use_peak)} at the peak",
         "energy": _energy(found),
-        "power": f"{power(found.power_mean_w)} mean, {power(found.power_peak_w)} peak",
+        "power": _power(found),
         "price": _price(found),
     }
     return section("Throughput and use", pairs(rows.items()))
@@ -34,17 +35,27 @@ def _hits(found: Prediction) -> dict[str, str]:
 
 def _throughput(found: Prediction) -> str:
     prompt, output = figure(found.prompt_tokens_per_s), figure(found.output_tokens_per_s)
-    return f"{figure(found.requests_per_s)} requests/s, {prompt} prompt + {output} output tokens/s"
+    near = inside(ends(found, "requests_per_s"))
+    rate = f"{figure(found.requests_per_s)} requests/s{near}"
+    return f"{rate}, {prompt} prompt + {output} output tokens/s"
 
 
 def _goodput(found: Prediction) -> str:
     share = quota(found.attainment)
-    return f"{figure(found.goodput_rps)} requests/s meet their limits, {share} of all requests"
+    near = inside(ends(found, "goodput_rps"))
+    rate = f"{figure(found.goodput_rps)} requests/s{near}"
+    return f"{rate} meet their limits, {share} of all requests"
 
 
 def _energy(found: Prediction) -> str:
     request, token = figure(found.energy_j_per_request), figure(found.energy_j_per_output_token)
-    return f"{request} J a request, {token} J an output token"
+    near = inside(ends(found, "energy_j_per_request"))
+    return f"{request} J a request{near}, {token} J an output token"
+
+
+def _power(found: Prediction) -> str:
+    mean, peak = (inside(ends(found, f"power_{which}_w"), power) for which in ("mean", "peak"))
+    return f"{power(found.power_mean_w)} mean{mean}, {power(found.power_peak_w)} peak{peak}"
 
 
 def _price(found: Prediction) -> str:
