@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from apex_opt.plan.result import (
+    Band,
     Binding,
     Check,
     Deployment,
+    End,
     EngineSettings,
+    Ground,
     Memory,
     Placement,
     Plan,
@@ -115,6 +118,26 @@ def prediction(**changes: Any) -> Prediction:
         "cost_per_million_output_tokens": 7.767,
     }
     return Prediction(**{**base, **changes})
+
+
+def band(found: Prediction, low: float = 0.8, high: float = 1.5) -> Band:
+    """A band whose ends are so many times the figures of a prediction."""
+
+    def end(factor: float) -> End:
+        values = {name: getattr(found, name) for name in End.model_fields}
+        return End.model_validate({name: _times(value, factor) for name, value in values.items()})
+
+    grounds = (
+        Ground(what="TPOT of vllm 0.19, other models measured", half_width=0.155, source="runs"),
+        Ground(what="kernels of h100-sxm-80gb, measured", half_width=0.09, source="kernels"),
+    )
+    return Band(low=end(low), high=end(high), rests_on=grounds)
+
+
+def _times(value: float | Statistics, factor: float) -> float | Statistics:
+    if isinstance(value, Statistics):
+        return Statistics(**{k: v * factor for k, v in value.model_dump().items()})
+    return value * factor
 
 
 def checks() -> tuple[Check, ...]:
