@@ -32,7 +32,8 @@ Pick = Callable[[Iterable[float]], float]
 def banded(spec: Spec, load: Load, played: Played, threads: int = 1) -> Played:
     """Return a simulated plan with the band of its prediction, and which of its levels are sure.
 
-    Where a plan does not end at other paces, it has no band, and none of its levels is sure.
+    The same of what is left of it without its spare replicas. Where a plan does not end at other
+    paces, it has no band, and none of its levels is sure.
 
     Args:
         spec: its service levels are read.
@@ -40,13 +41,13 @@ def banded(spec: Spec, load: Load, played: Played, threads: int = 1) -> Played:
         played: what they met on the plan.
         threads: see `Run`.
     """
+    lost = None if played.lost is None else banded(spec, load, played.lost, threads)
     known = [widths(part, did) for part, did in zip(played.parts, played.did, strict=True)]
     try:
         ends = [_end(spec, load, played, known, threads, sign) for sign in (-1, 1)]
     except EndlessRunError:
-        return replace(
-            played, checks=tuple(c.model_copy(update={"sure": False}) for c in played.checks)
-        )
+        unsure = (check.model_copy(update={"sure": False}) for check in played.checks)
+        return replace(played, checks=tuple(unsure), lost=lost)
     found = [played.prediction, *ends]
     band = Band(low=_end_of(found, min), high=_end_of(found, max), rests_on=_grounds(known))
     told = [checks(spec, end) for end in ends]
@@ -54,6 +55,7 @@ def banded(spec: Spec, load: Load, played: Played, threads: int = 1) -> Played:
         played,
         prediction=played.prediction.model_copy(update={"band": band}),
         checks=tuple(map(_sure, played.checks, *told)),
+        lost=lost,
     )
 
 

@@ -138,3 +138,12 @@ def test_a_lone_request_takes_as_many_times_as_long_as_its_steps(factor):
     idle_j = 85.0  # watts of an idle H100
     above = [p.energy_j - idle_j * p.duration_s for p in (usual, paced)]
     assert above[1] == pytest.approx(factor * above[0], rel=1e-4)
+
+
+def test_what_is_left_without_spare_replicas_has_a_band_of_its_own():
+    two = apex_opt.Wish(tensor=1, replicas=2)
+    pools = 'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1\nspare_replicas = 1'
+    found = apex_opt.simulate(spec(workload=LATE.format(rate=2.0), pools=pools), wish=two)
+    left = found.without_spares
+    assert left.prediction.band.low.ttft_ms.mean > found.prediction.band.low.ttft_ms.mean
+    assert all(check.sure is not None for check in left.checks)
