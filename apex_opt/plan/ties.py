@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from apex_opt.plan.grounds import alike, joined, widths
 from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import Played
+from apex_opt.plan.use import Part
 from apex_opt.spec.spec import Spec
 
-CLOSE = 0.03
-"""Half-width between plans on the same devices in the same formats: plans of vLLM 0.6.0 that differ
-by as much are ordered as measured, replicas of one run differ by as much (docs/validation.md).
+CLOSE, SPREAD, RANKED = 0.03, 0.06, 0.2
+"""Half-widths between plans on the same devices in the same formats: of plans that differ in tensor
+and pipeline degrees only; in whether experts are spread whole; in attention-data ranks. Plans that
+are predicted to differ by more are ordered as measured nine times in ten (docs/validation.md).
 """
 
 COUNTED = {"cost", "devices"}
@@ -47,9 +49,22 @@ def _tie(spec: Spec, first: Played, other: Played) -> bool:
 
 def _between(objective: str, first: Played, other: Played) -> float:
     """Return the half-width of the ratio of two plans' objectives."""
+    told = _told_apart(first.parts, other.parts)
     if alike(first.parts, other.parts):
-        return CLOSE
-    return max(joined(*(_own(objective, plan) for plan in (first, other))), CLOSE)
+        return told
+    return max(joined(*(_own(objective, plan) for plan in (first, other))), told)
+
+
+def _told_apart(one: Sequence[Part], other: Sequence[Part]) -> float:
+    """Return the half-width between the ways in which two plans split the model."""
+    if _values(one, "attention_data") != _values(other, "attention_data"):
+        return RANKED
+    spread = [max(_values(parts, "expert")) > 1 for parts in (one, other)]
+    return CLOSE if spread[0] is spread[1] else SPREAD
+
+
+def _values(parts: Sequence[Part], degree: str) -> set[int]:
+    return {getattr(part.candidate.shape, degree) for part in parts}
 
 
 def _own(objective: str, plan: Played) -> float:

@@ -4,7 +4,7 @@ import pytest
 
 import apex_opt
 from apex_opt.plan.predict import play
-from apex_opt.plan.ties import CLOSE, ties
+from apex_opt.plan.ties import CLOSE, RANKED, SPREAD, ties
 from apex_opt.trace.traffic import traffic
 from tests.small_specs import spec
 
@@ -43,6 +43,25 @@ def test_plans_on_the_same_devices_tie_within_what_runs_of_them_could_tell(objec
     one = asked(objective)
     first = played(one, apex_opt.Wish(pool="h100", tensor=2, replicas=1))
     near, far = slower(first, 1 + 0.9 * CLOSE), slower(first, 1 + 1.1 * CLOSE)
+    assert ties(one, [first, near, far]) == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("degrees", "half_width"),
+    [
+        ({"tensor": 4}, CLOSE),
+        ({"tensor": 8, "expert": 8}, SPREAD),
+        ({"tensor": 1, "attention_data": 8}, RANKED),
+        ({"tensor": 1, "attention_data": 8, "expert": 8}, RANKED),
+    ],
+)
+def test_the_more_two_plans_split_a_model_unlike_the_further_apart_is_a_tie(degrees, half_width):
+    pools = 'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1'
+    one = spec(objective='minimize = "latency"', model='name = "mixtral-8x7b"', pools=pools)
+    first = played(one, apex_opt.Wish(tensor=8, replicas=1))
+    other = played(one, apex_opt.Wish(replicas=1, **degrees))
+    even = first.prediction.e2e_ms.mean / other.prediction.e2e_ms.mean
+    near, far = (slower(other, even * (1 + half_width * f)) for f in (0.9, 1.1))
     assert ties(one, [first, near, far]) == [False, True, False]
 
 
