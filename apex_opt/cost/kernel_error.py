@@ -86,12 +86,13 @@ def kernel_error(shape: Shape, totals: Totals) -> float:
         shape: the replica.
         totals: what it did; the mean step says which kernels take how much of the time.
     """
-    rates, step = Rates(shape), mean_step(totals)
+    step = mean_step(totals)
     timed = [
         (count * float(seconds[0]), width)
-        for counts in shape.stage_counts()
+        for stage, counts in enumerate(shape.stage_counts())
+        for here in [shape.at(stage)]
         for name, count in counts.items()
-        for seconds, width in _layer(rates, layer(shape.model.layers[name], shape), step)
+        for seconds, width in _layer(Rates(here), layer(shape.model.layers[name], here), step)
     ]
     return sum(s * width for s, width in timed) / sum(s for s, _ in timed)
 

@@ -81,7 +81,12 @@ def first_moved(log: Log, factor: float) -> Log:
 
 def _capped(found: Prediction, parts: Sequence[Part]) -> Prediction:
     """Return a prediction that draws no more than its devices can."""
-    most = sum(p.devices * power_limit_w(p.candidate.shape.pool) for p in parts)
+    shapes = [(p.count, p.candidate.shape) for p in parts]
+    most = sum(
+        count * stages * shape.stage_devices * power_limit_w(pool)
+        for count, shape in shapes
+        for pool, stages in shape.pools()
+    )
     return found.model_copy(update={name: min(getattr(found, name), most) for name in WATTS})
 
 

@@ -17,6 +17,7 @@ from apex_opt.plan.use import Part
 from apex_opt.sim.totals import Totals
 from apex_opt.spec import catalog
 from apex_opt.spec.engine import Validation, Within
+from apex_opt.spec.pools import Device
 
 POWER_PRIOR = 0.65
 """Half-width of power where it was not measured: the widest of the devices that were (B200)."""
@@ -49,16 +50,17 @@ def widths(part: Part, did: Totals) -> Widths:
     """Return the half-widths of a deployment that was simulated."""
     shape = part.candidate.shape
     within, engine = _engine(shape)
-    kernels, device = kernel_error(shape, did), shape.pool.device
-    power = _power(shape)
+    kernels, devices = kernel_error(shape, did), _devices(shape)
+    power = max(map(_power, devices), key=lambda ground: ground.half_width)
     own = shape.release.validation
-    if own is not None and device.name in own.devices:
+    if own is not None and {device.name for device in devices} <= set(own.devices):
         return Widths(within.ttft, within.tpot, kernels, power.half_width, (*engine, power))
-    measured = "prior" not in device.efficiency.source
+    sources = [device.efficiency.source for device in devices]
+    measured = not any("prior" in source for source in sources)
     by_kernels = Ground(
-        what=f"kernels of {device.name}, " + ("measured" if measured else "not measured"),
+        what=f"kernels of {_names(devices)}, " + ("measured" if measured else "not measured"),
         half_width=kernels,
-        source=device.efficiency.source,
+        source="; ".join(sources),
     )
     return Widths(
         joined(within.ttft, kernels),
@@ -67,6 +69,15 @@ def widths(part: Part, did: Totals) -> Widths:
         power.half_width,
         (*engine, by_kernels, power),
     )
+
+
+def _devices(shape: Shape) -> list[Device]:
+    """Return the devices of a replica, each kind once."""
+    return list({place.pool.device.name: place.pool.device for place in shape.places}.values())
+
+
+def _names(devices: Sequence[Device]) -> str:
+    return " and ".join(device.name for device in devices)
 
 
 def _engine(shape: Shape) -> tuple[Within, tuple[Ground, ...]]:
@@ -102,9 +113,9 @@ def _classes(one: Validation) -> list[Within]:
     return [w for w in (*one.models.values(), one.dense, one.moe) if w is not None]
 
 
-def _power(shape: Shape) -> Ground:
+def _power(device: Device) -> Ground:
     """Return how far the power of a device is known: of its kernels, as it was never of runs."""
-    device, use = shape.pool.device, shape.pool.device.efficiency.power
+    use = device.efficiency.power
     measured = use.error is not None
     return Ground(
         what=f"power of {device.name}, " + ("kernels measured" if measured else "not measured"),
@@ -120,6 +131,7 @@ def alike(one: Sequence[Part], other: Sequence[Part]) -> bool:
 
 def _kinds(parts: Sequence[Part]) -> set[tuple[str, str, str, float]]:
     return {
-        (s.pool.device.name, s.weights.name, s.kv_cache.name, s.clock)
+        (place.pool.device.name, s.weights.name, s.kv_cache.name, place.clock)
         for s in (part.candidate.shape for part in parts)
+        for place in s.places
     }

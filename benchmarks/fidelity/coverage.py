@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from statistics import fmean, quantiles
 
 from apex_opt.plan.band import banded
+from apex_opt.plan.grounds import widths
 from apex_opt.plan.predict import measure
 from apex_opt.sim.member import FleetLog
 from benchmarks.fidelity.case import METRICS
@@ -17,7 +18,16 @@ Factors = dict[str, tuple[float, float]]
 
 
 def factors(run: Run, log: FleetLog) -> Factors:
-    """Return the band of a prepared case that was simulated; empty: it has none."""
+    """Return the band of a prepared case that was simulated; empty: it has none.
+
+    Where one of several ranks stands for all, it is as wide as without queues.
+    """
+    if run.alike:
+        known = widths(run.part, log.members[0])
+        return {
+            metric: (1 / (1 + width), 1 + width)
+            for metric, width in (("ttft_ms", known.ttft), ("tpot_ms", known.tpot))
+        }
     played = measure(run.spec, run.load, [run.part], log)
     found = banded(run.spec, run.load, played).prediction
     if found.band is None:
