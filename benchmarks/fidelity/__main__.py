@@ -5,8 +5,8 @@ Every `*.jsonl` file of DIR holds measured runs, one JSON object a line: see
 file a table of errors in percent is printed, and in the end a JSON line a file:
 
     {"file", "cases", "ttft_mape", "ttft_median", "tpot_mape", "tpot_median", "e2e_mape",
-     "e2e_median", "coverage_ttft", "coverage_tpot", "coverage_e2e", "rank_agreement",
-     "not_predicted", "set_apart"}
+     "e2e_median", "rank_agreement", "not_predicted", "set_apart", "coverage_ttft",
+     "coverage_tpot", "coverage_e2e"}
 
 Coverage is the share of measured means within the band that is stated for them, in 0..1. Runs that
 were saturated or are known in part stand apart. `--queueing` checks the simulator alone: see

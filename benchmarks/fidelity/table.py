@@ -111,13 +111,13 @@ def summary(name: str, rows: Sequence[Outcome]) -> Line:
         found, short = errors(good, metric), metric[:-3]
         result[f"{short}_mape"] = round(found.mean, 2) if found else None
         result[f"{short}_median"] = round(found.median, 2) if found else None
-    for metric in METRICS:
-        share = coverage(row.inside(metric) for row in good)
-        result[f"coverage_{metric[:-3]}"] = None if share is None else round(share, 3)
     ranked = rank_agreement(rows)
     result["rank_agreement"] = None if ranked is None else round(ranked, 4)
     result["not_predicted"] = sum(row.predicted is None for row in rows)
     result["set_apart"] = len(rows) - len(good)
+    for metric in METRICS:
+        share = coverage(row.inside(metric) for row in good)
+        result[f"coverage_{metric[:-3]}"] = None if share is None else round(share, 3)
     return result
 
 
