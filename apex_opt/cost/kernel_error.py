@@ -14,16 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from apex_opt.cost import collectives
-from apex_opt.cost.attention import (
-    context_rates,
-    decode_cost,
-    decode_curve,
-    prefill_curve,
-    prompt_cost,
-)
+from apex_opt.cost.attention import context_rates, decode_cost, prompt_cost
 from apex_opt.cost.curves import Array
 from apex_opt.cost.experts import exchange, experts
 from apex_opt.cost.formats import nearest, product_format
+from apex_opt.cost.kernels import decode_curve, prefill_curve
 from apex_opt.cost.layers import gemm, product_kind
 from apex_opt.cost.operators import ACTIVATION_BYTES, Attention, Layer, layer
 from apex_opt.cost.rates import Rates
@@ -135,7 +130,7 @@ def _attention(rates: Rates, a: Attention, step: Step) -> Iterator[Timed]:
     seen = np.minimum(step.context, step.rows * (a.window or 0))
     read = per.context.seconds * step.context + per.window.seconds * seen
     read = read + per.state.seconds * step.rows + decode_cost(rates, a, step.rows).seconds
-    yield read, _width(rates, decode_curve(rates))
+    yield read, _width(rates, decode_curve(rates, a)[0])
     pairs = (per.pair.seconds + per.window_pair.seconds) * step.pairs
     prompts = pairs + step.filling * prompt_cost(rates, a, step.prompts).seconds
     yield prompts, _width(rates, prefill_curve(rates, a)[0])

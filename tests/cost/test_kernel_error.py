@@ -21,8 +21,8 @@ def known(s, width=None, **of):
         curves = getattr(device.efficiency, name)
         return {key: c.model_copy(update={"error": errors}) for key, c in curves.items()}
 
-    names = ("products", "experts", "prefill", "decode")
-    changed = {name: group(name) for name in names}
+    groups = [key for key, value in device.efficiency if isinstance(value, dict)]
+    changed = {name: group(name) for name in groups}
     wires = {
         key: c.model_copy(update={"error": error}) for key, c in device.link.collectives.items()
     }
