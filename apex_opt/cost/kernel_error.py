@@ -138,6 +138,6 @@ def _attention(rates: Rates, a: Attention, step: Step) -> Iterator[Timed]:
 
 def _wire(rates: Rates, operation: Operation, devices: int) -> float:
     """Return the half-width of a collective; across nodes none is measured."""
-    wire = collectives.link(rates.shape)
-    inside = devices <= rates.shape.pool.node_devices
-    return _width(rates, wire.collectives.get(operation, wire), own=inside)
+    wire = rates.shape.pool.wire
+    known = wire.collectives.get(operation, wire) if wire.peer_access else wire.host
+    return _width(rates, known, own=devices <= rates.shape.pool.node_devices)
