@@ -41,7 +41,7 @@ def test_curves_of_one_error_make_a_step_of_that_error(model):
 
 
 def test_a_device_without_measured_kernels_has_the_band_that_it_states():
-    s = shape(device="rtx-4090")
+    s = shape(device="mi300x")
     assert kernel_error(s, CHAT) == pytest.approx(s.pool.device.efficiency.error_band)
 
 
