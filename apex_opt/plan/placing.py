@@ -26,7 +26,7 @@ from apex_opt.plan.candidate import Drawn
 from apex_opt.solvers.placement import solve
 from apex_opt.solvers.placement_data import MOST, Group, Pipeline, PlacementData
 from apex_opt.solvers.placement_graph import longest_run
-from apex_opt.solvers.placement_verify import period_ns
+from apex_opt.solvers.placement_verify import faults, period_ns
 
 NS = 1e9
 ABOUT = 1.02
@@ -147,7 +147,10 @@ def _placed(drawn: Drawn, aim: Aim) -> tuple[tuple[int, int], ...] | None:
     if not answer.pipelines:
         return None
     found = _together(data, answer.pipelines[0]) or _sorted(data, answer.pipelines[0])
-    return tuple((g, last - first) for g, first, last in _even(data, found))
+    found = _even(data, found)
+    wrong = faults(data, (found,))
+    assert not wrong, f"a split that the placement model does not allow: {wrong}"
+    return tuple((g, last - first) for g, first, last in found)
 
 
 def _together(data: PlacementData, pipeline: Pipeline) -> Pipeline | None:

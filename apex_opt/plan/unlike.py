@@ -21,7 +21,9 @@ from apex_opt.cost.shape import Shape, even_split
 from apex_opt.plan.placing import Aim, need, order_of, placed
 
 MOST_STAGINGS = 12
-"""Numbers of stages in each pool that are kept, of all tensor degrees together."""
+"""Numbers of stages in each of two pools that are kept, of all tensor degrees together; of three
+pools half as many, as there are many more sets of these.
+"""
 
 BATCHES = (64, 8, 1)
 """Sequences that decode in a step for which layers are split; their caches must fit."""
@@ -86,8 +88,8 @@ def stagings(trial: Shape, most: int, totals: Sequence[int] | None) -> Iterator[
         yield Staging(shape, period_s, shape.price_per_hour or float(shape.devices))
 
 
-def promising(found: Sequence[Staging]) -> list[Staging]:
-    """Return at most `MOST_STAGINGS`, in turn the cheapest for what they do, smallest, fastest."""
+def promising(found: Sequence[Staging], most: int = MOST_STAGINGS) -> list[Staging]:
+    """Return at most so many, in turn the cheapest for what they do, smallest, fastest."""
     orders = [
         sorted(found, key=lambda s: (s.price * s.period_s, s.price)),
         sorted(found, key=lambda s: (s.price, s.period_s)),
@@ -95,7 +97,7 @@ def promising(found: Sequence[Staging]) -> list[Staging]:
     ]
     in_turn = dict.fromkeys(id(one) for turn in zip(*orders, strict=True) for one in turn)
     known = {id(one): one for one in found}
-    return [known[i] for i in islice(in_turn, MOST_STAGINGS)]
+    return [known[i] for i in islice(in_turn, most)]
 
 
 def splits(staging: Shape) -> list[Shape]:
@@ -125,7 +127,8 @@ def across(
     """
     found = [one for trial in trials for one in stagings(trial, most, totals)]
     seen: set[tuple[object, ...]] = set()
-    for one in promising(found):
+    kept = MOST_STAGINGS // max(len(trials[0].pools()) - 1, 1) if trials else 0
+    for one in promising(found, kept):
         for shape in splits(fitted(one.shape)):
             places = tuple(at.pool.name for at in shape.places)
             key = (shape.tensor, shape.expert, shape.stage_layers, places)

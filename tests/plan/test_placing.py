@@ -79,6 +79,23 @@ def test_no_other_split_is_faster_and_a_split_is_found_where_there_is_one(
         assert why_no_room(found, fit(found)) is None
 
 
+@pytest.mark.parametrize("gigabytes", [8.5, 14.0])
+def test_of_a_mixture_of_experts_the_dense_layer_and_the_ends_are_placed_by_what_they_take(
+    gigabytes,
+):
+    # 27 layers, the first one dense; embedding and head of 420 MB each.
+    chosen = replace(SETTINGS, max_num_seqs=8, max_num_batched_tokens=256, max_model_len=1024)
+    plain = shape("deepseek-v2-lite", tensor=2, settings=replace(chosen, graph_tokens=0))
+    asked = unlike(plain, ["l40s", "a100-sxm-80gb", "l40s"])
+    s = with_memory(asked, {"l40s": gigabytes, "a100-sxm-80gb": 12.0})
+    found = placed(s, DECODING)
+    assert found is not None
+    times = [slowest_s(one, DECODING) for one in every_split(s) if holds(one, DECODING)]
+    assert slowest_s(found, DECODING) <= min(times) * ABOUT * (1 + 1e-6)
+    assert holds(found, DECODING)
+    assert why_no_room(found, fit(found)) is None
+
+
 # Llama-2-70B has 80 layers of 1.7 GB each; an L4 has 24 GB, a T4 16 GB.
 @pytest.mark.parametrize(
     ("devices", "most"),

@@ -1,4 +1,4 @@
-from apex_opt.plan.unlike import MOST_STAGINGS, aims, promising, splits, stagings
+from apex_opt.plan.unlike import MOST_STAGINGS, across, aims, promising, splits, stagings
 from tests.shapes import shape, unlike
 
 TRIAL = unlike(shape("llama-2-70b", weights="fp16", kv_cache="fp16"), ["a100-sxm-40gb", "l4"])
@@ -34,6 +34,15 @@ def test_of_many_numbers_of_stages_the_cheapest_smallest_and_fastest_are_kept():
     assert min(found, key=lambda s: (s.price * s.period_s, s.price)) in kept
     assert sorted(map(id, promising(found[:3]))) == sorted(map(id, found[:3]))
     assert promising([]) == []
+
+
+def test_of_three_pools_half_as_many_are_kept():
+    plain = shape("llama-2-13b", weights="fp16", kv_cache="fp16")
+    three = unlike(plain, ["a100-sxm-40gb", "l4", "t4"])
+    found = list(across([three], 5, None, lambda s: s))
+    stages = {tuple(sorted((p.name, n) for p, n in s.pools())) for s in found if len(s.pools()) > 2}
+    assert 1 <= len(stages) <= MOST_STAGINGS // 2
+    assert list(across([], 5, None, lambda s: s)) == []
 
 
 def test_each_split_is_there_once():
