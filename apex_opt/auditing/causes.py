@@ -19,6 +19,7 @@ from apex_opt.plan.companions import floor_ns
 from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.tell import NAMES, label
+from apex_opt.sim.member import Role
 from apex_opt.solvers.fleet_data import HORIZON
 
 RESOURCES: tuple[Code, ...] = ("power", "budget", "devices", "replicas", "stock", "node", "kinds")
@@ -83,14 +84,22 @@ def _simulated(found: Found, asked: Problem) -> str | None:
     )
 
 
+NOT_OF: dict[Metric, Role] = {"ttft_ms": "decode", "tpot_ms": "prefill", "itl_ms": "prefill"}
+"""Roles that have no part in a metric."""
+
+
 def _floors(found: Found, asked: Problem) -> Iterator[str]:
     """Yield for each level the least that even a lone request takes, on the best replica."""
     for entry in found.members:
         if entry.family != "slo" or entry.key == "slo.attainment":
             continue
         metric, statistic = _metric(entry)
-        floors = [_floor(asked, r, metric, statistic) for r in range(len(asked.bounds))]
-        best = min(range(len(floors)), key=lambda r: floors[r])
+        floors = {
+            r: _floor(asked, r, metric, statistic)
+            for r, one in enumerate(asked.candidates)
+            if one.role != NOT_OF.get(metric)
+        }
+        best = min(floors, key=lambda r: floors[r])
         name = NAMES[metric][0] + (f" {statistic}" if statistic else "")
         yield (
             f"{name} is at least {digits(floors[best])} ms for requests alone on idle devices "
