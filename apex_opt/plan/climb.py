@@ -22,19 +22,40 @@ def climb(
 ) -> bool:
     """Return whether larger fleets of a mixture meet the spec: doubled until one does, then halved.
 
+    Of several kinds in one that does, each is then made fewer, in turn.
+
     Args:
         start: a plan that misses.
         allowed: whether limits and stock allow a plan; where they do not, none larger is tried.
         meets: simulates a plan and says whether it meets the spec.
     """
-    low, high, found = sum(start), None, False
+    low, high, found = sum(start), None, None
     while high is None or high - low > 1:
         size = 2 * low if high is None else (low + high) // 2
         plan = scaled(start, size)
         if not allowed(plan):
             high = size
         elif meets(plan):
-            high, found = size, True
+            high, found = size, plan
         else:
             low = size
-    return found
+    if found is not None and sum(map(bool, found)) > 1:
+        trim(found, lambda plan: allowed(plan) and meets(plan))
+    return found is not None
+
+
+def trim(plan: Counts, meets: Callable[[Counts], bool]) -> Counts:
+    """Return a plan with as few of each kind, in turn, as bisection finds to meet the spec.
+
+    Args:
+        plan: it meets the spec.
+        meets: whether a smaller one is allowed, and does.
+    """
+    for kind, most in enumerate(plan):
+        low, high = 0, most
+        while high - low > 1:
+            size = (low + high) // 2
+            smaller = (*plan[:kind], size, *plan[kind + 1 :])
+            low, high = (low, size) if meets(smaller) else (size, high)
+        plan = (*plan[:kind], high, *plan[kind + 1 :])
+    return plan

@@ -174,14 +174,20 @@ class Search:
         return proposals
 
     def _climb(self) -> None:
-        """Look for a first plan among larger fleets of the first mixtures that missed."""
-        rejected = self.found.rejected
+        """Look for first plans, mixed and apart, among larger fleets of mixtures that missed."""
+        rejected = list(self.found.rejected)
         starts = {t.kinds: t.counts for t in rejected if t.kinds not in self.climbed}
-        for kinds, counts in list(starts.items())[:CLIMBS]:
-            self.climbed.add(kinds)
-            if climb(counts, self._allowed, self._meets):
-                break
-        self.climb_at = 2 * len(rejected)
+        for apart in (False, True):
+            mine = [kinds for kinds in starts if self._apart(kinds) == apart]
+            for kinds in mine[:CLIMBS]:
+                self.climbed.add(kinds)
+                if climb(starts[kinds], self._allowed, self._meets):
+                    break
+        self.climb_at = 2 * len(self.found.rejected)
+
+    def _apart(self, kinds: frozenset[int]) -> bool:
+        """Return whether prefill and decode are apart in plans of these kinds."""
+        return any(self.problem.data.kinds[r].role != "mixed" for r in kinds)
 
     def _allowed(self, counts: Counts) -> bool:
         return self._may_go_on() and not faults(self.problem.data, counts)
