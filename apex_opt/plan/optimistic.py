@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, PREFILL, Features
+from apex_opt.plan.tangents import Line, lines
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.steps import StepTable
 
@@ -44,32 +45,6 @@ Row = tuple[float, ...]
 FS_PER_NS = 1e6
 ROUNDING_NS = 1.0
 """The simulator rounds the time of what a step reads down to a nanosecond, on each stage."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line under a table: table[n] >= base + slope n for every n >= 1; base >= 0."""
-
-    base: float
-    slope: float
-
-
-def lines(table: Float) -> tuple[Line, ...]:
-    """Return a few lines under `table` (index 0 is the empty batch, not looked at).
-
-    Slopes: flat, the best ratio of time to tokens, and the chords from one token to batches in
-    between.
-    """
-    sizes = np.arange(1, len(table), dtype=np.float64)
-    body = table[1:]
-    steepest = float(np.min(body / sizes))  # a line that is steeper starts below zero
-    slopes = {0.0, steepest}
-    for n in (16, 64, 256, 1024, len(body)):
-        if 1 < n <= len(body):
-            slopes.add(min(max(float((body[n - 1] - body[0]) / (n - 1)), 0.0), steepest))
-    return tuple(
-        Line(max(float(np.min(body - slope * sizes)), 0.0), slope) for slope in sorted(slopes)
-    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from apex_opt.cost.paging import keeps_tokens
 from apex_opt.cost.shape import Drafts
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, Least, features
-from apex_opt.plan.optimistic import lines, may_preempt, optimistic, strongest, value
+from apex_opt.plan.optimistic import may_preempt, optimistic, strongest, value
 from apex_opt.sim.fleet import assign, play_fleet, split
 from apex_opt.sim.load import Load, Prefixes
 from apex_opt.sim.member import Member
@@ -223,25 +223,6 @@ def test_a_saturated_replica_comes_near_its_bound():
     bound = max(value(row, traffic.totals) for row in optimistic(c, traffic).busy_ns)
     busy = play(requests, c.rules, c.steps).totals.busy_ns
     assert 0.75 * busy <= bound <= busy
-
-
-@given(
-    table=st.lists(st.floats(0.0, 1e9), min_size=1, max_size=60),
-)
-def test_lines_lie_under_their_table(table):
-    whole = np.array([0.0, *table])
-    for line in lines(whole):
-        assert line.base >= 0
-        assert line.slope >= 0
-        for n, y in enumerate(table, 1):
-            assert line.base + line.slope * n <= y + 1e-12 * max(table)
-
-
-def test_a_line_that_would_start_just_below_zero_is_not_lifted():
-    # The chord from one token to 16 starts just below zero: lifted, it would lie over 17.
-    table = np.array([0.0, 1e6, *(1e6 * n + 0.05 * (n - 1) for n in range(2, 17)), 17e6])
-    for line in lines(table):
-        assert line.base + line.slope * 17 <= 17e6
 
 
 def test_of_many_rows_those_that_bind_are_kept():

@@ -235,6 +235,31 @@ def test_a_plan_is_found_soon_where_the_bound_is_far_below_it():
     assert len(played) < 30
 
 
+def test_first_plans_are_looked_for_both_mixed_and_with_prefill_and_decode_apart():
+    # Mixed replicas need 400; apart, 300 and 40 do.
+    roles = ("mixed", "prefill", "decode")
+    kinds = tuple(dataclasses.replace(kind(MICRO, 1), max_count=1000, role=role) for role in roles)
+    data = FleetData((PoolData(1000, 1),), kinds, 7, 1, prefill=frozenset({0, 1, 4, 6}))
+    asked = dataclasses.replace(problem([(MICRO, 1)] * 3), data=data)
+
+    def play(counts):
+        mixed, prefill, decode = counts
+        meets = mixed >= 400 or (prefill >= 300 and decode >= 40)
+        return Tried(counts, float(sum(counts)), 1.0, None if meets else "late", None)
+
+    seen = []
+
+    def stop(event):
+        if event.best:
+            seen.append(event.best.split(" USD/h")[0])
+        if seen and seen[-1] == "340":
+            raise StopIteration
+
+    with pytest.raises(StopIteration):
+        search(asked, play, top_k=1, time_limit_s=60.0, threads=1, listen=stop)
+    assert "400" in seen
+
+
 def test_a_search_that_is_content_with_any_plan_looks_for_none_beside_it():
     # The first plan is worth ten times its bound: all others might be better.
     found, played = run([(MICRO, 1), (2 * MICRO, 1)], lambda _: (10.0, True), gap=float("inf"))
