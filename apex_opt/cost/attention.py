@@ -11,7 +11,9 @@ vLLM V1 attends to prompts and decoding sequences of a step in one kernel. That 
 computes tiles of 64 rows of queries, of which a decoding sequence fills one, in each query head by
 itself; where all sequences decode, the query heads of a key-value head share a tile instead
 (flash-attention csrc/flash_attn/src/flash_fwd_launch_template.h, `run_mha_fwd_splitkv_dispatch`;
-flash_api.cpp, `seqlenq_ngroups_swapped`). So a cached token takes longer beside prompts.
+flash_api.cpp, `seqlenq_ngroups_swapped`). So a cached token takes longer beside prompts. Such tiles
+take as long as 80 to 88 rows of prompts on RTX PRO 6000 and RTX 4090 (10,100 mixed batches of five
+tables of LLMServingSim 5daddb2): `mixed_rows` is 84, with a median error of 8 %.
 """
 
 from __future__ import annotations

@@ -196,8 +196,9 @@ class Efficiency(Table):
     )
     mixed_rows: Annotated[int, Field(ge=0, le=1024)] = Field(
         0,
-        description="Rows of queries that a decoding sequence takes in an attention kernel that it "
-        "shares with prompts: 64 in FlashAttention-2; 0: no more than in one of its own.",
+        description="Rows of queries whose time a decoding sequence takes in an attention kernel "
+        "that it shares with prompts; 0: no more than in one of its own. Tiles of FlashAttention-2 "
+        "have 64 and take as long as 84 rows of prompts.",
     )
     power: PowerUse = Field(default_factory=PowerUse, description="Power by utilisation.")
     elementwise_memory: Fraction = Field(
