@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import get_args
 
 from apex_opt.solvers.exact_lp import lexicographic_maximum
-from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Kind, PoolData, Role
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, PoolData, Role
 from apex_opt.solvers.packing import Stand, place
 
 
@@ -78,7 +78,7 @@ def _choice_wrong(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
         if alike > data.max_kinds:
             which = "kinds" if role == "mixed" else f"{role} kinds"
             yield f"{which}: {alike} used, at most {data.max_kinds} allowed"
-    yield from _roles_wrong([data.kinds[r] for r in sorted(used)])
+    yield from role_faults(data, counts)
     for r in sorted(used):
         needed = data.kinds[r].companions
         if needed is not None and not needed & used:
@@ -88,8 +88,12 @@ def _choice_wrong(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
             yield f"kind {r}: {counts[r]} replicas, of which {data.kinds[r].spare} are spare"
 
 
-def _roles_wrong(used: Sequence[Kind]) -> Iterator[str]:
-    """A plan is all mixed; or some kinds prefill, the others decode, and their caches are alike."""
+def role_faults(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
+    """Yield what is wrong with the roles of the kinds that are used.
+
+    A plan is all mixed; or some of them prefill, the others decode, and their caches are alike.
+    """
+    used = [kind for kind, n in zip(data.kinds, counts, strict=True) if n]
     roles = {kind.role for kind in used}
     if roles <= {"mixed"}:
         return

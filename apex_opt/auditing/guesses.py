@@ -8,6 +8,7 @@ from apex_opt.plan.optimistic import value
 from apex_opt.plan.pairs import fastest_pairs
 from apex_opt.plan.problem import Problem
 from apex_opt.solvers.fleet_data import HORIZON
+from apex_opt.solvers.fleet_verify import role_faults
 
 Counts = tuple[int, ...]
 KINDS = 6
@@ -34,7 +35,7 @@ def _grown(asked: Problem, kind: int, counts: Counts) -> Iterator[Counts]:
     """Yield the ways to add replicas of `kind` and all after it."""
     data = asked.data
     if kind == len(data.kinds):
-        if any(counts):
+        if any(counts) and not [*role_faults(data, counts)]:
             yield counts
         return
     mine = data.kinds[kind]

@@ -33,9 +33,13 @@ def plans_of(spec):
     limit=st.sampled_from([15, 40, 100, 400]),
     devices=st.sampled_from([1, 2]),
     statistic=st.sampled_from(["mean", "p50", "p99"]),
+    disaggregate=st.booleans(),
 )
-def test_the_verdict_is_that_of_simulating_every_plan(rate, limit, devices, statistic):
+def test_the_verdict_is_that_of_simulating_every_plan(
+    rate, limit, devices, statistic, disaggregate
+):
     spec = make(
+        parallelism=f"max_stages = 2\ndisaggregate = {'true' if disaggregate else 'false'}",
         pools=pool(devices),
         workload=load(rate, 1000),
         slo=f"ttft_ms = {{ {statistic} = {limit} }}",
