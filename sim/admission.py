@@ -38,6 +38,8 @@ def admit(g: Given, m: Machine, s: State, batch: Batch) -> bool:
     chunk = min(length - hit, left)
     if g.chunked_prefill == 0 and chunk < min(length - hit, g.max_batch_tokens):
         return False
+    if g.encodes and overreads(g, s, batch, index):
+        return False
     need = held(g, s, index, hit + chunk) - found
     if max(need, room(g, m, s, batch, index, found)) + unused + watermark(g, m) > m.free:
         return False
@@ -45,6 +47,16 @@ def admit(g: Given, m: Machine, s: State, batch: Batch) -> bool:
     start(g, m, s, batch, index, found, kept, need)
     prefill(g, m, s, batch, s.cohorts[batch.cohort].tail, chunk)
     return True
+
+
+@njit_helper
+def overreads(g: Given, s: State, batch: Batch, index: int) -> bool:
+    """Return whether the encoder would read more in a step than the budget, for several requests.
+
+    Source: vLLM V1, `max_num_encoder_input_tokens` is the token budget, or one whole input.
+    """
+    tokens = s.more[index].encoder
+    return tokens > 0 and batch.encoded > 0 and batch.encoded + tokens > g.max_batch_tokens
 
 
 @njit_helper
@@ -88,6 +100,10 @@ def start(
         m.loaded_blocks += kept - found
     hit = found_tokens(g, request.prompt + request.made, kept)
     m.hit_tokens += hit
+    if g.encodes:
+        tokens = s.more[index].encoder
+        batch.encoded += tokens
+        batch.encoder_pairs += tokens * tokens
     batch.promised += min(request.output - request.made, CLIPPED)
     m.running += 1
     m.spares -= 1

@@ -21,7 +21,8 @@ from apex_opt.sim.state import (
 
 FS_PER_NS = 1_000_000
 HOP = 2
-"""Row of the hops in the table."""
+ENCODER = 3
+"""Rows of the hops and of the encoder's pass in the table."""
 
 
 @njit_helper
@@ -56,13 +57,17 @@ def stage_ns(g: Given, t: Table, s: State, batch: Batch, k: int, n: int) -> int:
     window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
     fs = t.fs[g.kind, k]
     work = fs[0] * context + fs[1] * window + fs[4] * batch.history
-    work += fs[2] * batch.pairs + fs[3] * window_pairs
+    work += fs[2] * batch.pairs + fs[3] * window_pairs + fs[7] * batch.encoder_pairs
     mixed = 1 if batch.prompt_tokens > 0 else 0
     work += mixed * (fs[5] * context + fs[6] * window)
     spent = t.tokens_ns[g.kind, k, mixed, n]
     spent += t.rows_ns[g.kind, k, batch.rows] + work // FS_PER_NS
     if k == 0:
         spent += t.draft_ns[g.kind, batch.decodes] + batch.loaded * g.host_block_ns
+    if batch.encoded > 0:
+        passes, rest = batch.encoded // g.max_batch_tokens, batch.encoded % g.max_batch_tokens
+        spent += passes * t.tokens_ns[g.kind, k, ENCODER, g.max_batch_tokens]
+        spent += t.tokens_ns[g.kind, k, ENCODER, rest]
     return int(spent)
 
 
@@ -79,6 +84,10 @@ def draw(g: Given, t: Table, m: Machine, s: State, batch: Batch, spent_ns: float
     energy += g.pair_j * batch.pairs + g.window_pair_j * window_pairs
     energy += g.history_j * batch.history + t.rows_j[g.kind, 1, batch.decodes]
     energy += mixed * (g.mixed_context_j * context + g.mixed_window_j * window)
+    if batch.encoded > 0:
+        passes, rest = batch.encoded // g.max_batch_tokens, batch.encoded % g.max_batch_tokens
+        energy += passes * t.tokens_j[g.kind, 2, g.max_batch_tokens]
+        energy += t.tokens_j[g.kind, 2, rest] + g.encoder_pair_j * batch.encoder_pairs
     batch.joules = energy
     m.energy_j += energy
     m.peak_w = max(m.peak_w, 1e9 * energy / spent_ns)
@@ -100,6 +109,8 @@ def count(g: Given, m: Machine, s: State, batch: Batch) -> None:
     m.prompt_tokens += batch.prompt_tokens
     m.decode_tokens += batch.decode_tokens
     m.pairs += batch.pairs
+    m.encoder_tokens += batch.encoded
+    m.encoder_pairs += batch.encoder_pairs
     m.rows += batch.sampled
     m.peak_blocks = max(m.peak_blocks, g.blocks - m.free)
     if m.tick_ns > 0:

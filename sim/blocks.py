@@ -17,13 +17,20 @@ PPM = 1_000_000
 @njit_helper
 def fixed(g: Given, s: State, index: int) -> int:
     """Return the blocks that a request holds beside those of its tokens."""
+    blocks = g.sequence_blocks + blocks_of(g, crossed(g, s, index))
     if g.window_ppm == 0:
-        return g.sequence_blocks
+        return blocks
     request = s.requests[index]
     output = 1 if g.role == PREFILL else request.output
     most = (request.prompt + output - 2 + g.block_tokens) // g.block_tokens
     windows = min(most, g.window_limit) * g.window_ppm
-    return g.sequence_blocks + (windows + PPM - 1) // PPM
+    return blocks + (windows + PPM - 1) // PPM
+
+
+@njit_helper
+def crossed(g: Given, s: State, index: int) -> int:
+    """Return the encoder's tokens that a request keeps in the cache, beside its own."""
+    return s.more[index].encoder if g.cross_cache and g.encodes else 0
 
 
 @njit_helper

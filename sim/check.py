@@ -33,6 +33,7 @@ def check(load: Load, rules: EngineRules, steps: StepTable) -> None:
     """
     check_load(load)
     check_shared(load)
+    check_encoder(load, rules, steps)
     check_rules(rules)
     check_table(steps)
     check_overflow(load, rules, steps)
@@ -79,6 +80,7 @@ def check_shared(load: Load) -> None:
         "after": (load.after, n, -1, n),
         "think_ns": (load.think_ns, n, 0, LATEST),
         "priority": (load.priority, n, -MOST, MOST),
+        "encoder_tokens": (load.encoder_tokens, n, 0, LONGEST // 2),
         "prefixes.parent": (load.prefixes.parent, m, -1, m),
         "prefixes.tokens": (load.prefixes.tokens, m, 1, LONGEST),
     }
@@ -126,6 +128,14 @@ def check_prefixes(load: Load) -> None:
             raise ValueError("load.prefix: a prompt must be as long as what it begins with")
 
 
+def check_encoder(load: Load, rules: EngineRules, steps: StepTable) -> None:
+    """Check that what an encoder reads takes time, and that its cache needs no other."""
+    if len(load.encoder_tokens) and not len(steps.encoder_ns):
+        raise ValueError("steps.encoder_ns: must be there, since load.encoder_tokens is")
+    if rules.cross_cache and rules.prefix_caching:
+        raise ValueError("rules.cross_cache: what an encoder reads is no prefix to be cached")
+
+
 AT_LEAST = {
     "max_seqs": 1,
     "max_batch_tokens": 1,
@@ -146,6 +156,7 @@ AT_LEAST = {
     "drafts": 0,
     "acceptance_ppm": 0,
     "seed": 0,
+    "max_encoder_tokens": 0,
 }
 
 
@@ -176,7 +187,16 @@ def check_rules(rules: EngineRules) -> None:
         )
 
 
-LEFT_OUT = ("history_fs", "mixed_context_fs", "mixed_window_fs", "draft_ns", "draft_j")
+LEFT_OUT = (
+    "history_fs",
+    "mixed_context_fs",
+    "mixed_window_fs",
+    "draft_ns",
+    "draft_j",
+    "encoder_ns",
+    "encoder_j",
+    "encoder_pair_fs",
+)
 """Columns that may have length 0."""
 
 NOT_NEGATIVE = (
@@ -187,6 +207,7 @@ NOT_NEGATIVE = (
     "history_j",
     "mixed_context_j",
     "mixed_window_j",
+    "encoder_pair_j",
     "idle_w",
 )
 
@@ -212,6 +233,9 @@ def check_table(steps: StepTable) -> None:
         "mixed_window_fs": (by_tokens[:1], np.int64),
         "draft_ns": (by_rows[1:], np.int64),
         "draft_j": (by_rows[1:], np.float64),
+        "encoder_ns": (by_tokens, np.int64),
+        "encoder_j": (by_tokens[1:], np.float64),
+        "encoder_pair_fs": (by_tokens[:1], np.int64),
     }
     for name, (shape, kind) in shapes.items():
         array = getattr(steps, name)
@@ -251,7 +275,9 @@ def check_overflow(load: Load, rules: EngineRules, steps: StepTable) -> None:
     context_fs += int(steps.mixed_window_fs.max(initial=0))
     pair_fs = int(steps.pair_fs.max()) + int(steps.window_pair_fs.max())
     history_fs = int(steps.history_fs.max(initial=0))
-    largest = cached * (context_fs + history_fs) + pairs * pair_fs
+    read = max(rules.max_batch_tokens, int(load.encoder_tokens.max(initial=0)))
+    encoder_fs = int(steps.encoder_pair_fs.max(initial=0)) * read * read
+    largest = cached * (context_fs + history_fs) + pairs * pair_fs + encoder_fs
     if largest >= MOST:
         raise ValueError(
             f"steps: attention over {cached} cached tokens and {pairs} pairs may take "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apex_opt.sim.blocks import blocks_of, held
+from apex_opt.sim.blocks import blocks_of, crossed, held
 from apex_opt.sim.cohort import add_newcomer, await_ending, bin_of, note_gap, peak_since, unlink
 from apex_opt.sim.draft import right_guesses
 from apex_opt.sim.jit import njit_helper, njit_rare
@@ -85,7 +85,7 @@ def end_decoding(g: Given, m: Machine, s: State, batch: Batch, slot: int) -> Non
     request = s.requests[sequence.request]
     request.gap = max(request.gap, peak_since(s, batch.cohort, sequence.watched))
     cohort.decoding -= 1
-    cohort.context -= request.prompt + request.output - 1
+    cohort.context -= request.prompt + request.output - 1 + crossed(g, s, sequence.request)
     m.decoding -= 1
     m.outputs -= request.output
     end(g, m, s, batch, slot)
@@ -150,7 +150,7 @@ def join(g: Given, m: Machine, s: State, which: int, slot: int, remaining: int, 
     """Make a sequence one of the decoding ones, from the next step on, with so many tokens."""
     cohort, sequence = s.cohorts[which], s.sequences[slot]
     cohort.decoding += 1
-    cohort.context += sequence.length
+    cohort.context += sequence.length + crossed(g, s, sequence.request)
     m.decoding += 1
     m.owed += remaining
     m.outputs += s.requests[sequence.request].output

@@ -48,6 +48,9 @@ class EngineRules:
         drafts: tokens guessed ahead for each decoding sequence in each step; 0: none.
         acceptance_ppm: chance, in millionths, that a guess is right if those before it were.
         seed: of the guesses.
+        cross_cache: what the encoder has read stays: a sequence holds blocks of it too, and reads it
+            in every step, as cached tokens (encoder-decoder models).
+        max_encoder_tokens: requests for which the encoder reads more are rejected; 0: no limit.
     """
 
     max_seqs: int
@@ -77,3 +80,5 @@ class EngineRules:
     drafts: int = 0
     acceptance_ppm: int = 0
     seed: int = 0
+    cross_cache: bool = False
+    max_encoder_tokens: int = 0

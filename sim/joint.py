@@ -102,6 +102,8 @@ def check_members(load: Load, members: Sequence[Member], routing: Routing) -> No
         sound = member.count > 0 and member.weight >= 0 and member.ranks > 0
         if member.role not in get_args(Role) or not sound:
             raise ValueError("members: role, count, weight or ranks is unsound")
+        if member.rules.cross_cache and member.role != "mixed":
+            raise ValueError("members: a cache of what an encoder has read does not move")
         if member.ranks > 1 and member.steps.stages > 1:
             raise ValueError("members: ranks that step together have one stage")
     if routing.router not in get_args(Router):

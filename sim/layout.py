@@ -29,7 +29,7 @@ from apex_opt.sim.state import (
     dtype,
 )
 from apex_opt.sim.state import Sequence as Slot
-from apex_opt.sim.steps import Int64, StepTable
+from apex_opt.sim.steps import Float64, Int64, StepTable
 
 Bool = NDArray[np.bool_]
 Number = TypeVar("Number", bound=np.generic)
@@ -89,7 +89,7 @@ def state(load: Load, each: Sequence[Sizes], *, joint: bool) -> State:
     return State(
         machines=cast("list[Machine]", zeros(Machine, replicas)),
         requests=cast("list[Request]", zeros(Request, 0)),
-        more=cast("list[More]", more(load, needed=joint or sessions or size.ordered > 1)),
+        more=cast("list[More]", more(load, needed=joint or sessions or size.ordered > 1 or len(load.encoder_tokens) > 0)),
         sequences=cast("list[Slot]", zeros(Slot, sum(one.slots for one in each))),
         cohorts=cast("list[Cohort]", zeros(Cohort, stages)),
         batches=cast("list[Batch]", zeros(Batch, flights)),
@@ -165,6 +165,7 @@ def given(load: Load, rules: EngineRules, steps: StepTable) -> Given:
     record["queued"] = rules.order != "fcfs"
     record["by_priority"] = rules.order == "priority"
     record["sessions"] = len(load.after) > 0
+    record["encodes"] = len(load.encoder_tokens) > 0
     record["openings"] = len(load.opens)
     record["opening"] = min(load.concurrency or len(load), len(load.opens))
     record["patience"] = PATIENCE * rules.max_seqs
@@ -198,6 +199,7 @@ SAME = (
     "drafts",
     "acceptance_ppm",
     "seed",
+    "cross_cache",
 )
 """Rules that the loop reads under their own name."""
 
@@ -210,6 +212,7 @@ OF_TABLE = (
     "history_j",
     "mixed_context_j",
     "mixed_window_j",
+    "encoder_pair_j",
 )
 """Numbers of the step table that it reads under their own name."""
 
@@ -229,8 +232,9 @@ def tables(each: Sequence[StepTable]) -> Table:
     tokens, draft_ns, fs = [], [], []
     for one in each:
         rates = (one.context_fs, one.window_fs, one.pair_fs, one.window_pair_fs)
-        more = (one.history_fs, one.mixed_context_fs, one.mixed_window_fs)
-        tokens.append(np.stack([one.decode_ns, one.mixed_ns, one.hop_ns], axis=1))
+        more = (one.history_fs, one.mixed_context_fs, one.mixed_window_fs, one.encoder_pair_fs)
+        encoder = one.encoder_ns if len(one.encoder_ns) else np.zeros_like(one.hop_ns)
+        tokens.append(np.stack([one.decode_ns, one.mixed_ns, one.hop_ns, encoder], axis=1))
         draft_ns.append(guessing(one.draft_ns, one.max_seqs))
         fs.append(np.stack([r if len(r) else blank(one.stages) for r in rates + more], axis=1))
     rows_j = [np.stack([one.rows_j, guessing(one.draft_j, one.max_seqs)]) for one in each]
@@ -239,9 +243,14 @@ def tables(each: Sequence[StepTable]) -> Table:
         rows_ns=stacked([one.rows_ns for one in each]),
         draft_ns=stacked(draft_ns),
         fs=stacked(fs),
-        tokens_j=stacked([np.stack([one.decode_j, one.mixed_j]) for one in each]),
+        tokens_j=stacked([np.stack([one.decode_j, one.mixed_j, reading_j(one)]) for one in each]),
         rows_j=stacked(rows_j),
     )
+
+
+def reading_j(one: StepTable) -> Float64:
+    """Return the energy of the encoder's pass, by tokens: nothing where there is none."""
+    return one.encoder_j if len(one.encoder_j) else np.zeros_like(one.decode_j)
 
 
 def guessing(column: NDArray[Number], max_seqs: int) -> NDArray[Number]:
@@ -289,6 +298,8 @@ def fixed(load: Load, rules: EngineRules) -> Int64:
     most = -(-(load.prompt_tokens + load.output_tokens - 1) // rules.block_tokens)
     windows: Int64 = np.minimum(most, rules.window_limit) * rules.window_ppm
     blocks: Int64 = rules.sequence_blocks - (-windows // PPM)
+    if rules.cross_cache and len(load.encoder_tokens):
+        blocks = blocks - rules.token_blocks * (-load.encoder_tokens // rules.block_tokens)
     return blocks
 
 
@@ -297,7 +308,12 @@ def more(load: Load, *, needed: bool) -> NDArray[np.void]:
     records = zeros(More, len(load) if needed else 1)
     if needed:
         records["next"] = followers(load) if len(load.after) else NOBODY
-        for name, column in (("think", load.think_ns), ("priority", load.priority)):
+        columns = {
+            "think": load.think_ns,
+            "priority": load.priority,
+            "encoder": load.encoder_tokens,
+        }
+        for name, column in columns.items():
             records[name] = column if len(column) else 0
         records["prefix"] = load.prefix if len(load.prefix) else NOBODY
     return records

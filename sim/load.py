@@ -50,6 +50,8 @@ class Load:
             one request; or -1. Its prompt and output are the beginning of this prompt.
         think_ns: (n,) int64, time from the end of `after` to the arrival of this one.
         priority: (n,) int64, lower is served first where the engine's order is by priority.
+        encoder_tokens: (n,) int64, what an encoder reads for the request when it is admitted, beside
+            its prompt: patches of images, frames, the input of an encoder-decoder model.
     """
 
     arrival_ns: Int64
@@ -61,6 +63,7 @@ class Load:
     after: Int64 = field(default_factory=nothing)
     think_ns: Int64 = field(default_factory=nothing)
     priority: Int64 = field(default_factory=nothing)
+    encoder_tokens: Int64 = field(default_factory=nothing)
 
     def __len__(self) -> int:
         return len(self.arrival_ns)
@@ -93,4 +96,5 @@ class Load:
             after=after,
             think_ns=column(self.think_ns),
             priority=column(self.priority),
+            encoder_tokens=column(self.encoder_tokens),
         )

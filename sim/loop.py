@@ -88,6 +88,7 @@ def next_batch(g: Given, m: Machine, s: State) -> Batch:
     batch.decodes = batch.decode_tokens = batch.prompt_tokens = batch.rows = batch.sampled = 0
     batch.pairs, batch.history, batch.fresh = 0, 0, NOBODY
     batch.promised, batch.loaded, batch.ended, batch.blocks = 0, 0, 0, 0
+    batch.encoded, batch.encoder_pairs = 0, 0
     return batch
 
 

@@ -58,14 +58,17 @@ def rejects(load: Load, rules: EngineRules) -> Bool:
     """Return (n,) whether each request is rejected, because it could never run to its end.
 
     It is too long for the model; or for all blocks together, without its last token, which is
-    never cached; or its prompt for one step, where chunked prefill is off.
+    never cached; or its prompt for one step, where chunked prefill is off; or the encoder's input.
     """
     tokens = load.prompt_tokens + load.output_tokens
     blocks = rules.token_blocks * -(-(tokens - 1) // rules.block_tokens) + fixed(load, rules)
     whole = rules.max_model_tokens if rules.chunked_prefill else rules.max_batch_tokens
-    return (
+    refused = (
         (tokens > rules.max_model_tokens) | (blocks > rules.blocks) | (load.prompt_tokens > whole)
     )
+    if rules.max_encoder_tokens and len(load.encoder_tokens):
+        refused |= load.encoder_tokens > rules.max_encoder_tokens
+    return refused
 
 
 def read(state: State, refused: Bool) -> Log:

@@ -7,7 +7,7 @@ compute prompt and output again.
 
 from __future__ import annotations
 
-from apex_opt.sim.blocks import PPM, blocks_of, fixed, give_back, held, take
+from apex_opt.sim.blocks import PPM, blocks_of, crossed, fixed, give_back, held, take
 from apex_opt.sim.cohort import forget_ending, forget_newcomer, peak_since, unlink
 from apex_opt.sim.draft import guessed_tokens, guesses
 from apex_opt.sim.heap import RANK, before
@@ -169,7 +169,7 @@ def leave_decoding(g: Given, m: Machine, s: State, which: int, slot: int, cached
         request.last = cohort.finish
         request.gap = max(request.gap, peak_since(s, which, sequence.watched))
     cohort.decoding -= 1
-    cohort.context -= cached
+    cohort.context -= cached + crossed(g, s, index)
     m.decoding -= 1
     m.owed -= request.output - request.made
     m.outputs -= request.output

@@ -49,6 +49,8 @@ class Given:
     drafts: int
     acceptance_ppm: int
     seed: int
+    encodes: int  # whether an encoder reads something for requests
+    cross_cache: int
     overhead_ns: int
     queued: int  # whether the queue has an order of its own: a heap
     by_priority: int  # whether what gives way has the last place in that order
@@ -67,6 +69,7 @@ class Given:
     history_j: float
     mixed_context_j: float
     mixed_window_j: float
+    encoder_pair_j: float
 
 
 class Request:
@@ -99,6 +102,7 @@ class More:
     source: int  # the replica that computed its prompt
     target: int  # the replica that decodes
     slot: int  # its place there
+    encoder: int  # tokens that the encoder reads
 
 
 class Sequence:
@@ -173,6 +177,8 @@ class Batch:
     fresh: int  # first sequence with prompt tokens in it; the others follow in the cohort
     promised: int  # tokens that those admitted in it may still sample
     loaded: int  # blocks fetched from host memory
+    encoded: int  # tokens that the encoder reads for those admitted in it,
+    encoder_pairs: int  # and the squares of each
     start: int
     finish: int
     ended: int  # sequences that end in it,
@@ -238,6 +244,8 @@ class Machine:
     pairs: int
     hit_tokens: int
     loaded_blocks: int
+    encoder_tokens: int
+    encoder_pairs: int
     preemptions: int
     peak_blocks: int
     max_queue: int
@@ -259,11 +267,11 @@ def dtype(fields: type) -> np.dtype[np.void]:
 class Table(NamedTuple):
     """The arrays of a `StepTable`, by kind of replica."""
 
-    tokens_ns: Int64  # (kinds, stages, 3, tokens): in steps that decode, that prefill; hops
+    tokens_ns: Int64  # (kinds, stages, 4, tokens): in steps that decode, that prefill; hops; encoder
     rows_ns: Int64  # (kinds, stages, rows)
     draft_ns: Int64  # (kinds, rows)
-    fs: Int64  # (kinds, stages, 7)
-    tokens_j: Float64  # (kinds, 2, tokens)
+    fs: Int64  # (kinds, stages, 8)
+    tokens_j: Float64  # (kinds, 3, tokens)
     rows_j: Float64  # (kinds, 2, rows): sampled, guessed
 
 

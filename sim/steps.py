@@ -6,13 +6,17 @@ A step runs `n` tokens, of which some decode (one token of each running sequence
     decode_ns[s, n]  (or mixed_ns[s, n] if any prompt token is in the batch)
     + rows_ns[s, r]                       r sequences sample a token at the end of this step
     + (context_fs[s] C + window_fs[s] min(C, b W)
-       + pair_fs[s] Q + window_pair_fs[s] min(Q, p W) + history_fs[s] H) / 10^6, rounded down
+       + pair_fs[s] Q + window_pair_fs[s] min(Q, p W) + history_fs[s] H
+       + encoder_pair_fs[s] E) / 10^6, rounded down
     + (mixed_context_fs[s] C + mixed_window_fs[s] min(C, b W)) / 10^6    if it has prompt tokens
     + draft_ns[b]                         on the first stage: guesses for b decoding sequences
+    + encoder_ns[s, e]                    e tokens that the encoder reads for the requests admitted;
+                                          past the table's end, passes over all of it and the rest
 
 with  b  decoding sequences, C the sum of their contexts (tokens in the cache, this one included),
       p  prompt tokens in the batch, Q = sum over chunks of c (2 h + c + 1) / 2 (query-key pairs: a
          chunk of c tokens after h earlier ones),  H = sum over chunks of h,
+      E  sum over these requests of the square of their encoder tokens,
       W  the window of sliding-window layers; min(C, b W) bounds the sum of min(context, W) from
          above.
 
@@ -71,6 +75,12 @@ class StepTable:
         mixed_context_j, mixed_window_j: joules a token of them.
         draft_ns: (max_seqs + 1,) int64, guessing ahead for b decoding sequences. Length 0: none.
         draft_j: (max_seqs + 1,) float64, its energy. Length 0: none.
+        encoder_ns: (stages, max_tokens + 1) int64, the encoder's pass over e tokens, 0 for none.
+            Length 0: there is no encoder.
+        encoder_j: (max_tokens + 1,) float64, its energy. Length 0: none.
+        encoder_pair_fs: (stages,) int64, per query-key pair of an input of any length.
+            Length 0: none.
+        encoder_pair_j: joules a pair of them.
     """
 
     decode_ns: Int64
@@ -98,6 +108,10 @@ class StepTable:
     mixed_window_j: float = 0.0
     draft_ns: Int64 = field(default_factory=no_times)
     draft_j: Float64 = field(default_factory=no_joules)
+    encoder_ns: Int64 = field(default_factory=no_times)
+    encoder_j: Float64 = field(default_factory=no_joules)
+    encoder_pair_fs: Int64 = field(default_factory=no_times)
+    encoder_pair_j: float = 0.0
 
     @property
     def stages(self) -> int:

@@ -20,6 +20,8 @@ class Totals:
         pairs: sum over steps of the query-key pairs Q.
         hit_tokens: prompt tokens found in the cache of prefixes.
         loaded_blocks: of them, blocks fetched from host memory.
+        encoder_tokens: tokens that the encoder read, those of recomputation included.
+        encoder_pairs: sum of the squares of what it read for each request.
         energy_j: energy of the batches, above idle as in the table.
         peak_w: largest power above idle: energy of a batch / time over which it is spent. That time
             is the slowest stage's, as when the pipeline is full; where fewer batches are in flight,
@@ -47,6 +49,8 @@ class Totals:
     end_ns: int
     hit_tokens: int = 0
     loaded_blocks: int = 0
+    encoder_tokens: int = 0
+    encoder_pairs: int = 0
 
 
 def add(parts: Sequence[Totals]) -> Totals:
@@ -72,4 +76,6 @@ def add(parts: Sequence[Totals]) -> Totals:
         end_ns=max((part.end_ns for part in parts), default=0),
         hit_tokens=sum(part.hit_tokens for part in parts),
         loaded_blocks=sum(part.loaded_blocks for part in parts),
+        encoder_tokens=sum(part.encoder_tokens for part in parts),
+        encoder_pairs=sum(part.encoder_pairs for part in parts),
     )

@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass, replace
 
 from apex_opt.cost.drafts import draft_shape
+from apex_opt.cost.encoder import encoder_activations, encoder_bytes
 from apex_opt.cost.operators import ACTIVATION_BYTES, Layer, layer
 from apex_opt.cost.paging import Paging, paging
 from apex_opt.cost.rates import Rates
@@ -92,7 +93,8 @@ def activation_bytes(shape: Shape, kinds: dict[str, Layer]) -> float:
     rows = min(settings.rows, settings.max_num_batched_tokens)
     each = SAMPLER_BYTES if settings.engine == "vllm" else LOGIT_BYTES
     logits = rows * shape.model.vocab_size * each
-    return float(max(forward, logits + ACTIVATION_BYTES * rows * hidden))
+    encoder, kept = encoder_activations(shape)
+    return float(max(forward, logits + ACTIVATION_BYTES * rows * hidden, encoder) + kept)
 
 
 def _expert_width(one: Layer, shape: Shape) -> int:
@@ -147,7 +149,9 @@ def fit(shape: Shape) -> Fit:
     fits = []
     for stage, counts in enumerate(shape.stage_counts()):
         total = shape.places[stage].pool.device.memory_bytes
-        weights = math.ceil(stage_bytes(shape.at(stage), stage, counts, kinds) + draft)
+        first = encoder_bytes(shape.at(stage)) if stage == 0 else 0.0
+        own = stage_bytes(shape.at(stage), stage, counts, kinds)
+        weights = math.ceil(own + draft + first)
         cut = paging(shape, counts, kinds)
         cut = replace(cut, page=cut.page + math.ceil(draft_page))
         bare = _bare(shape, kinds, total, weights)

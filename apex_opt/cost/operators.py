@@ -99,6 +99,8 @@ class Attention:
             heads, as prefill does.
         index_bytes, index_flops: of a sparse-attention indexer, per cached token, without window.
         state_bytes: bytes of recurrent state, per sequence.
+        crosses: there is a second attention, to what the encoder has read. A token of it takes as
+            much in memory, and as long to read, as one of the sequence.
     """
 
     kind: Literal["full", "window", "latent", "linear"] = "full"
@@ -114,6 +116,7 @@ class Attention:
     index_bytes: float = 0.0
     index_flops: float = 0.0
     state_bytes: int = 0
+    crosses: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ class Layer:
             token.
         small_weights: elements of norms and biases, 16 bits each.
         all_reduces: all-reduces of (tokens, hidden) over the tensor group.
+        cross: keys and values of what the encoder has read: a product of its tokens.
     """
 
     gemms: tuple[Gemm, ...]
@@ -136,6 +140,7 @@ class Layer:
     elementwise_bytes: int
     small_weights: int
     all_reduces: int
+    cross: Gemm | None = None
 
 
 def _softmax(a: SoftmaxAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], Attention, int]:
@@ -146,6 +151,10 @@ def _softmax(a: SoftmaxAttention, hidden: int, shape: Shape) -> tuple[list[Gemm]
     keys = kv_heads * a.head_dim if a.shared_key_value else cached
     gemms = [Gemm(hidden, queries + keys), Gemm(heads * value, hidden)]
     bias = queries + keys if a.bias in {"qkv", "all"} else 0
+    bias += hidden if a.bias == "all" else 0
+    if a.cross:
+        gemms += [Gemm(hidden, queries), Gemm(heads * value, hidden)]
+        bias *= 2
     flops = 2.0 * heads * (a.head_dim + value)
     attention = Attention(
         kind="full" if a.window_tokens is None else "window",
@@ -155,8 +164,9 @@ def _softmax(a: SoftmaxAttention, hidden: int, shape: Shape) -> tuple[list[Gemm]
         decode_flops=flops,
         pair_flops=flops,
         io_bytes=float(ACTIVATION_BYTES * heads * (a.head_dim + value)),
+        crosses=a.cross,
     )
-    return gemms, attention, bias + (hidden if a.bias == "all" else 0)
+    return gemms, attention, bias
 
 
 def _latent(a: LatentAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], Attention, int]:
@@ -272,14 +282,23 @@ def layer(kind: LayerKind, shape: Shape) -> Layer:
         gemms, attention, small = _linear(a, hidden, shape)
     ffn, experts, biases = _ffn(kind.ffn, hidden, shape)
     inner = sum(g.n for g in ffn) - hidden
-    # Two norms and two residual sums read and write the hidden vector; the activation reads its
-    # inputs; rotary embedding passes over the queries.
-    elementwise = ACTIVATION_BYTES * (8 * hidden + 2 * max(inner, 0)) + round(attention.io_bytes)
+    crosses = attention.crosses
+    # Two norms and two residual sums read and write the hidden vector, three with cross-attention;
+    # the activation reads its inputs; rotary embedding passes over the queries.
+    passes = 12 if crosses else 8
+    elementwise = ACTIVATION_BYTES * (passes * hidden + 2 * max(inner, 0))
+    elementwise += round(attention.io_bytes)
     return Layer(
         gemms=(*gemms, *ffn),
         experts=experts,
         attention=attention,
         elementwise_bytes=elementwise,
         small_weights=small + biases + kind.norms * hidden * (2 if kind.norm_bias else 1),
-        all_reduces=2 if shape.tensor > 1 else 0,
+        all_reduces=(3 if crosses else 2) if shape.tensor > 1 else 0,
+        cross=_cross(a, hidden, shape) if isinstance(a, SoftmaxAttention) and a.cross else None,
     )
+
+
+def _cross(a: SoftmaxAttention, hidden: int, shape: Shape) -> Gemm:
+    """Return the product that makes keys and values of what the encoder has read."""
+    return Gemm(hidden, math.ceil(a.kv_heads / shape.tensor) * (a.head_dim + (a.value_dim or a.head_dim)))

@@ -19,7 +19,7 @@ The tokens of a prompt's chunk that vLLM holds beside the window until the next 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apex_opt.cost.operators import Layer
 from apex_opt.cost.shape import Shape
@@ -41,6 +41,7 @@ class Paging:
         window_limit: sliding-window layers keep at most so many times `block_size` tokens,
         window_ppm: and take for each so many millionths of a block.
         sequence_blocks: blocks that a sequence holds beside its tokens: recurrent state.
+        encoder_blocks: blocks of the longest input of an encoder, which a sequence keeps.
     """
 
     page: int
@@ -48,12 +49,13 @@ class Paging:
     window_limit: int = 0
     window_ppm: int = 0
     sequence_blocks: int = 0
+    encoder_blocks: int = 0
 
     def needed(self, tokens: int, block_size: int) -> int:
-        """Return the blocks of a sequence with so many tokens in the cache."""
+        """Return the blocks of a sequence with so many tokens in the cache, at most."""
         full = -(-tokens // block_size)
         windows = -(-min(full, self.window_limit) * self.window_ppm // PPM)
-        return self.token_blocks * full + windows + self.sequence_blocks
+        return self.token_blocks * full + windows + self.sequence_blocks + self.encoder_blocks
 
     def tokens(self, blocks: int, longest: int, block_size: int) -> int:
         """Return the tokens that so many blocks hold, with windows those of longest sequences."""
@@ -99,7 +101,8 @@ def paging(shape: Shape, counts: dict[str, int], kinds: dict[str, Layer]) -> Pag
     if not whole and not windowed:  # recurrent layers alone: a block is the state of a sequence
         return Paging(max(state, 1), token_blocks=0, sequence_blocks=1 if state else 0)
     if not windowed or rule == "whole" or (not whole and shape.settings.prefix_caching):
-        found = Paging(math.ceil((whole + windowed) * block))
+        encoder = -(-shape.settings.max_encoder_tokens // block)
+        found = Paging(math.ceil((whole + windowed) * block), encoder_blocks=encoder)
     elif rule == "pool":
         share = POOL_SHARE if whole else 1.0
         found = Paging(math.ceil((whole + share * windowed) * block))
@@ -115,4 +118,4 @@ def paging(shape: Shape, counts: dict[str, int], kinds: dict[str, Layer]) -> Pag
 
 def _with_state(found: Paging, state: int) -> Paging:
     blocks = math.ceil(state / found.page)
-    return Paging(found.page, found.token_blocks, found.window_limit, found.window_ppm, blocks)
+    return replace(found, sequence_blocks=blocks)

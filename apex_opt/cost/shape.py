@@ -43,6 +43,8 @@ class Settings:
         weight_offload, expert_offload: shares of the layers' weights and of the routed experts that
             stay in host memory.
         collective_overlap: share of an all-reduce that hides behind what feeds it.
+        max_encoder_tokens: most that the encoder of an encoder-decoder model reads for a request.
+        encoder_by_data: each device has the whole encoder of images, and encodes its part of them.
     """
 
     version: str
@@ -65,6 +67,8 @@ class Settings:
     weight_offload: float = 0.0
     expert_offload: float = 0.0
     collective_overlap: float = 0.0
+    max_encoder_tokens: int = 0
+    encoder_by_data: bool = False
 
     @property
     def rows(self) -> int:

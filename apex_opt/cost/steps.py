@@ -105,10 +105,11 @@ def _kind(rates: Rates, one: Layer, sizes: _Sizes) -> _Kind:
     contexts, at = context_rates(rates, one.attention), sizes.at.astype(np.float64)
     state, none = contexts.state, np.zeros_like(sizes.rows)
     by_sequence = Cost(state.seconds * sizes.rows + none, state.joules * sizes.rows + none)
+    kernels = 2 if one.attention.crosses else 1
     return _Kind(
         tokens=layer_cost(rates, one, at),
-        prompts=prompt_cost(rates, one.attention, at),
-        sequences=by_sequence + decode_cost(rates, one.attention, sizes.rows),
+        prompts=prompt_cost(rates, one.attention, at) * kernels,
+        sequences=by_sequence + decode_cost(rates, one.attention, sizes.rows) * kernels,
         contexts=contexts,
     )
 

@@ -1,4 +1,4 @@
-"""The step table of a replica with all that it does in a step: its model, guesses, host memory."""
+"""The step table of a replica with all that it does: its model, guesses, host memory, encoder."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from apex_opt.cost.drafts import guessing
+from apex_opt.cost.encoder import encoding
 from apex_opt.cost.offload import reading
 from apex_opt.cost.shape import Shape
-from apex_opt.cost.steps import step_table
+from apex_opt.cost.steps import FS, NS, grid, spread, step_table
 from apex_opt.sim.steps import StepTable
-
-NS = 1e9
-
 
 def replica_table(shape: Shape) -> StepTable:
     """Return the step table of a replica.
@@ -23,7 +21,8 @@ def replica_table(shape: Shape) -> StepTable:
     """
     # A row is a sampled token: with guesses a sequence has several.
     rows = replace(shape.settings, max_num_seqs=shape.settings.rows)
-    return _with_drafts(shape, _with_host(shape, step_table(replace(shape, settings=rows))))
+    table = _with_host(shape, step_table(replace(shape, settings=rows)))
+    return _with_encoder(shape, _with_drafts(shape, table))
 
 
 def _with_host(shape: Shape, table: StepTable) -> StepTable:
@@ -49,3 +48,23 @@ def _with_drafts(shape: Shape, table: StepTable) -> StepTable:
         return table
     ns, joules = cost
     return replace(table, draft_ns=np.ceil(ns).astype(np.int64), draft_j=joules)
+
+
+def _with_encoder(shape: Shape, table: StepTable) -> StepTable:
+    """Return the table with what the encoder takes, on the first stage."""
+    at = grid(table.max_tokens, 0)
+    found = encoding(shape, at.astype(np.float64))
+    if found is None:
+        return table
+    whole = spread(found.tokens, at, np.arange(table.max_tokens + 1))
+    ns = np.zeros_like(table.decode_ns)
+    ns[0] = np.ceil(whole.seconds * NS)
+    pair_fs = np.zeros(table.stages, np.int64)
+    pair_fs[0] = np.ceil(found.pair.seconds[0] * FS)
+    return replace(
+        table,
+        encoder_ns=ns,
+        encoder_j=whole.joules * shape.tensor,
+        encoder_pair_fs=pair_fs,
+        encoder_pair_j=float(found.pair.joules[0]) * shape.tensor,
+    )

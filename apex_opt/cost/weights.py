@@ -10,7 +10,7 @@ from apex_opt.cost.rates import Rates
 def dense_bytes(rates: Rates, one: Layer) -> float:
     """Return bytes of a layer without its routed experts."""
     total = float(ACTIVATION_BYTES * one.small_weights)
-    for product in one.gemms:
+    for product in (*one.gemms, *([one.cross] if one.cross else [])):
         total += product.weights * storage(rates, product.quantized)[1] / 8
     return total
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from apex_opt.cost.encoder import encoder_shape, projector, span
 from apex_opt.cost.layers import storage
 from apex_opt.cost.operators import ACTIVATION_BYTES, layer
 from apex_opt.cost.rates import Rates
@@ -29,6 +30,9 @@ class ModelWork:
         weight_bytes: bytes of all weights but routed experts.
         experts: (bytes of routed experts, share that one token visits) by kind of layer.
         ranks: attention-data-parallel ranks that share the experts; a step of each is one step.
+        encoder_flops: operations per token that the encoder reads, and on the way from it.
+        encoder_pair_flops: operations per query-key pair of an encoder's input of any length.
+            Bytes that the encoder reads are not counted.
     """
 
     token_flops: float
@@ -38,12 +42,17 @@ class ModelWork:
     weight_bytes: float
     experts: tuple[tuple[float, float], ...]
     ranks: int = 1
+    encoder_flops: float = 0.0
+    encoder_pair_flops: float = 0.0
 
     def flops(self, totals: Totals) -> float:
         """Return the operations of a run."""
         tokens = totals.prompt_tokens + totals.decode_tokens
         attended = totals.pairs + totals.context
-        return self.token_flops * tokens + self.row_flops * totals.rows + self.pair_flops * attended
+        encoder = self.encoder_flops * totals.encoder_tokens
+        encoder += self.encoder_pair_flops * totals.encoder_pairs
+        own = self.token_flops * tokens + self.row_flops * totals.rows + self.pair_flops * attended
+        return own + encoder
 
     def bytes(self, totals: Totals) -> float:
         """Return the bytes of weights and cache that a run reads.
@@ -90,6 +99,7 @@ def model_work(shape: Shape) -> ModelWork:
             token += 2.0 * held * share
             experts.append((held * storage(rates, "experts")[1] / 8, share))
     head = model.hidden_size * model.vocab_size
+    encoder, encoder_pair = _encoder_work(whole)
     return ModelWork(
         token_flops=token,
         row_flops=2.0 * head,
@@ -98,4 +108,25 @@ def model_work(shape: Shape) -> ModelWork:
         weight_bytes=weights + ACTIVATION_BYTES * head,
         experts=tuple(experts),
         ranks=shape.attention_data,
+        encoder_flops=encoder,
+        encoder_pair_flops=encoder_pair,
     )
+
+
+def _encoder_work(whole: Shape) -> tuple[float, float]:
+    """Return the operations of an encoder, per token that it reads and per query-key pair."""
+    small, vision = encoder_shape(whole), whole.model.vision
+    if small is None:
+        return 0.0, 0.0
+    token = pair = 0.0
+    for name, count in small.model.counts().items():
+        one = layer(small.model.layers[name], small)
+        token += count * 2.0 * sum(g.weights for g in one.gemms)
+        pair += count * one.attention.pair_flops
+    for name, count in whole.model.counts().items():
+        cross = layer(whole.model.layers[name], whole).cross
+        token += count * 2.0 * cross.weights if cross is not None else 0.0
+    if vision is not None:
+        token += 2.0 * projector(vision, small).weights * vision.tokens / vision.patches
+    seen = span(whole.model)
+    return (token, pair) if seen is None else (token + pair * seen, 0.0)

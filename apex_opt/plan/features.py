@@ -10,11 +10,16 @@ prompt c tokens are computed, the last ones; its d = o - 1 decoded tokens come i
     pairs      query-key pairs of its prefill: sum over computed tokens i of i
     window     sum over the n steps of min(cached tokens, W)
     windowed   sum over computed tokens i of min(i, W)
+    encoder    e, the tokens that an encoder reads for it
+    squares    e^2
 
 Without prefix caching c = p, and n = d without guesses: step k reads p + k tokens. With caching c
 is the least that must be computed (`apex_opt.plan.content`). With g guesses a step yields up to
 1 + g tokens, so n = ceil(d / (1 + g)), of which the first may be the short one. Where replicas
 differ in this, features are those of the replica that does least.
+
+Where a sequence keeps what the encoder has read (encoder-decoder models), each of its n steps reads
+e tokens more.
 
 Whatever a scheduler does, it must process these. Sums are exact Python integers.
 """
@@ -29,8 +34,19 @@ from apex_opt.plan.content import Content, content
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import Int64
 
-FEATURES = ("requests", "prompt", "decode", "context", "pairs", "window", "windowed")
-PREFILL = frozenset(FEATURES.index(name) for name in ("requests", "prompt", "pairs", "windowed"))
+FEATURES = (
+    "requests",
+    "prompt",
+    "decode",
+    "context",
+    "pairs",
+    "window",
+    "windowed",
+    "encoder",
+    "squares",
+)
+OF_PROMPTS = ("requests", "prompt", "pairs", "windowed", "encoder", "squares")
+PREFILL = frozenset(FEATURES.index(name) for name in OF_PROMPTS)
 """What replicas serve that prefill; those that decode serve the others."""
 
 PROMPT = (FEATURES.index("prompt"), FEATURES.index("pairs"), FEATURES.index("windowed"))
@@ -52,17 +68,20 @@ def capped_sum(low: Int64, high: Int64, cap: int) -> Int64:
 
 @dataclass(frozen=True)
 class Least:
-    """What the replicas of a plan may save.
+    """What the replicas of a plan may save, and what their encoder does.
 
     Attributes:
         caching: whether prefixes are cached.
         drafts: most tokens guessed ahead.
         samples: consecutive requests of the load that are the samples of one.
+        cross_cache, max_encoder_tokens: as of the engine's rules.
     """
 
     caching: bool = False
     drafts: int = 0
     samples: int = 1
+    cross_cache: bool = False
+    max_encoder_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +89,7 @@ class Features:
     """Features per request, one column each, of the requests that can be served at all.
 
     Attributes:
-        columns: (7, n) int64, in the order of `FEATURES`.
+        columns: (9, n) int64, in the order of `FEATURES`.
         totals: their sums.
         alone: (3, n) int64, prompt, pairs and windowed of what a request must compute itself.
         steps: (n,) int64, least steps in which it decodes.
@@ -111,9 +130,11 @@ def features(
         least: what the replicas may save; None: nothing.
     """
     least = least or Least()
-    served = fits(load, max_model_tokens, least.samples)
+    served = fits(load, max_model_tokens, least)
     load = load.take(np.flatnonzero(served))
     p, d = load.prompt_tokens, load.output_tokens - 1
+    e = load.encoder_tokens if len(load.encoder_tokens) else np.zeros_like(p)
+    kept = e if least.cross_cache else np.zeros_like(p)
     found = content(load) if least.caching else Content(p, p, np.zeros_like(p))
     steps = -(-d // (1 + least.drafts))
     columns = np.stack(
@@ -121,10 +142,12 @@ def features(
             np.ones_like(p),
             found.own,
             d,
-            _read(p, d, steps, least.drafts),
+            _read(p, d, steps, least.drafts) + kept * steps,
             _triangle(p) - _triangle(p - found.own),
             _read(p, d, steps, least.drafts, window_tokens),
             capped_sum(p - found.own, p, window_tokens),
+            e,
+            e * e,
         ]
     )
     alone = columns[list(PROMPT)]
@@ -140,11 +163,13 @@ def features(
     return Features(whole, totals, alone, steps, p, private, least.samples)
 
 
-def fits(load: Load, max_model_tokens: int, samples: int) -> np.ndarray:
+def fits(load: Load, max_model_tokens: int, least: Least) -> np.ndarray:
     """Return (n,) which requests fit, with all their samples."""
     fit = load.prompt_tokens + load.output_tokens <= max_model_tokens
-    if samples > 1:
-        fit = np.repeat(fit.reshape(-1, samples).all(axis=1), samples)
+    if least.max_encoder_tokens and len(load.encoder_tokens):
+        fit &= load.encoder_tokens <= least.max_encoder_tokens
+    if least.samples > 1:
+        fit = np.repeat(fit.reshape(-1, least.samples).all(axis=1), least.samples)
     return np.asarray(fit)
 
 

@@ -7,7 +7,9 @@ counted, shown and, later, relaxed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
+from apex_opt.cost.encoder import encoder_shape
 from apex_opt.cost.memory import Fit
 from apex_opt.cost.operators import SLICED_BY_BLOCK
 from apex_opt.cost.rates import compute_precision
@@ -79,6 +81,46 @@ def _split_widths(kind: LayerKind, shape: Shape) -> Iterator[tuple[int, int]]:
 def _over(shape: Shape, devices: int) -> str:
     ranks = " x attention_data" if devices > shape.tensor else ""
     return f"tensor{ranks} = {devices}"
+
+
+def encoder_divides(shape: Shape) -> Iterator[str]:
+    """Heads and widths of an encoder are a multiple of the devices over which it is split.
+
+    Sources: TensorRT-LLM documentation, models/encoder-decoder; vLLM, models/vision.py and
+    layers/linear.py, an assertion.
+    """
+    small = encoder_shape(shape)
+    if small is None:
+        return
+    for kind in small.model.layers.values():
+        a, f = kind.attention, kind.ffn
+        if isinstance(a, SoftmaxAttention) and a.heads % small.tensor:
+            yield f"{a.heads} heads of the encoder do not divide by tensor = {small.tensor}"
+        if isinstance(f, DenseFfn) and f.width % small.tensor:
+            yield f"width {f.width} of the encoder does not divide by tensor = {small.tensor}"
+
+
+READS = {
+    "prompt": "whose encoder reads the prompt, as that of T5",
+    "fixed": "whose encoder reads a fixed input, as that of Whisper",
+}
+
+
+def encoder_decoders_are_served(shape: Shape) -> Iterator[str]:
+    """The engine serves encoder-decoder models of this kind, none of them in a pipeline.
+
+    Sources: TensorRT-LLM documentation, models/encoder-decoder (T5, BART and Whisper; no pipeline
+    parallelism); vLLM, pull 24907 (what V0 had, BART among it, is gone) and models/whisper.py (no
+    `SupportsPP`); SGLang, srt/models/whisper.py.
+    """
+    model, chosen = shape.model, shape.settings
+    if model.encoder is None:
+        return
+    kind: Literal["prompt", "fixed"] = "prompt" if model.reads_prompt else "fixed"
+    if kind not in shape.release.encoders:
+        yield f"{chosen.engine} {chosen.version} serves no model {READS[kind]}"
+    if shape.pipeline > 1:
+        yield f"an encoder-decoder model stands on one stage, not pipeline = {shape.pipeline}"
 
 
 def experts_spread(shape: Shape) -> Iterator[str]:
@@ -208,6 +250,9 @@ def steps_hold(shape: Shape) -> Iterator[str]:
     late = s.chunked_prefill or s.engine == "tensorrt-llm"
     if not late and s.max_num_batched_tokens < s.max_model_len:
         yield f"{budget} takes no prompt of {s.max_model_len:,} tokens without chunked prefill"
+    # TensorRT-LLM documentation: whole inputs fit the budget; vLLM makes an exception for one.
+    if s.engine != "vllm" and s.max_num_batched_tokens < s.max_encoder_tokens:
+        yield f"{budget} takes no encoder input of {s.max_encoder_tokens:,} tokens"
 
 
 def guesses_stand_on_one_stage(shape: Shape) -> Iterator[str]:
@@ -235,6 +280,7 @@ def guesses_are_known(shape: Shape) -> Iterator[str]:
 
 
 RULES: tuple[Rule, ...] = (
+    encoder_decoders_are_served,
     steps_hold,
     guesses_stand_on_one_stage,
     guesses_are_known,
@@ -244,6 +290,7 @@ RULES: tuple[Rule, ...] = (
     heads_divide,
     kv_heads_divide,
     widths_divide,
+    encoder_divides,
     experts_spread,
     ranks_share_experts,
     scales_divide,
@@ -272,8 +319,8 @@ def why_no_room(shape: Shape, fit: Fit) -> str | None:
     needed = fit.paging.needed(shape.settings.max_model_len, shape.settings.block_size)
     if fit.blocks < needed:
         held = fit.blocks * shape.settings.block_size
+        longest = shape.settings.max_model_len + shape.settings.max_encoder_tokens
         return (
-            f"{label}: the KV cache holds {held:,} tokens, the longest request "
-            f"needs {shape.settings.max_model_len:,}"
+            f"{label}: the KV cache holds {held:,} tokens, the longest request needs {longest:,}"
         )
     return None

@@ -13,7 +13,7 @@ Each slope and each bound on K gives one linear row of work over the features
 sequences of min(context, W).
 
 A prefix that running sequences share is in the cache once, so that only what each has to itself
-counts in the second bound. With guesses a step yields up to 1 + g tokens of a sequence, so K is at
+counts in the second bound. The encoder's pass is bounded by its least time per token. With guesses a step yields up to 1 + g tokens of a sequence, so K is at
 least the decode tokens over (1 + g) max_seqs.
 
 A replica that prefills or decodes alone does of this what its features ask for (`PREFILL`), under
@@ -108,6 +108,8 @@ def may_preempt(rules: EngineRules) -> bool:
     """Return whether memory can run short of what running sequences need."""
     longest = -(-(rules.max_model_tokens - 1) // rules.block_tokens)
     windows = -(-min(longest, rules.window_limit) * rules.window_ppm // 1_000_000)
+    if rules.cross_cache:
+        longest += -(-rules.max_encoder_tokens // rules.block_tokens)
     most = rules.token_blocks * longest + rules.sequence_blocks + windows
     return not rules.reserve_output and rules.max_seqs * most > rules.blocks
 
@@ -142,10 +144,18 @@ def _unlike(steps: StepTable) -> list[int]:
     """Return the stages that differ in cost from all before them: equal ones have equal rows."""
     columns = [steps.decode_ns, steps.mixed_ns, steps.rows_ns, steps.context_fs, steps.window_fs]
     columns += [steps.pair_fs, steps.window_pair_fs, steps.history_fs]
+    columns += [steps.encoder_ns, steps.encoder_pair_fs]
     known: dict[bytes, int] = {}
     for stage in range(steps.stages):
         known.setdefault(b"".join(c[stage].tobytes() for c in columns if len(c)), stage)
     return list(known.values())
+
+
+def _encoder_ns(steps: StepTable, stage: int) -> tuple[float, float]:
+    """Return the least time of the encoder per token that it reads, and per square of an input."""
+    squares = float(steps.encoder_pair_fs[stage]) if len(steps.encoder_pair_fs) else 0.0
+    each = _ratio(steps.encoder_ns[stage].astype(np.float64)) if len(steps.encoder_ns) else 0.0
+    return each, squares / FS_PER_NS
 
 
 def _busy_rows(candidate: Candidate, stage: int, private: float) -> list[Row]:
@@ -157,6 +167,7 @@ def _busy_rows(candidate: Candidate, stage: int, private: float) -> list[Row]:
     guess = _guessing(steps.draft_ns.astype(np.float64)) / each if stage == 0 else 0.0
     cache_tokens = max(rules.blocks * rules.block_tokens, 1)
     in_cache = private / cache_tokens if rules.token_blocks else 0.0
+    encoder, squares = _encoder_ns(steps, stage)
     rows = []
     for line in lines(table):
         for by_seqs in (True, False):
@@ -171,6 +182,8 @@ def _busy_rows(candidate: Candidate, stage: int, private: float) -> list[Row]:
                     pairs=steps.pair_fs[stage] / FS_PER_NS,
                     window=reading.window,
                     windowed=steps.window_pair_fs[stage] / FS_PER_NS,
+                    encoder=encoder,
+                    squares=squares,
                 )
             )
     return [_own(candidate, whole) for whole in rows]
@@ -181,7 +194,8 @@ def strongest(rows: list[Row], totals: tuple[int, ...]) -> tuple[Row, ...]:
 
     Every row is a valid bound; a few that bind are enough, and keep the fleet model small.
     """
-    mixes = (FEATURES, ("prompt", "pairs", "windowed"), ("decode", "context", "window"))
+    prompts = ("prompt", "pairs", "windowed", "encoder", "squares")
+    mixes = (FEATURES, prompts, ("decode", "context", "window"))
     kept = []
     for names in mixes:
         mix = tuple(t if f in names else 0 for f, t in zip(FEATURES, totals, strict=True))
@@ -207,6 +221,8 @@ def _energy(candidate: Candidate, traffic: Features) -> Row:
             pairs=steps.pair_j,
             window=reading.window,
             windowed=steps.window_pair_j,
+            encoder=_ratio(steps.encoder_j) if len(steps.encoder_j) else 0.0,
+            squares=steps.encoder_pair_j,
         )
         for line in lines(table)
     ]
@@ -240,6 +256,8 @@ class _Lone:
         pair, windowed: by query-key pair of its prompt.
         step: a step in which it decodes.
         reading: the cache, by token.
+        encoder: lines under the time of the encoder by the tokens that it reads.
+        squares: by square of an input of the encoder.
     """
 
     once: float
@@ -248,6 +266,8 @@ class _Lone:
     windowed: float
     step: float
     reading: _Reading
+    encoder: tuple[Line, ...]
+    squares: float
 
 
 def _lone(candidate: Candidate) -> _Lone:
@@ -256,6 +276,7 @@ def _lone(candidate: Candidate) -> _Lone:
     sample = float(np.min(sampled[1:]))
     guess = float(np.min(steps.draft_ns[1:])) if len(steps.draft_ns) else 0.0
     readings = [_reading_ns(candidate, stage) for stage in range(steps.stages)]
+    encoder = steps.encoder_ns.sum(axis=0).astype(np.float64) if len(steps.encoder_ns) else None
     return _Lone(
         once=candidate.rules_in_role.request_overhead_ns + sample,
         prefill=lines(mixed),
@@ -263,6 +284,8 @@ def _lone(candidate: Candidate) -> _Lone:
         windowed=float(steps.window_pair_fs.sum()) / FS_PER_NS,
         step=float(np.min(np.minimum(decode, mixed)[1:])) + sample + guess,
         reading=_Reading(sum(r.context for r in readings), sum(r.window for r in readings)),
+        encoder=() if encoder is None else lines(encoder),
+        squares=float(steps.encoder_pair_fs.sum()) / FS_PER_NS,
     )
 
 
@@ -271,7 +294,11 @@ def _time_to_first(lone: _Lone, rules: EngineRules, traffic: Features) -> Float:
     prompt, pairs, windowed = traffic.alone
     chunks = np.ceil(prompt / rules.max_batch_tokens)
     prefill = np.max([ln.base * chunks + ln.slope * prompt for ln in lone.prefill], axis=0)
-    return np.asarray(lone.once + prefill + lone.pair * pairs + lone.windowed * windowed)
+    read, squares = traffic.columns[7:9]
+    each = [np.where(read > 0, ln.base + ln.slope * read, 0.0) for ln in lone.encoder]
+    encoder = np.max(each, axis=0) if each else 0.0
+    encoder = encoder + lone.squares * squares
+    return np.asarray(lone.once + prefill + lone.pair * pairs + lone.windowed * windowed + encoder)
 
 
 def _end_to_end(lone: _Lone, rules: EngineRules, traffic: Features) -> Row:
@@ -286,6 +313,8 @@ def _end_to_end(lone: _Lone, rules: EngineRules, traffic: Features) -> Row:
         pairs=lone.pair,
         window=lone.reading.window,
         windowed=lone.windowed,
+        encoder=lone.encoder[-1].slope if lone.encoder else 0.0,
+        squares=lone.squares,
     )
 
 

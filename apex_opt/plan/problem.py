@@ -90,6 +90,8 @@ def least_of(spec: Spec, candidates: Sequence[Candidate]) -> Least:
         caching=any(c.rules.prefix_caching for c in candidates),
         drafts=max(c.rules.drafts for c in candidates),
         samples=spec.workload.samples,
+        cross_cache=candidates[0].rules.cross_cache,  # of the model, which all share
+        max_encoder_tokens=candidates[0].rules.max_encoder_tokens,
     )
 
 
@@ -112,7 +114,7 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
     window = candidates[0].steps.window_tokens  # of the model, which all share
     least = least_of(spec, candidates)
     found = features(load, longest, window, least)
-    outputs = load.output_tokens[fits(load, longest, least.samples)]
+    outputs = load.output_tokens[fits(load, longest, least)]
     closed = load.concurrency > 0
     arrivals = earliest_ns(load)
     span_s = 0.0 if closed else float(arrivals.max() - arrivals.min()) / NS_PER_S

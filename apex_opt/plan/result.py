@@ -83,6 +83,8 @@ class EngineSettings(Record):
     weight_offload: float = 0.0
     expert_offload: float = 0.0
     collective_overlap: float = 0.0
+    max_encoder_tokens: int = 0
+    mm_encoder_tp_mode: Literal["weights", "data"] = "weights"
 
 
 class Stage(Record):

@@ -57,6 +57,8 @@ def rules(shape: Shape, fit: Fit) -> EngineRules:
         prefix_caching=chosen.prefix_caching,
         drafts=guessed.tokens if guessed else 0,
         acceptance_ppm=round(guessed.acceptance * PPM) if guessed else 0,
+        cross_cache=shape.model.encoder is not None,
+        max_encoder_tokens=chosen.max_encoder_tokens,
         **_host(shape, fit),
         **OWN[release.scheduler](chosen, fit),
     )

@@ -32,8 +32,10 @@ def batch_default(release: EngineRelease, pool: Pool) -> tuple[int, int]:
     return entry.max_num_batched_tokens, entry.max_num_seqs
 
 
-def chunked(engine: Engine, release: EngineRelease, model_len: int) -> bool:
-    """Return whether prompts run in chunks."""
+def chunked(engine: Engine, release: EngineRelease, model: Model, model_len: int) -> bool:
+    """Return whether prompts run in chunks; those of encoder-decoder models never do."""
+    if model.encoder is not None:
+        return False
     if engine.chunked_prefill is not None:
         return engine.chunked_prefill
     return release.chunked_prefill and model_len > (release.chunked_above_tokens or 0)
@@ -43,14 +45,16 @@ def caching(engine: Engine, release: EngineRelease, model: Model, model_len: int
     """Return whether blocks of prompts are kept.
 
     Where they are not asked for they are kept only if no layer forgets tokens: recurrent layers
-    have a state in place of blocks, and where all layers have windows, these alone are held.
+    have a state in place of blocks, and where all layers have windows, these alone are held. Those
+    of encoder-decoder models are not: they hang on what the encoder has read.
     """
     if engine.prefix_caching is not None:
         return engine.prefix_caching
     kinds = [kind.attention for kind in model.layers.values()]
     short = [a.kind == "softmax" and (a.window_tokens or model_len) < model_len for a in kinds]
     recurrent = any(a.kind == "linear" for a in kinds)
-    return release.prefix_caching and not recurrent and not all(short)
+    plain = model.encoder is None and not recurrent and not all(short)
+    return release.prefix_caching and plain
 
 
 def overlapped(engine: Engine, release: EngineRelease) -> bool:
@@ -107,10 +111,11 @@ def settings(
     block = engine.block_size or release.block_size
     longest = min(spec.model.max_context, -(-longest_tokens // block) * block)
     model_len = engine.max_model_len or longest
-    in_chunks = chunked(engine, release, model_len)
+    in_chunks = chunked(engine, release, spec.model, model_len)
+    encoder_tokens = longest_input(spec.model)
     drafts = drafts_of(engine.speculation, spec.model)
     each = tokens_each(engine)
-    whole = None if in_chunks else model_len
+    whole = None if in_chunks else max(model_len, encoder_tokens)
     for sequences, tokens in batches(engine, batch_default(release, pool), whole):
         graphs = graph_tokens(release, sequences * each, tokens) if engine.cuda_graphs else 0
         yield Settings(
@@ -134,7 +139,16 @@ def settings(
             weight_offload=engine.weight_offload,
             expert_offload=engine.expert_offload,
             collective_overlap=overlap(engine, release),
+            max_encoder_tokens=encoder_tokens,
+            encoder_by_data=engine.mm_encoder_tp_mode == "data",
         )
+
+
+def longest_input(model: Model) -> int:
+    """Return the longest input of an encoder-decoder model's encoder, tokens; 0: it has none."""
+    if model.encoder is None:
+        return 0
+    return model.encoder.tokens or model.max_context
 
 
 def own_share(engine: Engine, release: EngineRelease, shape: Shape) -> float:
@@ -177,4 +191,6 @@ def shown(chosen: Settings, pipeline: int) -> EngineSettings:
         weight_offload=chosen.weight_offload,
         expert_offload=chosen.expert_offload,
         collective_overlap=chosen.collective_overlap,
+        max_encoder_tokens=chosen.max_encoder_tokens,
+        mm_encoder_tp_mode="data" if chosen.encoder_by_data else "weights",
     )

@@ -15,12 +15,15 @@ SGLANG_KEYS = ("enable_mixed_chunk", "schedule_conservativeness")
 
 
 def settings_are_the_engines(spec: Spec) -> Iterator[Fault]:
-    """What only SGLang can be told stands beside `name = "sglang"`."""
+    """What only SGLang, or only vLLM, can be told stands beside its name."""
     for key in SGLANG_KEYS:
         if getattr(spec.engine, key) is not None and spec.engine.name != "sglang":
             yield Fault(
                 ("engine", key), 'is a setting of SGLang; leave it out or write `name = "sglang"`'
             )
+    if spec.engine.mm_encoder_tp_mode != "weights" and spec.engine.name != "vllm":
+        why = 'is a setting of vLLM; leave it out or write `name = "vllm"`'
+        yield Fault(("engine", "mm_encoder_tp_mode"), why)
 
 
 def offload_keeps_prefixes(spec: Spec) -> Iterator[Fault]:
@@ -49,6 +52,36 @@ def recurrent_states_are_no_cache(spec: Spec) -> Iterator[Fault]:
     if spec.engine.prefix_caching and any(k.attention.kind == "linear" for k in kinds):
         why = "cannot be kept for linear attention, which has a state and no cache; leave it out"
         yield Fault(("engine", "prefix_caching"), why)
+
+
+BESIDE_NO_ENCODER = (
+    "chunked_prefill",
+    "prefix_caching",
+    "kv_offload_gib_per_device",
+    "weight_offload",
+    "speculation",
+)
+
+
+def encoders_read_whole_inputs(spec: Spec) -> Iterator[Fault]:
+    """An encoder-decoder model has no chunks, no shared prefixes, no guesses, no weights elsewhere.
+
+    Sources: vLLM, vllm/config/scheduler.py: chunked prefill and prefix caching are off with such
+    models; TensorRT-LLM documentation, models/encoder-decoder: whole inputs, no block reuse. That
+    nothing is guessed or left in host memory is a limit of the model of costs.
+    """
+    for key in BESIDE_NO_ENCODER if spec.model.encoder is not None else ():
+        if getattr(spec.engine, key):
+            yield Fault(
+                ("engine", key), "cannot stand beside an encoder-decoder model; leave it out"
+            )
+
+
+def images_have_an_encoder(spec: Spec) -> Iterator[Fault]:
+    """`mm_encoder_tp_mode` needs an encoder of images."""
+    if spec.engine.mm_encoder_tp_mode != "weights" and spec.model.vision is None:
+        why = f"needs an encoder of images, which `{spec.model.name}` has not; leave it out"
+        yield Fault(("engine", "mm_encoder_tp_mode"), why)
 
 
 def experts_are_there_to_be_moved(spec: Spec) -> Iterator[Fault]:
@@ -80,6 +113,14 @@ def drafts_come_from_somewhere(spec: Spec) -> Iterator[Fault]:
 
 ENGINE_RULES = (
     (("engine",), (settings_are_the_engines, offload_keeps_prefixes, drafts_come_from_somewhere)),
-    (("engine", "model"), (recurrent_states_are_no_cache, experts_are_there_to_be_moved)),
+    (
+        ("engine", "model"),
+        (
+            recurrent_states_are_no_cache,
+            encoders_read_whole_inputs,
+            images_have_an_encoder,
+            experts_are_there_to_be_moved,
+        ),
+    ),
 )
 """The rules, by the keys that they read."""

@@ -80,6 +80,40 @@ def tokens_visit_known_experts(spec: Spec) -> Iterator[Fault]:
             yield Fault((*loc, "ffn", "top_k"), why)
 
 
+def encoders_and_cross_attention_go_together(spec: Spec) -> Iterator[Fault]:
+    """Every layer attends to the encoder's output, or there is no encoder."""
+    model = spec.model
+    for name, kind in model.layers.items():
+        a = kind.attention
+        loc = ("model", "layers", name, "attention")
+        crosses = isinstance(a, SoftmaxAttention) and a.cross
+        if crosses and model.encoder is None:
+            yield Fault((*loc, "cross"), "has nothing to attend to; write `[model.encoder]`")
+        if not crosses and model.encoder is not None:
+            why = 'must attend to the encoder; write `kind = "softmax"` and `cross = true`'
+            yield Fault(loc, why)
+        if crosses and isinstance(a, SoftmaxAttention) and a.window_tokens is not None:
+            yield Fault((*loc, "window_tokens"), "cannot stand beside `cross`; leave it out")
+    for name, kind in (model.encoder.layers if model.encoder else {}).items():
+        plain = isinstance(kind.attention, SoftmaxAttention) and not kind.attention.cross
+        if not plain or kind.ffn.kind != "dense":
+            why = "must have plain softmax attention and a dense feed-forward layer"
+            yield Fault(("model", "encoder", "layers", name), why)
+
+
+def heads_share_the_width_of_vision(spec: Spec) -> Iterator[Fault]:
+    """`vision.heads` divides `vision.hidden_size`; a tile has no more patches than an image."""
+    vision = spec.model.vision
+    if vision is None:
+        return
+    if vision.hidden_size % vision.heads:
+        why = f"must divide `hidden_size`, {vision.hidden_size:,}, got {vision.heads:,}"
+        yield Fault(("model", "vision", "heads"), why)
+    if (vision.tile_patches or 0) > vision.patches:
+        why = f"must be {vision.patches:,} or less, `patches`, got {vision.tile_patches:,}"
+        yield Fault(("model", "vision", "tile_patches"), why)
+
+
 def checkpoint_format_is_known(spec: Spec) -> Iterator[Fault]:
     """`native_weights` is a weight format of the catalogue."""
     try:
@@ -107,6 +141,8 @@ MODEL_RULES = (
         ("model.layers", "model.encoder"),
         (heads_share_keys_evenly, indexers_are_complete, tokens_visit_known_experts),
     ),
+    (("model.layers", "model.encoder"), (encoders_and_cross_attention_go_together,)),
+    (("model.vision",), (heads_share_the_width_of_vision,)),
     (("model.native_weights",), (checkpoint_format_is_known,)),
 )
 """The rules, by the keys that they read."""

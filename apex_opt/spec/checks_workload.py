@@ -41,6 +41,7 @@ NEEDED = {
 """By key: the arrivals that cannot do without it, and what to write."""
 
 LENGTHS = ("prompt_tokens", "output_tokens")
+DRAWN_LENGTHS = (*LENGTHS, "images_per_request")
 
 ALLOWED = {
     **{key: arrivals for key, (arrivals, _) in NEEDED.items()},
@@ -50,6 +51,7 @@ ALLOWED = {
     "duration_s": ("trace",),
     "time_scale": ("trace",),
     "later_turns": ("trace",),
+    "images_per_request": DRAWN,
     "distinct_prompts": DRAWN,
     "sessions": DRAWN,
     "samples": OPEN_LOOP,
@@ -64,6 +66,7 @@ APART = (
     ("output_tokens", "lengths_from"),
     ("distinct_prompts", "sessions"),
     ("samples", "sessions"),
+    ("images_per_request", "distinct_prompts"),
 )
 """Keys that cannot both be given: a key, and the one that it cannot stand beside."""
 
@@ -98,6 +101,30 @@ def keys_that_exclude_each_other(spec: Spec) -> Iterator[Fault]:
     for key, other in APART:
         if _given(spec.workload, key) and _given(spec.workload, other):
             yield Fault(("workload", key), f"cannot stand beside `{other}`; keep one of the two")
+
+
+def images_are_for_models_that_see(spec: Spec) -> Iterator[Fault]:
+    """`images_per_request` needs an encoder of images, `image_share` needs images."""
+    workload = spec.workload
+    if workload.images_per_request is not None and spec.model.vision is None:
+        why = f"needs a model with an encoder of images, which `{spec.model.name}` has not"
+        yield Fault(("workload", "images_per_request"), f"{why}; leave it out")
+    if workload.images_per_request is None and _given(workload, "image_share"):
+        yield Fault(
+            ("workload", "image_share"), "means nothing without images: write `images_per_request`"
+        )
+
+
+SHARED = ("prefix", "distinct_prompts", "sessions", "samples")
+
+
+def what_an_encoder_reads_is_not_shared(spec: Spec) -> Iterator[Fault]:
+    """Requests to an encoder-decoder model share no beginnings: its inputs are read whole."""
+    for key in SHARED if spec.model.encoder is not None else ():
+        if _given(spec.workload, key):
+            yield Fault(
+                ("workload", key), "cannot stand beside an encoder-decoder model; leave it out"
+            )
 
 
 def _given(workload: Workload, key: str) -> bool:
@@ -211,7 +238,7 @@ def weights_belong_to_values(spec: Spec) -> Iterator[Fault]:
 def _distributions(spec: Spec) -> Iterator[tuple[Loc, Distribution | TimeDistribution]]:
     """Yield the distributions that are given, and where."""
     workload, sessions = spec.workload, spec.workload.sessions
-    for key in LENGTHS:
+    for key in DRAWN_LENGTHS:
         if (lengths := getattr(workload, key)) is not None:
             yield ("workload", key), lengths
     if sessions is not None:
@@ -232,6 +259,10 @@ WORKLOAD_RULES = (
         ("workload.file", "workload.lengths_from", "workload.format"),
         (trace_names_are_printable,),
     ),
+    (
+        ("workload", "model"),
+        (images_are_for_models_that_see, what_an_encoder_reads_is_not_shared),
+    ),
     (("workload.phases",), (phases_follow_each_other,)),
     (
         ("workload.prefix", "workload.prompt_tokens", "workload.sessions"),
@@ -239,7 +270,12 @@ WORKLOAD_RULES = (
     ),
     (("workload.priority_shares",), (shares_are_not_all_zero,)),
     (
-        ("workload.prompt_tokens", "workload.output_tokens", "workload.sessions"),
+        (
+            "workload.prompt_tokens",
+            "workload.output_tokens",
+            "workload.images_per_request",
+            "workload.sessions",
+        ),
         (
             uniform_bounds_are_in_order,
             lognormals_exist,

@@ -90,6 +90,11 @@ class EngineRelease(Table):
     full_sequence_gate: bool = Field(
         description="A request is admitted only if blocks for its whole prompt are free."
     )
+    encoders: tuple[Literal["prompt", "fixed"], ...] = Field(
+        (),
+        description="Encoder-decoder models that it serves: those whose encoder reads the prompt, "
+        "as that of T5; those whose encoder reads as much for each request, as that of Whisper.",
+    )
     window_cache: Literal["whole", "window", "pool"] = Field(
         "whole",
         description="What sliding-window layers hold beside full ones: all tokens; their window; "
@@ -175,5 +180,10 @@ class Engine(Table):
         0.0,
         description="Share of the routed experts that stays in host memory; of these a step reads "
         "the ones that its tokens visit.",
+    )
+    mm_encoder_tp_mode: Literal["weights", "data"] = Field(
+        "weights",
+        description="vLLM: how a tensor group shares the encoder of images: each device has a part "
+        "of its weights, or all of them and a part of the images.",
     )
     speculation: Speculation | None = Field(None, description="Guessing tokens ahead.")

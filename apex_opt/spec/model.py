@@ -125,7 +125,30 @@ class Encoder(Table):
     pattern: tuple[Repeat, ...] = Field(
         min_length=1, max_length=1000, description="How the kinds follow each other."
     )
+    tokens: Count | None = Field(
+        None,
+        description="What it reads for each request, whatever the prompt: Whisper's 1,500 frames "
+        "of 30 s; default: it reads the prompt, and the decoder begins with one token.",
+    )
     extra_parameters: NonNegative = Field(0, description="Convolutions, positions, final norm.")
+
+
+class Vision(Table):
+    """The encoder of images: a vision transformer, and what leads from it to the model."""
+
+    hidden_size: Count = Field(description="Width of its residual stream.")
+    layers: Count = Field(description="Its layers, all alike.")
+    heads: Count = Field(description="Its heads, which share `hidden_size`.")
+    width: Count = Field(description="Intermediate width of its feed-forward layers.")
+    patches: Count = Field(description="Patches of an image, which pass its layers.")
+    tile_patches: Count | None = Field(
+        None, description="Patches that see each other, where an image is cut; default: all."
+    )
+    tokens: Count = Field(description="Tokens that an image takes in the prompt.")
+    projector_parameters: NonNegative = Field(
+        0, description="Parameters that each of these tokens passes on its way into the model."
+    )
+    extra_parameters: NonNegative = Field(0, description="Patch embedding, positions, norms.")
 
 
 class Model(Table):
@@ -142,6 +165,7 @@ class Model(Table):
         min_length=1, max_length=1000, description="How the kinds follow each other."
     )
     encoder: Encoder | None = Field(None, description="Encoder of an encoder-decoder model.")
+    vision: Vision | None = Field(None, description="Encoder of images.")
     extra_parameters: NonNegative = Field(
         0, description="Parameters outside layers, embedding and head: positions, norms."
     )
@@ -157,6 +181,11 @@ class Model(Table):
             for kind in run.layers:
                 counts[kind] = counts.get(kind, 0) + run.repeat
         return counts
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether prompts go to an encoder, as those of T5 do, and not to the decoder."""
+        return self.encoder is not None and self.encoder.tokens is None
 
     def sequence(self) -> tuple[str, ...]:
         """Return the kind of every layer, first to last."""

@@ -20,6 +20,7 @@ from apex_opt.spec.model import (
     MoeFfn,
     Repeat,
     SoftmaxAttention,
+    Vision,
 )
 
 
@@ -74,9 +75,11 @@ class Parameters:
         embedding: the token embedding.
         head: the LM head; 0 where it is the embedding.
         extra: positions, final norms, convolutions of an encoder.
+        vision: the encoder of images, and what leads from it to the model.
         total: all of them.
-        active: the total less the routed experts that a token does not visit. Embedding and head
-            count whole, so that a dense model's active parameters are its total.
+        active: the total less the routed experts that a token does not visit, and less what only
+            images pass. Embedding and head count whole, so that a dense model's active parameters
+            are its total.
     """
 
     kinds: Mapping[str, KindParameters]
@@ -84,6 +87,7 @@ class Parameters:
     embedding: int
     head: int
     extra: int
+    vision: int
     total: int
     active: int
 
@@ -98,15 +102,38 @@ def parameters(model: Model) -> Parameters:
     extra = round(model.extra_parameters + (encoder.extra_parameters if encoder else 0))
     layers = [kinds[name] for name in model.sequence()]
     layers += [encoder_kinds[name] for name in _sequence(encoder.pattern if encoder else ())]
-    outside = embedding + head + extra
+    outside, vision = embedding + head + extra, vision_parameters(model.vision)
     return Parameters(
         kinds=kinds,
         encoder_kinds=encoder_kinds,
         embedding=embedding,
         head=head,
         extra=extra,
-        total=outside + sum(layer.total for layer in layers),
+        vision=vision,
+        total=outside + vision + sum(layer.total for layer in layers),
         active=outside + sum(layer.active for layer in layers),
+    )
+
+
+def vision_layer(vision: Vision) -> LayerKind:
+    """Return a layer of the encoder of images: attention over all patches, norms with a bias."""
+    heads, hidden = vision.heads, vision.hidden_size
+    return LayerKind(
+        attention=SoftmaxAttention(
+            kind="softmax", heads=heads, kv_heads=heads, head_dim=hidden // heads, bias="all"
+        ),
+        ffn=DenseFfn(kind="dense", width=vision.width, gated=False, bias=True),
+        norm_bias=True,
+    )
+
+
+def vision_parameters(vision: Vision | None) -> int:
+    """Return the parameters of the encoder of images; 0 where there is none."""
+    if vision is None:
+        return 0
+    layer = kind_parameters(vision_layer(vision), vision.hidden_size)
+    return vision.layers * layer.total + round(
+        vision.projector_parameters + vision.extra_parameters
     )
 
 

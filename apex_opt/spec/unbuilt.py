@@ -27,17 +27,6 @@ def releases_that_nobody_knows(spec: Spec) -> Iterator[Fault]:
         yield Fault(("engine", "version"), str(e))
 
 
-def encoders(spec: Spec) -> Iterator[Fault]:
-    """Encoder-decoder models."""
-    if spec.model.encoder is not None:
-        yield _not_yet(("model", "encoder"), "choose a decoder-only model")
-        return
-    for name, kind in spec.model.layers.items():
-        if kind.attention.kind == "softmax" and kind.attention.cross:
-            loc = ("model", "layers", name, "attention", "cross")
-            yield _not_yet(loc, "leave out `cross`")
-
-
 def ray(spec: Spec) -> Iterator[Fault]:
     """Simulations on a Ray cluster."""
     if spec.search.executor != "local":
@@ -50,6 +39,5 @@ def _not_yet(loc: Loc, instead: str) -> Fault:
 
 RULES: tuple[Callable[[Spec], Iterator[Fault]], ...] = (
     releases_that_nobody_knows,
-    encoders,
     ray,
 )

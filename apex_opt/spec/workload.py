@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from apex_opt.spec.table import Count, Expected, Name, NonNegative, Positive, Table, frozen
+from apex_opt.spec.table import Count, Expected, Fraction, Name, NonNegative, Positive, Table, frozen
 
 
 class Fixed(Table):
@@ -243,6 +243,15 @@ class Workload(Table):
         "recorded",
         description="When the later turns of a trace's sessions come: at their recorded time, or "
         "their think time after the simulated reply.",
+    )
+    images_per_request: Lengths | None = Field(
+        None,
+        description="Images of each request, or of each new message of a session: a number, or a "
+        "distribution. Their tokens, as many as the model makes of one, come on top of "
+        "`prompt_tokens`.",
+    )
+    image_share: Fraction = Field(
+        1.0, description="Share of the requests, or messages, that have images at all."
     )
     prefix: Prefix | None = Field(None, description="Shared beginnings of prompts.")
     distinct_prompts: Count | None = Field(

@@ -27,13 +27,16 @@ def column(values: list[int]) -> np.ndarray:
 
 def table(seed: int, stages: int, max_tokens: int, rows: int, drafts: bool) -> StepTable:
     """A step table without any order in it: times go up and down with the batch."""
-    rng = np.random.default_rng(seed)
+    rng, coin = np.random.default_rng(seed), np.random.default_rng(seed + 1)
 
     def ns(low: int, high: int, *shape: int) -> np.ndarray:
         return rng.integers(low, high, shape, np.int64)
 
     hop = ns(0, 30, stages, max_tokens + 1)
     hop[-1] = 0
+    encoder = coin.integers(1, 700, (stages, max_tokens + 1), np.int64)
+    encoder[:, 0] = 0
+    variable = coin.random() < 0.5
     return StepTable(
         decode_ns=ns(1, 400, stages, max_tokens + 1),
         mixed_ns=ns(1, 900, stages, max_tokens + 1),
@@ -60,6 +63,10 @@ def table(seed: int, stages: int, max_tokens: int, rows: int, drafts: bool) -> S
         mixed_window_j=0.007,
         draft_ns=ns(0, 200, rows + 1 if drafts else 0),
         draft_j=rng.random(rows + 1 if drafts else 0),
+        encoder_ns=encoder,
+        encoder_j=np.append(0.0, coin.random(max_tokens)),
+        encoder_pair_fs=coin.integers(0, 300_000, stages if variable else 0, np.int64),
+        encoder_pair_j=0.006 if variable else 0.0,
     )
 
 
@@ -109,6 +116,9 @@ def loads(draw: st.DrawFn) -> Load:
     if has_priority:
         levels = st.lists(st.integers(-1, 2), min_size=len(rows), max_size=len(rows))
         load = replace(load, priority=column(draw(levels)))
+    if often(draw):
+        read = st.lists(st.sampled_from([0, 1, 5, 20]), min_size=len(rows), max_size=len(rows))
+        load = replace(load, encoder_tokens=column(draw(read)))
     return load
 
 
@@ -147,6 +157,8 @@ def engines(draw: st.DrawFn) -> EngineRules:
         drafts=drafts,
         acceptance_ppm=draw(st.sampled_from([0, 300_000, 700_000, 1_000_000])),
         seed=draw(st.integers(0, 3)),
+        cross_cache=not caching and draw(st.booleans()),
+        max_encoder_tokens=draw(st.sampled_from([0, 0, 10])),
     )
 
 
@@ -154,6 +166,8 @@ def most_blocks(load: Load, rules: EngineRules) -> list[int]:
     """Return the blocks that each request holds at its end."""
     full = -(-(load.prompt_tokens + load.output_tokens - 1) // rules.block_tokens)
     windows = -(-np.minimum(full, rules.window_limit) * rules.window_ppm // 10**6)
+    if rules.cross_cache and len(load.encoder_tokens):
+        full = full - (-load.encoder_tokens // rules.block_tokens)
     return (rules.token_blocks * full + rules.sequence_blocks + windows).tolist()
 
 

@@ -55,6 +55,8 @@ def agree(log: Log, twin: Twin) -> None:
     assert totals.max_queue == twin.max_queue
     assert totals.hit_tokens == twin.hit_tokens
     assert totals.loaded_blocks == twin.loaded_blocks
+    assert totals.encoder_tokens == sum(sum(f.read) for f in twin.flown)
+    assert totals.encoder_pairs == sum(n * n for f in twin.flown for n in f.read)
     assert totals.end_ns == max((f.finish for f in twin.flown), default=0)
 
 

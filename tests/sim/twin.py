@@ -33,6 +33,7 @@ class Twin:
         self.depth = 2 if rules.async_scheduling and steps.stages == 1 else steps.stages
         self.requests = requests(load)
         for request in self.requests:
+            request.crossed = request.encoder if rules.cross_cache else 0
             request.rejected = self.never_fits(request)
         self.arrivals = Arrivals(self.requests, load.concurrency)
         self.cache = Cache(rules.block_tokens, rules.host_blocks)
@@ -54,7 +55,8 @@ class Twin:
     def fixed(self, r: Request) -> int:
         rules = self.rules
         most = min(-(-(r.prompt + r.output - 1) // rules.block_tokens), rules.window_limit)
-        return rules.sequence_blocks - (-most * rules.window_ppm // MILLION)
+        crossed = rules.token_blocks * -(-r.crossed // rules.block_tokens)
+        return rules.sequence_blocks + crossed - (-most * rules.window_ppm // MILLION)
 
     def held(self, r: Request, tokens: int) -> int:
         rules = self.rules
@@ -88,7 +90,8 @@ class Twin:
         too_long = r.prompt + r.output > self.rules.max_model_tokens
         too_big = self.held(r, r.prompt + r.output - 1) > self.rules.blocks
         too_wide = not self.rules.chunked_prefill and r.prompt > self.rules.max_batch_tokens
-        return too_long or too_big or too_wide
+        limit = self.rules.max_encoder_tokens
+        return too_long or too_big or too_wide or (limit > 0 and r.encoder > limit)
 
     # ---- time
 
@@ -285,6 +288,7 @@ class Twin:
         self.cache.touch(r.path)
         self.hit_tokens += admission.hit
         batch.loaded += admission.loads
+        batch.read.append(r.encoder)
         batch.promised += min(r.left, 4096)
         self.put(r, admission.chunk, batch)
 
@@ -311,7 +315,7 @@ class Twin:
     # ---- the batch
 
     def fly(self, batch: Batch) -> None:
-        batch.count()
+        batch.count(self.rules.max_batch_tokens)
         free_at = [
             max((f.end[k] for f in self.flown[-1:] + self.flying), default=0)
             for k in range(self.steps.stages)

@@ -43,6 +43,9 @@ class Admission:
         rest = self.r.tokens - self.hit
         if not rules.chunked_prefill and self.chunk < min(rest, rules.max_batch_tokens):
             return False
+        read = [n for n in self.batch.read if n]
+        if self.r.encoder and read and sum(read) + self.r.encoder > rules.max_batch_tokens:
+            return False
         if not twin.running:
             return self.gate() <= twin.free
         gate = self.owed_gate() if rules.owed_ppm else self.gate()

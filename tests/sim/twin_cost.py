@@ -44,8 +44,11 @@ def stage_ns(batch: Batch, t: StepTable, k: int, tokens: int) -> int:
         fs += int(t.mixed_context_fs[k]) * batch.context
     if batch.prompt_tokens and len(t.mixed_window_fs):
         fs += int(t.mixed_window_fs[k]) * context
+    if len(t.encoder_pair_fs):
+        fs += int(t.encoder_pair_fs[k]) * sum(n * n for n in batch.read)
     base = t.mixed_ns if batch.prompt_tokens else t.decode_ns
-    return int(base[k, tokens]) + int(t.rows_ns[k, batch.heads]) + fs // 10**6
+    encoder = sum(int(t.encoder_ns[k, n]) for n in batch.passes)
+    return int(base[k, tokens]) + int(t.rows_ns[k, batch.heads]) + encoder + fs // 10**6
 
 
 def joules(batch: Batch, t: StepTable) -> float:
@@ -56,6 +59,8 @@ def joules(batch: Batch, t: StepTable) -> float:
     sum_j += t.pair_j * batch.pairs + t.window_pair_j * pairs + t.history_j * batch.history
     if batch.prompt_tokens:
         sum_j += t.mixed_context_j * batch.context + t.mixed_window_j * context
+    sum_j += sum(float(t.encoder_j[n]) for n in batch.passes if len(t.encoder_j))
+    sum_j += t.encoder_pair_j * sum(n * n for n in batch.read)
     if batch.decodes and len(t.draft_j):
         sum_j += float(t.draft_j[batch.decodes])
     return sum_j

@@ -29,6 +29,8 @@ class Request:
     start: int = -1
     times: list[int] = field(default_factory=list)
     preempted: int = 0
+    encoder: int = 0  # tokens that the encoder reads for it
+    crossed: int = 0  # of them, those that it keeps in the cache
 
     @property
     def tokens(self) -> int:
@@ -59,6 +61,8 @@ def requests(load: Load) -> list[Request]:
         Request(i, *(int(x) for x in row), path)
         for i, (row, path) in enumerate(zip(rows, paths(load), strict=True))
     ]
+    for i, tokens in enumerate(load.encoder_tokens):
+        made[i].encoder = int(tokens)
     for i, before in enumerate(load.after):
         if before >= 0:
             made[i].opens = False
@@ -76,6 +80,8 @@ class Batch:
     calm: bool = True  # nobody was preempted for it
     promised: int = 0  # tokens that those admitted in it have still to sample
     loaded: int = 0
+    read: list[int] = field(default_factory=list)  # tokens that the encoder reads, by request
+    passes: list[int] = field(default_factory=list)  # the same, by pass of the encoder
     begin: list[int] = field(default_factory=list)
     end: list[int] = field(default_factory=list)
     hop: list[int] = field(default_factory=list)
@@ -96,13 +102,15 @@ class Batch:
     def finish(self) -> int:
         return self.end[-1] + self.hop[-1]
 
-    def count(self) -> None:
+    def count(self, budget: int) -> None:
         """Count what the step costs, before its tokens are computed."""
+        read = sum(self.read)
+        self.passes = [min(budget, read - start) for start in range(0, read, budget)]
         decodes = [(r, n) for r, n in self.parts if r.decoding]
         chunks = [(r, n) for r, n in self.parts if not r.decoding]
         self.decodes = len(decodes)
         self.prompt_tokens = sum(n for _, n in chunks)
-        self.context = sum(r.computed + n for r, n in decodes)
+        self.context = sum(r.crossed + r.computed + n for r, n in decodes)
         self.pairs = sum(r.computed + i + 1 for r, n in chunks for i in range(n))
         self.history = sum(r.computed for r, _ in chunks)
         completed = sum(1 for r, n in chunks if r.computed + n == r.tokens)

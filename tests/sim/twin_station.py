@@ -188,8 +188,8 @@ class Group:
 
     def fly(self, batches: list[Batch]) -> None:
         """Let batches begin together, and land together when the slowest has ended."""
-        for batch in batches:
-            batch.count()
+        for rank, batch in zip(self.ranks, batches, strict=True):
+            batch.count(rank.rules.max_batch_tokens)
         largest = max(batch.tokens for batch in batches)
         pairs = list(zip(self.ranks, batches, strict=True))
         spent = max(self.spent(rank, batch, largest) for rank, batch in pairs if batch.parts)
