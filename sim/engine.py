@@ -48,8 +48,8 @@ class EngineRules:
         drafts: tokens guessed ahead for each decoding sequence in each step; 0: none.
         acceptance_ppm: chance, in millionths, that a guess is right if those before it were.
         seed: of the guesses.
-        cross_cache: what the encoder has read stays: a sequence holds blocks of it too, and reads it
-            in every step, as cached tokens (encoder-decoder models).
+        cross_cache: what the encoder has read stays: a sequence holds blocks of it too, and reads
+            it in every step, as cached tokens (encoder-decoder models).
         max_encoder_tokens: requests for which the encoder reads more are rejected; 0: no limit.
     """
 

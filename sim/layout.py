@@ -89,7 +89,12 @@ def state(load: Load, each: Sequence[Sizes], *, joint: bool) -> State:
     return State(
         machines=cast("list[Machine]", zeros(Machine, replicas)),
         requests=cast("list[Request]", zeros(Request, 0)),
-        more=cast("list[More]", more(load, needed=joint or sessions or size.ordered > 1 or len(load.encoder_tokens) > 0)),
+        more=cast(
+            "list[More]",
+            more(
+                load, needed=joint or sessions or size.ordered > 1 or len(load.encoder_tokens) > 0
+            ),
+        ),
         sequences=cast("list[Slot]", zeros(Slot, sum(one.slots for one in each))),
         cohorts=cast("list[Cohort]", zeros(Cohort, stages)),
         batches=cast("list[Batch]", zeros(Batch, flights)),

@@ -50,8 +50,8 @@ class Load:
             one request; or -1. Its prompt and output are the beginning of this prompt.
         think_ns: (n,) int64, time from the end of `after` to the arrival of this one.
         priority: (n,) int64, lower is served first where the engine's order is by priority.
-        encoder_tokens: (n,) int64, what an encoder reads for the request when it is admitted, beside
-            its prompt: patches of images, frames, the input of an encoder-decoder model.
+        encoder_tokens: (n,) int64, what an encoder reads for the request when it is admitted,
+            beside its prompt: patches of images, frames, the input of an encoder-decoder model.
     """
 
     arrival_ns: Int64

@@ -267,7 +267,9 @@ def dtype(fields: type) -> np.dtype[np.void]:
 class Table(NamedTuple):
     """The arrays of a `StepTable`, by kind of replica."""
 
-    tokens_ns: Int64  # (kinds, stages, 4, tokens): in steps that decode, that prefill; hops; encoder
+    tokens_ns: (
+        Int64  # (kinds, stages, 4, tokens): in steps that decode, that prefill; hops; encoder
+    )
     rows_ns: Int64  # (kinds, stages, rows)
     draft_ns: Int64  # (kinds, rows)
     fs: Int64  # (kinds, stages, 8)

@@ -115,7 +115,7 @@ class Judge:
         """Return the traffic of a spec."""
         key = self._traffic_key(spec)
         if key not in self._traffic:
-            self._traffic[key] = traffic(spec.workload, spec.search.seed, spec.folder)
+            self._traffic[key] = traffic(spec.workload, spec.search.seed, spec.folder, spec.model)
             if len(self._traffic) > 8:
                 self._traffic.popitem(last=False)
         return self._traffic[key]

@@ -28,7 +28,8 @@ from apex_opt.spec.parameters import vision_layer
 
 
 def encoder_shape(shape: Shape) -> Shape | None:
-    """Return the encoder as a model of its own on the devices of `shape`; None where it has none."""
+    """Return the encoder as a model of its own, where the first stage is; None: it has none."""
+    shape = shape.at(0)
     model, weights, tensor = shape.model, shape.weights, shape.tensor
     half = "fp16" if half_precision(shape.pool.device) == "fp16" else "bf16"
     if model.encoder is not None:
@@ -81,6 +82,7 @@ class Encoding:
 
 def encoding(shape: Shape, tokens: Array) -> Encoding | None:
     """Return what it costs to read so many tokens; None where there is no encoder."""
+    shape = shape.at(0)
     small = encoder_shape(shape)
     if small is None:
         return None

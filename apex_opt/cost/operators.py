@@ -301,4 +301,6 @@ def layer(kind: LayerKind, shape: Shape) -> Layer:
 
 def _cross(a: SoftmaxAttention, hidden: int, shape: Shape) -> Gemm:
     """Return the product that makes keys and values of what the encoder has read."""
-    return Gemm(hidden, math.ceil(a.kv_heads / shape.tensor) * (a.head_dim + (a.value_dim or a.head_dim)))
+    return Gemm(
+        hidden, math.ceil(a.kv_heads / shape.tensor) * (a.head_dim + (a.value_dim or a.head_dim))
+    )

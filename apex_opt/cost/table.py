@@ -13,6 +13,7 @@ from apex_opt.cost.shape import Shape
 from apex_opt.cost.steps import FS, NS, grid, spread, step_table
 from apex_opt.sim.steps import StepTable
 
+
 def replica_table(shape: Shape) -> StepTable:
     """Return the step table of a replica.
 

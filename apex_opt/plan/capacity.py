@@ -123,7 +123,7 @@ def drawn(spec: Spec, seeds: int) -> list[Draw]:
     for seed in range(first, first + seeds):
         workload = spec.workload.model_copy(update={"seed": seed})
         own = spec.model_copy(update={"workload": workload}).placed(spec.folder, spec.lines)
-        draws.append(Draw(seed, own, traffic(workload, seed, spec.folder)))
+        draws.append(Draw(seed, own, traffic(workload, seed, spec.folder, spec.model)))
         if len(draws) == 2 and alike(draws[0].offered.load, draws[1].offered.load):
             return draws[:1]
     return draws

@@ -134,6 +134,8 @@ def _shares(
 
     late = np.zeros((len(bounds), served), np.bool_)
     longer = f"{requests - served:,} of {requests:,} requests are longer than `max_model_len`"
+    if spec.model.reads_prompt:
+        longer += ", or their prompt than `model.max_context`"
     yield _counted(f"completed ({longer})", late, enough)
     for metric, limit in request_limits_ns(spec.slo).items():
         late = late | _late(_floors(bounds, traffic, metric), limit)

@@ -107,6 +107,11 @@ class Features:
     samples: int = 1
 
     @property
+    def present(self) -> tuple[int, ...]:
+        """The features of which there is any, the first three always: numbers in `FEATURES`."""
+        return tuple(j for j, total in enumerate(self.totals) if total or j < 3)
+
+    @property
     def decode(self) -> Int64:
         """Output tokens after the first, per request."""
         column: Int64 = self.columns[2]

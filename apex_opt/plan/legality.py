@@ -320,7 +320,5 @@ def why_no_room(shape: Shape, fit: Fit) -> str | None:
     if fit.blocks < needed:
         held = fit.blocks * shape.settings.block_size
         longest = shape.settings.max_model_len + shape.settings.max_encoder_tokens
-        return (
-            f"{label}: the KV cache holds {held:,} tokens, the longest request needs {longest:,}"
-        )
+        return f"{label}: the KV cache holds {held:,} tokens, the longest request needs {longest:,}"
     return None

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from apex_opt.plan.candidate import Candidate
-from apex_opt.plan.features import Features
+from apex_opt.plan.features import FEATURES, Features
 from apex_opt.plan.optimistic import Optimistic, Row
 from apex_opt.plan.result import Prediction
 from apex_opt.spec.goals import Objective
@@ -53,7 +53,7 @@ class Coefficients:
 
 
 Bound = Callable[[Candidate, Optimistic, Traffic], Coefficients]
-NO_FLOW: Row = (0.0,) * 7
+NO_FLOW: Row = (0.0,) * len(FEATURES)
 
 
 def _scaled(row: Row, factor: float) -> Row:

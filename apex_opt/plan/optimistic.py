@@ -13,8 +13,8 @@ Each slope and each bound on K gives one linear row of work over the features
 sequences of min(context, W).
 
 A prefix that running sequences share is in the cache once, so that only what each has to itself
-counts in the second bound. The encoder's pass is bounded by its least time per token. With guesses a step yields up to 1 + g tokens of a sequence, so K is at
-least the decode tokens over (1 + g) max_seqs.
+counts in the second bound. With guesses a step yields up to 1 + g tokens of a sequence, so K is at
+least the decode tokens over (1 + g) max_seqs. An encoder takes at least its least time per token.
 
 A replica that prefills or decodes alone does of this what its features ask for (`PREFILL`), under
 the rules of its role.

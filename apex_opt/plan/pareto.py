@@ -46,7 +46,7 @@ def pareto(spec: Spec, x: str, y: str, points: int = POINTS, listen: Listen = si
     start = time.monotonic()
     axes = _axes(spec, x, y, points)
     listen(Event("reading traffic"))
-    offered = traffic(spec.workload, spec.search.seed, spec.folder)
+    offered = traffic(spec.workload, spec.search.seed, spec.folder, spec.model)
     deadline = start + spec.search.time_limit_s
     shared = Shared(spec, offered, roles(*axes), deadline, listen)
     drawn = Drawing(shared, points)

@@ -26,6 +26,7 @@ from apex_opt.sim.steps import Int64, StepTable
 from apex_opt.sim.totals import Totals
 from apex_opt.spec.routing import Router
 from apex_opt.spec.spec import Spec
+from apex_opt.trace.encoders import prompts
 
 SEEDS = 1 << 61
 """Seeds of the guesses; those of a spec go further."""
@@ -127,7 +128,7 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
         drain_s=times.drain_s,
         stable=times.drain_s <= drain_limit_s(spec.slo, times.span_s),
         requests_per_s=completed / times.duration_s,
-        prompt_tokens_per_s=int(load.prompt_tokens[done].sum()) / times.duration_s,
+        prompt_tokens_per_s=int(prompts(load, spec.model)[done].sum()) / times.duration_s,
         output_tokens_per_s=sampled / times.duration_s,
         goodput_rps=kept / times.duration_s,
         attainment=kept / len(load),

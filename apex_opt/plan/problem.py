@@ -18,7 +18,7 @@ from apex_opt.plan.apart import joined
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
 from apex_opt.plan.existing import running
-from apex_opt.plan.features import FEATURES, PREFILL, Features, Least, features, fits
+from apex_opt.plan.features import PREFILL, Features, Least, features, fits
 from apex_opt.plan.levels import NS_PER_S, counts_goodput, drain_limit_s, longest_s
 from apex_opt.plan.needs import require_memory
 from apex_opt.plan.objective import NO_FLOW, Goal, Traffic, goal
@@ -141,10 +141,9 @@ def _work(bounds: Optimistic, ranks: int, traffic: Traffic) -> tuple[tuple[int, 
     if traffic.horizon_s is None:
         return ()
     unit = HORIZON / (traffic.horizon_s * NS_PER_S * ranks)
-    totals = traffic.features.totals
+    totals, present = traffic.features.totals, traffic.features.present
     return tuple(
-        tuple(math.floor(c * t * unit) for c, t in zip(row, totals, strict=True))
-        for row in bounds.busy_ns
+        tuple(math.floor(row[j] * totals[j] * unit) for j in present) for row in bounds.busy_ns
     )
 
 
@@ -161,7 +160,8 @@ def _kind(
     shape, stages = candidate.shape, candidate.stages_in
     coefficients = chosen.bound(candidate, bounds, traffic)  # zero where it is maximised
     lost = row(spec, candidate, traffic) if chosen.name == "cost" else NO_FLOW
-    flow = zip(coefficients.flow, lost, traffic.features.totals, strict=True)
+    totals, present = traffic.features.totals, traffic.features.present
+    flow = [(coefficients.flow[j] + lost[j]) * totals[j] for j in present]
     most = min(pool.devices // (n * shape.stage_devices) for pool, n in shape.pools())
     return Kind(
         pool=candidate.pool,
@@ -172,7 +172,7 @@ def _kind(
         power_mw=math.floor(candidate.idle_w * MILLI),
         work=_work(bounds, shape.attention_data, traffic),
         fixed=math.floor(coefficients.fixed * MICRO),
-        flow=tuple(math.floor((c + q) * total * MICRO) for c, q, total in flow),
+        flow=tuple(math.floor(part * MICRO) for part in flow),
         companions=needs,
         also=tuple(
             Seat(p, stages[p], math.floor(candidate.idle_in(p) * MILLI)) for p in candidate.also
@@ -197,7 +197,8 @@ def _floors(traffic: Features) -> tuple[tuple[Floor, ...], ...]:
     is convex in s, so its tangents bound it from below everywhere.
     """
     found: list[tuple[Floor, ...]] = [()]
-    for column, total in zip(traffic.columns[1:], traffic.totals[1:], strict=True):
+    for j in traffic.present[1:]:
+        column, total = traffic.columns[j], traffic.totals[j]
         ordered = np.sort(column).astype(np.float64)
         sums, n = np.cumsum(ordered), len(ordered)
         floors = []
@@ -279,7 +280,7 @@ def problem(
     needs, misses = companions(spec, traffic.features, bounds, traffic.requests, roles)
     chosen = goal(spec.objective)
     limits, pools = spec.limits, spec.pools
-    known = _running(spec, candidates)
+    known, present = _running(spec, candidates), traffic.features.present
     data = FleetData(
         pools=tuple(
             PoolData(
@@ -295,8 +296,8 @@ def problem(
                 candidates, bounds, needs, known, caches(candidates), strict=True
             )
         ),
-        features=len(FEATURES),
-        prefill=PREFILL,
+        features=len(present),
+        prefill=frozenset(i for i, j in enumerate(present) if j in PREFILL),
         max_kinds=spec.search.max_deployments or min(len(pools), 3),
         devices=limits.devices,
         replicas=limits.replicas,

@@ -15,6 +15,7 @@ from apex_opt.sim.log import DONE, Log
 from apex_opt.sim.member import FleetLog
 from apex_opt.sim.steps import Int64
 from apex_opt.spec.spec import Spec
+from apex_opt.trace.encoders import prompts
 
 NS_DIGITS, MS_DIGITS = 9, 6
 """Decimals of seconds and of milliseconds that are whole nanoseconds."""
@@ -73,7 +74,7 @@ def requests(spec: Spec, load: Load, played: FleetLog) -> tuple[Column, ...]:
         Column("request", np.arange(len(load)), always),
         Column("status", np.where(done, "done", "rejected"), always),
         Column("replica", replica, replica >= 0),
-        Column("prompt_tokens", load.prompt_tokens, always),
+        Column("prompt_tokens", prompts(load, spec.model), always),
         Column("output_tokens", load.output_tokens, always),
         _at("arrival_s", log.arrival_ns),
         _at("start_s", log.start_ns),

@@ -109,7 +109,7 @@ def simulate(spec: Spec, choice: Choice, rows: int, listen: Listen) -> Simulatio
     choice.check()
     require_figures(spec)
     listen(Event("reading traffic", 0, None, None))
-    offered = traffic(spec.workload, spec.search.seed, spec.folder)
+    offered = traffic(spec.workload, spec.search.seed, spec.folder, spec.model)
     parts = choice.parts(spec, [offered])
     listen(Event("simulating", 0, None, None))
     run = choice.run(FINER * rows)

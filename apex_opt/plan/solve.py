@@ -50,7 +50,7 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
     start = time.monotonic()
     require_figures(spec)
     listen(Event("reading traffic", 0, None, None))
-    offered = traffic(spec.workload, spec.search.seed, spec.folder)
+    offered = traffic(spec.workload, spec.search.seed, spec.folder, spec.model)
     listen(Event("enumerating replicas", 0, None, None))
     candidates = legal_candidates(spec, offered)
     listen(Event("bounding replicas", len(candidates), len(candidates), None))

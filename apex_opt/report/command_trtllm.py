@@ -47,6 +47,10 @@ def _file(replica: Replica) -> list[str]:
         "tokens_per_block": engine.block_size,
         "dtype": KV_DTYPES.get(replica.kv_cache, "auto"),
     }
+    if engine.max_encoder_tokens:
+        # Two pools: what the encoder has read, and what the decoder writes, as of the longest.
+        longest = engine.max_encoder_tokens + engine.max_model_len
+        cache["cross_kv_cache_fraction"] = round(engine.max_encoder_tokens / longest, 3)
     if engine.kv_offload_gib_per_device:
         # In bytes, of each rank.
         cache["host_cache_size"] = int(engine.kv_offload_gib_per_device * 2**30)
@@ -56,6 +60,8 @@ def _file(replica: Replica) -> list[str]:
         "scheduler_config": {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"},
         "kv_cache_config": cache,
     }
+    if engine.max_encoder_tokens:
+        said["max_input_len"] = engine.max_encoder_tokens
     if not engine.cuda_graphs:
         said["cuda_graph_config"] = None
     if replica.role != "mixed":

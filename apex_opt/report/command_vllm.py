@@ -97,6 +97,8 @@ def _more(replica: Replica) -> list[str]:
     if engine.kv_offload_gib_per_device:
         # In all, over the tensor group.
         flags.append(f"--kv-offloading-size {engine.kv_offload_gib_per_device * replica.tensor:g}")
+    if engine.mm_encoder_tp_mode != "weights":
+        flags.append(f"--mm-encoder-tp-mode {engine.mm_encoder_tp_mode}")
     if engine.weight_offload:
         flags.append(f"--cpu-offload-gb {hosted_gib(replica):.3g}")
     return flags

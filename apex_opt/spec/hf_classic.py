@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from apex_opt.spec.hf_families import Fields, Stack, split, uniform
 from apex_opt.spec.hf_keys import Keys
 
@@ -98,8 +100,9 @@ def whisper_encoder(k: Keys) -> Stack:
     hidden = k.count("d_model")
     mel = 3 * hidden * k.count("num_mel_bins", default=80) + hidden
     second = 3 * hidden * hidden + hidden
-    positions = k.count("max_source_positions", default=1500) * hidden
-    return _whisper(k, "encoder", norms=2, extra=mel + second + positions)
+    frames = k.count("max_source_positions", default=1500)
+    stack = _whisper(k, "encoder", norms=2, extra=mel + second + frames * hidden)
+    return replace(stack, tokens=frames)
 
 
 def _whisper(k: Keys, side: str, norms: int, extra: int, **more: bool) -> Stack:

@@ -25,6 +25,7 @@ class Stack:
         norms: norms of the hidden width in a layer.
         norm_bias: norms have a bias.
         extra: parameters outside the layers, beside the final norm.
+        tokens: what an encoder reads for each request; none: the prompt.
     """
 
     attention: dict[str, Fields]
@@ -33,6 +34,7 @@ class Stack:
     norms: int = 2
     norm_bias: bool = False
     extra: int = 0
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,7 @@ def _layers(stack: Stack, hidden: int) -> dict[str, Any]:
         "layers": kinds,
         "pattern": runs([label(a, f) for a, f in stack.sequence]),
         "extra_parameters": stack.extra + final_norm,
+        **({} if stack.tokens is None else {"tokens": stack.tokens}),
     }
 
 

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from apex_opt.spec.table import Count, Expected, Fraction, Name, NonNegative, Positive, Table, frozen
+from apex_opt.spec.table import (
+    Count,
+    Expected,
+    Fraction,
+    Name,
+    NonNegative,
+    Positive,
+    Table,
+    frozen,
+)
 
 
 class Fixed(Table):

@@ -21,6 +21,7 @@ class Chance:
         pauses: think times.
         priorities: priorities.
         samples: lengths of the samples of a request but for its first.
+        images: how many images each request has.
     """
 
     arrivals: np.random.Generator
@@ -32,6 +33,7 @@ class Chance:
     pauses: np.random.Generator
     priorities: np.random.Generator
     samples: np.random.Generator
+    images: np.random.Generator
 
     @staticmethod
     def of(seed: int) -> Chance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,12 @@ import numpy as np
 from apex_opt.errors import SpecError
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import Int64
+from apex_opt.spec.model import Model
 from apex_opt.spec.workload import Workload
 from apex_opt.trace.arrivals import NS
 from apex_opt.trace.chance import Chance
 from apex_opt.trace.draw import drawn
+from apex_opt.trace.encoders import encoded, illustrated, images, once_for_samples
 from apex_opt.trace.play import opened, played
 from apex_opt.trace.prompts import shared
 
@@ -36,7 +38,7 @@ class Traffic:
     samples: int = 1
 
 
-def traffic(workload: Workload, seed: int, folder: Path) -> Traffic:
+def traffic(workload: Workload, seed: int, folder: Path, model: Model | None = None) -> Traffic:
     """Return the traffic that `workload` describes.
 
     Whatever is drawn has a stream of chance of its own: to change one leaves the others as they
@@ -46,6 +48,7 @@ def traffic(workload: Workload, seed: int, folder: Path) -> Traffic:
         workload: as loaded, so that what its arrival needs is there.
         seed: seed of the streams, unless the workload has its own.
         folder: where the path of a trace begins.
+        model: the model that serves it; None: one without an encoder.
 
     Raises:
         TraceError: the trace has faults.
@@ -64,13 +67,24 @@ def traffic(workload: Workload, seed: int, folder: Path) -> Traffic:
             origin, told = f", lengths from {trace.path.name}", trace.notes
         else:
             load = drawn(workload, chance, None)
+        count = images(workload, len(load), chance)
+        if model is not None and model.vision is not None and count.any():
+            load = illustrated(load, count, model.vision)
         load, notes = shared(load, workload, chance)
+        found = _described(load, workload.samples, "; ".join([origin, *told, *notes]), count)
+        return replace(found, load=_read(load, workload.samples, model))
     except ValueError as why:
         raise SpecError(f"workload: {why}") from None
-    return _described(load, workload.samples, "; ".join([origin, *told, *notes]))
 
 
-def _described(load: Load, samples: int, more: str) -> Traffic:
+def _read(load: Load, samples: int, model: Model | None) -> Load:
+    """Return the requests with what the model's encoder reads of them."""
+    if model is not None and model.encoder is not None:
+        return encoded(load, model.encoder)
+    return once_for_samples(load, samples) if len(load.encoder_tokens) and samples > 1 else load
+
+
+def _described(load: Load, samples: int, more: str, count: Int64) -> Traffic:
     opens = load.opens
     seconds = float(load.arrival_ns[opens[-1]] - load.arrival_ns[opens[0]]) / NS
     requests = len(load) // samples
@@ -88,6 +102,8 @@ def _described(load: Load, samples: int, more: str) -> Traffic:
         words.append(f"in {len(opens):,} session{'' if len(opens) == 1 else 's'}")
     if samples > 1:
         words.append(f"{samples:,} samples each")
+    if count.any():
+        words.append(f"{count.mean():.3g} images each")
     words.append(f"prompts {_lengths(load.prompt_tokens, ' mean', ' p99')}")
     words.append(f"outputs {_lengths(load.output_tokens, '', '')}")
     return Traffic(load, ", ".join(words) + more, rate, samples)

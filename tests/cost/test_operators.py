@@ -1,16 +1,15 @@
 import pytest
 
+from apex_opt.cost.encoder import encoder_bytes
 from apex_opt.cost.memory import fit, layer_bytes
-from apex_opt.cost.operators import layer
+from apex_opt.cost.operators import Gemm, layer
 from apex_opt.cost.rates import Rates
 from apex_opt.spec import catalog
 from apex_opt.spec.parameters import parameters
 from tests.shapes import shape
 
-DECODERS = [m for m in catalog.names("models") if catalog.model(m).encoder is None]
 
-
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("name", catalog.names("models"))
 def test_weights_of_one_device_are_the_parameters_of_the_model(name):
     # bf16 on one device: every parameter takes two bytes, wherever operators put it.
     whole = shape(name)
@@ -21,7 +20,7 @@ def test_weights_of_one_device_are_the_parameters_of_the_model(name):
     )
     ends = 2 * whole.model.vocab_size * whole.model.hidden_size
     ends = ends * (1 if whole.model.tied_embeddings else 2)
-    total = layers + ends + 2 * whole.model.extra_parameters
+    total = layers + ends + 2 * whole.model.extra_parameters + encoder_bytes(whole)
     assert total / 2 == pytest.approx(parameters(whole.model).total, rel=2e-3)
 
 
@@ -78,3 +77,18 @@ def test_experts_in_mxfp4_are_cut_between_blocks_of_32():
     for weights, width in (("mxfp4", 384), ("bf16", 360)):
         s = shape("gpt-oss-120b", tensor=8, weights=weights)
         assert layer(next(iter(s.model.layers.values())), s).experts.weights == 3 * 2880 * width
+
+
+def test_a_decoder_that_crosses_has_a_second_attention_and_keys_of_what_the_encoder_reads():
+    # T5-XXL over 4 devices: 64 heads of 64; queries, keys, values are 4,096 wide in all.
+    one = layer(catalog.model("flan-t5-xxl").layers["dense"], shape("flan-t5-xxl", tensor=4))
+    assert [(g.k, g.n) for g in one.gemms] == [
+        (4096, 3072),
+        (1024, 4096),
+        (4096, 1024),
+        (1024, 4096),
+        (4096, 5120),
+        (2560, 4096),
+    ]
+    assert one.cross == Gemm(4096, 2048)
+    assert one.all_reduces == 3

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,8 @@ def spelled_out(prompt, output, window):
         sum(range(1, prompt + 1)),
         sum(min(c, window) for c in decode),
         sum(min(i, window) for i in range(1, prompt + 1)),
+        0,
+        0,
     ]
 
 
@@ -99,3 +103,21 @@ def test_a_request_fits_with_all_its_samples():
     found = features(four, 12, 1, Least(samples=2))
     assert found.served == 1
     assert found.columns[2].tolist() == [4, 5]
+
+
+@given(pairs=LENGTHS, read=st.integers(0, 50))
+def test_what_an_encoder_has_read_is_read_again_in_every_step_where_it_is_kept(pairs, read):
+    sent = load(pairs)
+    sent = replace(sent, encoder_tokens=np.full(len(sent), read))
+    plain = features(load(pairs), 1000, 1)
+    seen, kept = (features(sent, 1000, 1, Least(cross_cache=cross)) for cross in (False, True))
+    assert seen.totals == (*plain.totals[:7], len(pairs) * read, len(pairs) * read * read)
+    more = read * sum(o - 1 for _, o in pairs)
+    assert kept.totals[3] == seen.totals[3] + more
+    assert seen.present == (*plain.present, *((7, 8) if read else ()))
+
+
+def test_inputs_longer_than_an_encoder_takes_ask_for_nothing():
+    sent = replace(load([(1, 5), (1, 5)]), encoder_tokens=np.array([10, 11]))
+    found = features(sent, 100, 1, Least(cross_cache=True, max_encoder_tokens=10))
+    assert found.totals[0] == 1

@@ -12,11 +12,12 @@ from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, Least, features
 from apex_opt.plan.optimistic import may_preempt, optimistic, strongest, value
 from apex_opt.sim.fleet import assign, play_fleet, split
-from apex_opt.sim.load import Load, Prefixes
+from apex_opt.sim.load import Load, Prefixes, nothing
 from apex_opt.sim.member import Member
 from apex_opt.sim.replica import EndlessRunError, play
 from apex_opt.spec import catalog
 from apex_opt.spec.speculation import Speculation
+from apex_opt.trace.encoders import encoded
 from tests.shapes import SETTINGS, shape, unlike
 from tests.sim.cases import loads
 
@@ -31,6 +32,10 @@ SHAPES = {
     "sparse": {"model": "deepseek-v3.2", "tensor": 8, "weights": "fp8-block"},
     "old": {"model": "gpt2", "device": "t4"},
     "narrow": {"model": "llama-3.2-1b", "device": "l4", "kv_cache": "fp8"},
+    "read": {"model": "flan-t5-xxl", "tensor": 2},
+    "heard": {"model": "whisper-large-v3"},
+    "seen": {"model": "gemma-3-12b"},
+    "seen in two": {"model": "qwen3.5-27b", "pipeline": 2},
 }
 UNLIKE = {
     "placed": ({"model": "llama-3.2-3b", "pipeline": 3}, ["h100-sxm-80gb", "l4", "l4"], (20, 4, 4)),
@@ -94,6 +99,11 @@ def candidate(name, engine, spare_blocks, release, role="mixed", network=None):
         s = dataclasses.replace(s, network=network)
     if s.pipeline > 1:
         chosen = dataclasses.replace(chosen, drafts=None)
+    if s.model.encoder is not None:
+        chosen = dataclasses.replace(chosen, drafts=None, prefix_caching=False)
+        read = s.model.encoder.tokens or LONGEST
+        chosen = dataclasses.replace(chosen, max_encoder_tokens=read, chunked_prefill=False)
+        chosen = dataclasses.replace(chosen, max_num_batched_tokens=LONGEST)
     if not chosen.prefix_caching or not keeps_tokens(s):
         chosen = dataclasses.replace(chosen, prefix_caching=False, kv_offload_bytes=0)
     s = dataclasses.replace(s, pool=hosted(s.pool), settings=chosen)
@@ -107,8 +117,20 @@ def candidate(name, engine, spare_blocks, release, role="mixed", network=None):
 
 def seen(requests, c):
     """The features of requests as the bounds of a candidate have them."""
-    least = Least(c.rules.prefix_caching, c.rules.drafts)
+    own = {key: getattr(c.rules, key) for key in ("cross_cache", "max_encoder_tokens")}
+    least = Least(c.rules.prefix_caching, c.rules.drafts, **own)
     return features(requests, c.rules.max_model_tokens, c.steps.window_tokens, least)
+
+
+def taken(requests, c):
+    """The requests as the model of a candidate takes them."""
+    model = c.shape.model
+    if model.encoder is not None:
+        apart = dataclasses.replace(requests, after=nothing(), think_ns=nothing())
+        return encoded(apart, model.encoder)
+    if model.vision is None:
+        return dataclasses.replace(requests, encoder_tokens=nothing())
+    return requests
 
 
 def load(arrivals_us, pairs, clients):
@@ -136,6 +158,7 @@ SENT = st.builds(load, ARRIVALS, PAIRS, st.sampled_from([0, 0, 3]))
 )
 def test_no_simulation_beats_the_optimistic_model(name, engine, spare, release, requests):
     c = candidate(name, engine, spare, release)
+    requests = taken(requests, c)
     traffic = seen(requests, c)
     bounds = optimistic(c, traffic)
     try:
@@ -165,6 +188,7 @@ def test_no_part_of_a_fleet_does_less_than_the_features_of_its_requests(
 ):
     # What prompts share belongs to one of them, wherever it goes.
     c = candidate("dense", engine, spare, release)
+    requests = taken(requests, c)
     traffic = seen(requests, c)
     bounds = optimistic(c, traffic)
     replica, clients = assign(requests, weights)
@@ -192,6 +216,7 @@ def test_ranks_in_lockstep_do_no_less_than_each_of_them_would(
 ):
     c = candidate(name, engine, spare, release)
     ranks = count * c.shape.attention_data
+    requests = taken(requests, c)
     traffic = seen(requests, c)
     bounds = optimistic(c, traffic)
     member = Member(c.rules, c.steps, count, 1, ranks=c.shape.attention_data)
@@ -226,10 +251,10 @@ def test_a_saturated_replica_comes_near_its_bound():
 
 
 def test_of_many_rows_those_that_bind_are_kept():
-    flat, prompts, decodes = [0.0] * 7, [0.0] * 7, [0.0] * 7
-    flat[0], prompts[1], decodes[2], weak = 100.0, 10.0, 10.0, [0.5] * 7
+    flat, prompts, decodes = [0.0] * 9, [0.0] * 9, [0.0] * 9
+    flat[0], prompts[1], decodes[2], weak = 100.0, 10.0, 10.0, [0.5] * 9
     rows = [tuple(weak), tuple(flat), tuple(prompts), tuple(decodes)]
-    totals = (10, 20, 20, 0, 0, 0, 0)
+    totals = (10, 20, 20, 0, 0, 0, 0, 0, 0)
     assert strongest(rows, totals) == (tuple(flat), tuple(prompts), tuple(decodes))
 
 

@@ -38,6 +38,8 @@ def members(draw: st.DrawFn, load: Load, role: Role, least: int, most_ranks: int
     guessing_takes_time = rules.drafts > 0 and draw(st.booleans())
     steps = table(draw(st.integers(0, 1000)), stages, tokens, rows, guessing_takes_time)
     count, weight = draw(st.sampled_from([1, 1, 2])), draw(st.integers(least, 3))
+    if role != "mixed":  # what an encoder has read does not move
+        rules = replace(rules, cross_cache=False)
     return Member(replace(rules, blocks=blocks), steps, count, weight, role, ranks)
 
 

@@ -20,6 +20,7 @@ CONFIGS = json.loads((Path(__file__).parent / "configs.json").read_text(encoding
 LLAMA = CONFIGS["llama-3.1-8b"]
 WHOLE = "must be a whole number from 1 to 1,000,000, got"
 PUBLISHED = {"aliases", "published_parameters", "published_active_parameters", "source"}
+PUBLISHED |= {"vision"}  # a multimodal config counts as its text
 
 
 def faults(config):

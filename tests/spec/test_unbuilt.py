@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apex_opt.spec import catalog, unbuilt
+from apex_opt.spec import unbuilt
 from apex_opt.spec.faults import render
-from apex_opt.spec.loader import loads
 from tests.spec.texts import spec
 
 
@@ -21,38 +20,6 @@ from tests.spec.texts import spec
 )
 def test_what_is_not_built_is_refused(table: str, said: str):
     assert render(unbuilt.check(spec(table)), None) == said
-
-
-def test_encoder_decoder_models_are_refused():
-    with_encoder = next(m for m in catalog.entries("models") if getattr(m, "encoder", None))
-    asked = spec(model=f'[model]\nname = "{with_encoder.model_dump()["name"]}"')
-    assert render(unbuilt.check(asked), None) == (
-        "model.encoder: not modelled yet; choose a decoder-only model"
-    )
-
-
-def test_cross_attention_without_an_encoder_is_refused():
-    inline = """
-[model]
-name = "odd"
-hidden_size = 64
-vocab_size = 100
-max_context = 100
-pattern = [{ layers = ["a"], repeat = 2 }]
-[model.layers.a]
-attention = { kind = "softmax", heads = 4, kv_heads = 4, head_dim = 16, cross = true }
-ffn = { kind = "dense", width = 64 }
-[[pools]]
-name = "p"
-device = "l4"
-[workload]
-rate_rps = 1.0
-prompt_tokens = 10
-output_tokens = 10
-"""
-    assert render(unbuilt.check(loads(inline)), None) == (
-        "model.layers.a.attention.cross: not modelled yet; leave out `cross`"
-    )
 
 
 def test_a_version_that_no_loader_has_seen_is_refused():

@@ -34,7 +34,7 @@ def test_an_example_names_its_schema_and_keeps_to_it(path: Path) -> None:
 def test_an_example_loads_and_asks_for_nothing_that_is_not_built(path: Path) -> None:
     spec = load(path)
     require_built(spec)
-    assert len(traffic(spec.workload, spec.search.seed, path.parent).load) >= 500
+    assert len(traffic(spec.workload, spec.search.seed, path.parent, spec.model).load) >= 500
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=IDS)
