@@ -90,8 +90,15 @@ def layers_are_alike(shape: Shape) -> Iterator[str]:
         yield "tensorrt-llm moves no cache whose layers differ in their heads"
 
 
+def encoders_keep_what_they_have_read(shape: Shape) -> Iterator[str]:
+    """The cache of an encoder-decoder model does not move: a limit of the simulator."""
+    if shape.model.encoder is not None:
+        yield f"the cache of `{shape.model.name}`, an encoder-decoder model, does not move"
+
+
 RULES: tuple[Rule, ...] = (
     engine_moves_caches,
+    encoders_keep_what_they_have_read,
     pipelines_keep_their_cache,
     scales_move,
     layers_are_alike,

@@ -56,9 +56,14 @@ def moving(spec: Spec, source: Candidate, target: Candidate) -> Transfer:
     Replicas of one pool stand in one node only where the pool has no other.
 
     Raises:
-        CallError: they keep it in different formats.
+        CallError: they keep it in different formats, or an encoder has a part in it.
     """
     one, other = source.shape, target.shape
+    if one.model.encoder is not None:
+        raise CallError(
+            f"prefill and decode of `{one.model.name}` stand on one replica: "
+            "the cache of an encoder-decoder model does not move"
+        )
     if one.kv_cache.name != other.kv_cache.name:
         raise CallError(
             f"prefill keeps a {one.kv_cache.name} cache, decode a {other.kv_cache.name} one; "

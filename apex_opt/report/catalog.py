@@ -250,7 +250,7 @@ def _parameter_fields(found: Parameters) -> Iterator[tuple[str, str]]:
     yield "parameters", ""
     yield "  total", f"{count(found.total)}, exactly {found.total:,}"
     yield "  active", f"{count(found.active)}, exactly {found.active:,}"
-    outside = {"embedding": found.embedding, "head": found.head, "extra": found.extra}
+    outside = {name: getattr(found, name) for name in ("embedding", "head", "extra", "vision")}
     yield "  outside layers", _counts(outside)
     for where, layers in (("a layer", found.kinds), ("encoder: a layer", found.encoder_kinds)):
         for name, kind in layers.items():

@@ -214,3 +214,63 @@ def test_experts_are_spread_evenly_where_the_engine_wants_it(engine, reason):
     three = {"attention_data": 3, "expert": 3}
     chosen = dataclasses.replace(SETTINGS, engine=engine)
     assert why_not(shape("qwen3-30b-a3b", settings=chosen, **three)) == reason
+
+
+def hearing(model="whisper-large-v3", engine="vllm", version="0.33", tensor=1, pipeline=1, **more):
+    read = catalog.model(model).encoder.tokens or 512
+    chosen = dataclasses.replace(
+        SETTINGS, chunked_prefill=False, max_model_len=448, max_encoder_tokens=read, **more
+    )
+    chosen = dataclasses.replace(chosen, engine=engine, version=version)
+    s = shape(model, tensor=tensor, pipeline=pipeline, settings=chosen)
+    return dataclasses.replace(s, release=catalog.release(engine, version))
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({}, None),
+        ({"version": "0.14"}, None),
+        ({"engine": "sglang", "version": "0.5"}, None),
+        ({"engine": "tensorrt-llm", "version": "1.0"}, None),
+        ({"model": "flan-t5-xxl", "engine": "tensorrt-llm", "version": "1.0"}, None),
+        (
+            {"version": "0.8"},
+            "vllm 0.8 serves no model whose encoder reads a fixed input, as that of Whisper",
+        ),
+        (
+            {"model": "flan-t5-xxl"},
+            "vllm 0.33 serves no model whose encoder reads the prompt, as that of T5",
+        ),
+        (
+            {"model": "t5-11b", "engine": "sglang", "version": "0.5"},
+            "sglang 0.5 serves no model whose encoder reads the prompt, as that of T5",
+        ),
+        ({"pipeline": 2}, "an encoder-decoder model stands on one stage, not pipeline = 2"),
+        ({"tensor": 8}, "20 query heads do not divide by tensor = 8"),
+        (
+            {"engine": "tensorrt-llm", "version": "1.0", "max_num_batched_tokens": 1024},
+            "max_num_batched_tokens = 1,024 takes no encoder input of 1,500 tokens",
+        ),
+        ({"max_num_batched_tokens": 1024}, None),
+    ],
+)
+def test_encoder_decoder_models_stand_on_engines_that_serve_them(asked, reason):
+    assert why_not(hearing(**asked)) == reason
+
+
+@pytest.mark.parametrize(
+    ("by_data", "reason"),
+    [(False, "16 heads of the encoder do not divide by tensor = 32"), (True, None)],
+)
+def test_an_encoder_of_images_is_split_by_its_heads_unless_it_is_copied(by_data, reason):
+    chosen = dataclasses.replace(SETTINGS, encoder_by_data=by_data)
+    assert why_not(shape("gemma-3-27b", tensor=32, settings=chosen)) == reason
+
+
+def test_the_longest_request_holds_what_its_encoder_has_read():
+    # 94 blocks of 1,500 frames, and 28 of the decoder's 448 tokens.
+    for blocks, reason in [(122, None), (121, "the KV cache holds 1,936 tokens, ")]:
+        s = hearing(num_gpu_blocks=blocks)
+        told = why_no_room(s, fit(s))
+        assert told == (reason and f"TP1 PP1 bf16: {reason}the longest request needs 1,948")

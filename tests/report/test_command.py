@@ -301,3 +301,17 @@ def test_roles_stand_behind_a_proxy_and_each_engine_is_told_in_its_own_words(
     for flag in said:
         assert any(flag in line for line in lines)
         assert flag not in started(name)
+
+
+def test_vllm_is_told_how_images_are_shared_out() -> None:
+    engine = replica().engine.model_copy(update={"mm_encoder_tp_mode": "data"})
+    said = serve_command(deployment(replica=replica(engine=engine)), "m")
+    assert "  --mm-encoder-tp-mode data" in said.splitlines()
+
+
+def test_tensorrt_llm_is_told_how_its_cache_is_divided_between_encoder_and_decoder() -> None:
+    changes = {"name": "tensorrt-llm", "max_encoder_tokens": 1500, "max_model_len": 500}
+    engine = replica().engine.model_copy(update=changes)
+    said = serve_command(deployment(replica=replica(engine=engine)), "m")
+    assert '"cross_kv_cache_fraction": 0.75' in said
+    assert "max_input_len: 1500" in said.splitlines()

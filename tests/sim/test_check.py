@@ -129,3 +129,17 @@ def test_a_million_tokens_of_context_in_thousands_of_sequences_fit(
     load = Load(np.array([0]), np.array([999_000]), np.array([1000]))
     steps = replace(flat(tokens=8192), context_fs=np.array([10**8]), pair_fs=np.array([10**8]))
     check(load, big, steps)
+
+
+def test_an_encoder_must_have_its_times_and_what_it_reads_is_no_prefix(
+    rules: EngineRules, flat: Flat
+) -> None:
+    read = replace(LOAD, encoder_tokens=np.array([1, 0]))
+    with refuses("steps.encoder_ns: must be there, since load.encoder_tokens is"):
+        check(read, rules, flat())
+    steps = replace(flat(), encoder_ns=np.zeros((1, 65), np.int64))
+    check(read, rules, steps)
+    with refuses("load.encoder_tokens: must be from 0 to 1073741822"):
+        check(replace(LOAD, encoder_tokens=np.array([-1, 0])), rules, steps)
+    with refuses("rules.cross_cache: what an encoder reads is no prefix to be cached"):
+        check(read, replace(rules, cross_cache=True, prefix_caching=True), steps)

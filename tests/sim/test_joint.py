@@ -258,6 +258,12 @@ def test_ranks_have_one_stage(rules: EngineRules, flat: Flat) -> None:
         play_together(LOAD, [Member(rules, flat(stages=2), 1, 1, ranks=2)])
 
 
+def test_what_an_encoder_has_read_does_not_move(rules: EngineRules, flat: Flat) -> None:
+    made = roles(rules, flat(), {}, {"rules": replace(rules, cross_cache=True)})
+    with refuses("members: a cache of what an encoder has read does not move"):
+        play_together(LOAD, made)
+
+
 def test_routers_are_known(rules: EngineRules, flat: Flat) -> None:
     unknown: Any = "first"
     with refuses(

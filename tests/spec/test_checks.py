@@ -336,3 +336,77 @@ def test_a_fault_that_only_follows_from_another_is_not_told():
 
 def test_a_sound_spec_has_no_faults():
     assert checks.check(spec()) == []
+
+
+CROSS = 'attention = { kind = "softmax", heads = 4, kv_heads = 4, head_dim = 8, cross = true }'
+PLAIN = 'attention = { kind = "softmax", heads = 4, kv_heads = 4, head_dim = 8 }'
+
+
+FFN = 'ffn = { kind = "dense", width = 64 }'
+
+
+def stacks(decoder: str, encoder: str | None) -> str:
+    """A model of two stacks, one layer each."""
+    lines = ["[model]", 'name = "odd"', "hidden_size = 32", "vocab_size = 100", "max_context = 64"]
+    lines += ['pattern = [{ layers = ["x"] }]', "[model.layers.x]", decoder, FFN]
+    if encoder is not None:
+        lines += ["[model.encoder]", 'pattern = [{ layers = ["y"] }]']
+        lines += ["[model.encoder.layers.y]", encoder, FFN]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "encoder", "said"),
+    [
+        (CROSS, PLAIN, []),
+        (
+            CROSS,
+            None,
+            [
+                "model.layers.x.attention.cross: has nothing to attend to; write `[model.encoder]`",
+            ],
+        ),
+        (
+            PLAIN,
+            PLAIN,
+            [
+                (
+                    "model.layers.x.attention: must attend to the encoder; write "
+                    '`kind = "softmax"` and `cross = true`'
+                )
+            ],
+        ),
+        (
+            CROSS.replace(" }", ", window_tokens = 4 }"),
+            PLAIN,
+            ["model.layers.x.attention.window_tokens: cannot stand beside `cross`; leave it out"],
+        ),
+        (
+            CROSS,
+            CROSS,
+            [
+                (
+                    "model.encoder.layers.y: must have plain softmax attention and a dense "
+                    "feed-forward layer"
+                )
+            ],
+        ),
+    ],
+)
+def test_decoders_attend_to_encoders_that_are_there(
+    decoder: str, encoder: str | None, said: list[str]
+):
+    model = stacks(decoder, encoder)
+    assert (faults(model=model) if said else []) == said
+    if not said:
+        assert spec(model=model).model.reads_prompt
+
+
+def test_heads_share_the_width_of_vision_and_tiles_are_parts_of_images():
+    lines = ["hidden_size = 100", "layers = 2", "heads = 16", "width = 64", "tokens = 4"]
+    lines += ["patches = 16", "tile_patches = 32"]
+    model = "\n".join(['[model]\nname = "llama-3.1-8b"', "[model.vision]", *lines])
+    assert faults(model=model) == [
+        "model.vision.heads: must divide `hidden_size`, 100, got 16",
+        "model.vision.tile_patches: must be 16 or less, `patches`, got 32",
+    ]

@@ -68,6 +68,38 @@ def test_settings_that_cannot_stand_together_are_refused(table: str, said: str):
     assert faults(table) == [said]
 
 
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("chunked_prefill = true", "chunked_prefill"),
+        ("prefix_caching = true", "prefix_caching"),
+        ("weight_offload = 0.5", "weight_offload"),
+        ('speculation = { method = "ngram", tokens = 3, acceptance = 0.7 }', "speculation"),
+    ],
+)
+def test_an_encoder_decoder_model_takes_its_inputs_whole(line: str, key: str):
+    model = '[model]\nname = "whisper-large-v3"'
+    assert faults(f"[engine]\n{line}", model=model) == [
+        f"engine.{key}: cannot stand beside an encoder-decoder model; leave it out"
+    ]
+    off = "[engine]\nchunked_prefill = false\nprefix_caching = false"
+    assert spec(off, model=model).engine.chunked_prefill is False
+
+
+def test_images_are_shared_out_where_there_is_an_encoder_of_images_in_vllm():
+    by_data, sees = 'mm_encoder_tp_mode = "data"', '[model]\nname = "gemma-3-27b"'
+    assert faults(f"[engine]\n{by_data}") == [
+        (
+            "engine.mm_encoder_tp_mode: needs an encoder of images, which `llama-3.1-8b` has not; "
+            "leave it out"
+        )
+    ]
+    assert faults(f'[engine]\nname = "sglang"\n{by_data}', model=sees) == [
+        'engine.mm_encoder_tp_mode: is a setting of vLLM; leave it out or write `name = "vllm"`'
+    ]
+    assert spec(f"[engine]\n{by_data}", model=sees).engine.mm_encoder_tp_mode == "data"
+
+
 def test_a_recurrent_state_is_no_cache():
     model = '[model]\nname = "qwen3-next-80b-a3b"'
     assert faults("[engine]\nprefix_caching = true", model=model) == [

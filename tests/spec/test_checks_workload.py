@@ -200,3 +200,42 @@ def test_repairs_are_named() -> None:
             'got the string "drop"'
         )
     ]
+
+
+def test_images_are_for_models_that_see() -> None:
+    asked = workload(*RATED, "images_per_request = 2", "image_share = 0.5")
+    assert faults(workload=asked) == [
+        (
+            "workload.images_per_request: needs a model with an encoder of images, which "
+            "`llama-3.1-8b` has not; leave it out"
+        )
+    ]
+    assert spec(workload=asked, model='[model]\nname = "gemma-3-27b"')
+
+
+def test_a_share_of_no_images_means_nothing() -> None:
+    assert faults(workload=workload(*RATED, "image_share = 0.5")) == [
+        "workload.image_share: means nothing without images: write `images_per_request`"
+    ]
+
+
+def test_images_are_checked_as_lengths_are() -> None:
+    asked = 'images_per_request = { distribution = "uniform", low = 4, high = 2 }'
+    told = faults(workload=workload(*RATED, asked), model='[model]\nname = "gemma-3-27b"')
+    assert told == ["workload.images_per_request.high: must be 4 or more, `low`, got 2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("prefix = { groups = 3, tokens = 11 }", "prefix"),
+        ("distinct_prompts = 3", "distinct_prompts"),
+        ("sessions = { turns = 2 }", "sessions"),
+        ("samples = 2", "samples"),
+    ],
+)
+def test_what_an_encoder_reads_is_not_shared(line: str, key: str) -> None:
+    model = '[model]\nname = "flan-t5-xxl"'
+    assert faults(workload=workload(*RATED, line), model=model) == [
+        f"workload.{key}: cannot stand beside an encoder-decoder model; leave it out"
+    ]
