@@ -87,7 +87,7 @@ def encoding(shape: Shape, tokens: Array) -> Encoding | None:
     if small is None:
         return None
     rates, model = Rates(small), small.model
-    share = np.ceil(tokens * small.tensor / shape.tensor)  # of the images of a group
+    share = _share(shape, small, tokens)
     total, pair, seen = nothing(len(tokens)), nothing(1), span(shape.model)
     for name, count in model.counts().items():
         one = layer(model.layers[name], small)
@@ -103,6 +103,15 @@ def encoding(shape: Shape, tokens: Array) -> Encoding | None:
     return Encoding(total + _crossed(shape, tokens), pair)
 
 
+def _share(shape: Shape, small: Shape, tokens: Array) -> Array:
+    """Return the tokens that the fullest device of a group reads: of images, whole ones."""
+    vision, devices = shape.model.vision, shape.tensor // small.tensor
+    if vision is None or devices == 1:
+        return tokens
+    images = np.ceil(tokens / vision.patches / devices)
+    return np.minimum(tokens, images * vision.patches)
+
+
 def _times(rate: Cost, amount: Array) -> Cost:
     return Cost(rate.seconds * amount, rate.joules * amount)
 
@@ -110,7 +119,7 @@ def _times(rate: Cost, amount: Array) -> Cost:
 def _projected(shape: Shape, rates: Rates, vision: Vision, patches: Array) -> Cost:
     """Return what leads from patches to tokens of the model, on every device of the group."""
     tokens = patches * vision.tokens / vision.patches
-    share = np.ceil(tokens * rates.shape.tensor / shape.tensor)
+    share = _share(shape, rates.shape, patches) * vision.tokens / vision.patches
     cost = gemm(rates, projector(vision, rates.shape), share)
     if rates.shape.tensor == shape.tensor:
         return cost
