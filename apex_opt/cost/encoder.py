@@ -109,7 +109,7 @@ def _share(shape: Shape, small: Shape, tokens: Array) -> Array:
     if vision is None or devices == 1:
         return tokens
     images = np.ceil(tokens / vision.patches / devices)
-    return np.minimum(tokens, images * vision.patches)
+    return np.asarray(np.minimum(tokens, images * vision.patches))
 
 
 def _times(rate: Cost, amount: Array) -> Cost:
