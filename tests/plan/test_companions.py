@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from apex_opt.plan.companions import companions
-from apex_opt.plan.features import Features
+from apex_opt.plan.features import FEATURES, Features
 from apex_opt.plan.optimistic import Optimistic
+from apex_opt.spec import catalog
 from apex_opt.spec.goals import Objective, Percentiles, Slo
 from apex_opt.spec.spec import Spec
 
 MS = 1e6
-ZERO = (0.0,) * 7
+ZERO = (0.0,) * len(FEATURES)
 
 
 def bounds(ttft_ms, decode_ms):
@@ -16,13 +17,19 @@ def bounds(ttft_ms, decode_ms):
 
 
 def traffic(decode, samples=1):
-    columns = np.zeros((7, len(decode)), dtype=np.int64)
+    columns = np.zeros((len(FEATURES), len(decode)), dtype=np.int64)
     columns[2] = decode
-    return Features(columns, (0,) * 7, columns[:3], columns[2], columns[1], samples=samples)
+    return Features(
+        columns, (0,) * len(FEATURES), columns[:3], columns[2], columns[1], samples=samples
+    )
 
 
 def found(slo, floors, decode, objective=None, requests=None, samples=1, roles=None):
-    spec = Spec.model_construct(slo=slo, objective=objective or Objective(minimize="cost"))
+    spec = Spec.model_construct(
+        model=catalog.model("llama-3.1-8b"),
+        slo=slo,
+        objective=objective or Objective(minimize="cost"),
+    )
     sent = len(decode) // samples if requests is None else requests
     roles = roles or ["mixed"] * len(floors)
     return companions(spec, traffic(decode, samples), [bounds(*f) for f in floors], sent, roles)

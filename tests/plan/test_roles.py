@@ -38,6 +38,13 @@ def of_engine(engine, version, **tables):
             {"model": "qwen3-next-80b-a3b", "tensor": 4},
             "tensorrt-llm moves no cache whose layers differ in their heads",
         ),
+        (
+            "vllm",
+            "0.33",
+            {"model": "whisper-large-v3"},
+            "the cache of `whisper-large-v3`, an encoder-decoder model, does not move",
+        ),
+        ("vllm", "0.33", {"model": "gemma-3-27b"}, None),
     ],
 )
 def test_what_an_engine_can_do_apart(engine, version, tables, reason):
