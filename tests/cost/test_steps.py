@@ -117,7 +117,7 @@ def test_no_legal_replica_of_the_catalogue_beats_the_roofline(
 @settings(max_examples=60, deadline=None)
 @given(
     tensor=st.sampled_from([1, 2, 4, 8]),
-    model=st.sampled_from(DECODERS),
+    model=st.sampled_from(MODELS),
     device=st.sampled_from(DEVICES),
     cache=st.sampled_from(["bf16", "fp8"]),
 )
