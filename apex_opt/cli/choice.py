@@ -26,6 +26,13 @@ AttentionData = Annotated[
 ]
 Replicas = Annotated[int | None, typer.Option(min=1, help="Copies.")]
 PoolName = Annotated[str | None, typer.Option(help="Pool; default: the first.")]
+Stages = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STAGES",
+        help='Pool and layers of each pipeline stage, such as "a100=40,l4=20,l4=20".',
+    ),
+]
 Weights = Annotated[str | None, typer.Option(help="Weight format.")]
 KvCache = Annotated[str | None, typer.Option(help="KV-cache format.")]
 Prefill = Annotated[
@@ -108,6 +115,23 @@ def read_router(text: str) -> Router:
     return found
 
 
+def read_stages(text: str | None) -> tuple[tuple[str, int], ...]:
+    """Return pool and layers of each stage, from a text such as `a100=40,l4=20,l4=20`.
+
+    Raises:
+        CallError: a stage is no `pool=layers`.
+    """
+    from apex_opt.spec.words import name
+
+    stages = []
+    for item in (text or "").split(",") if text is not None else ():
+        pool, _, layers = (part.strip() for part in item.partition("="))
+        if not pool or not (layers.isascii() and layers.isdigit() and 1 <= int(layers) <= 10_000):
+            raise CallError(f"--stages: {name(item)} is no `pool=layers` such as `a100=40`")
+        stages.append((pool, int(layers)))
+    return tuple(stages)
+
+
 def read_wish(text: str, option: str) -> Wish:
     """Return the wish that a list of `key=value` means.
 
@@ -124,7 +148,7 @@ def read_wish(text: str, option: str) -> Wish:
     from apex_opt.spec.words import name, nearest
 
     words = {"pool", "weights", "kv_cache"}
-    known = [field.name for field in fields(Wish)]
+    known = [field.name for field in fields(Wish) if field.name != "stages"]
     found: dict[str, Any] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = (part.strip() for part in item.partition("="))

@@ -40,6 +40,7 @@ def simulate(
     attention_data: options.AttentionData = None,
     replicas: options.Replicas = None,
     pool: options.PoolName = None,
+    stages: options.Stages = None,
     weights: options.Weights = None,
     kv_cache: options.KvCache = None,
     prefill: options.Prefill = None,
@@ -68,7 +69,8 @@ def simulate(
     wish = {"tensor": tensor, "pipeline": pipeline, "expert": expert, "replicas": replicas}
     wish |= {"attention_data": attention_data}
     formats = {"pool": pool, "weights": weights, "kv_cache": kv_cache}
-    chosen = options.choice(plan, rank, {**wish, **formats}, (prefill, decode), router)
+    own = {**wish, **formats, "stages": options.read_stages(stages)}
+    chosen = options.choice(plan, rank, own, (prefill, decode), router)
     encode = None if requests is None else encoder(requests)
     for target in filter(None, (json, requests)):
         output.check(target)

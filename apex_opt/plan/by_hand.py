@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from apex_opt.cost.memory import fit
-from apex_opt.cost.shape import Shape
+from apex_opt.cost.shape import Place, Shape
 from apex_opt.errors import CallError
 from apex_opt.plan.candidate import Candidate, located
-from apex_opt.plan.enumerate import attention_degrees, has_experts, shapes
+from apex_opt.plan.enumerate import (
+    as_served,
+    attention_degrees,
+    clocks,
+    fitted,
+    has_experts,
+    shapes,
+)
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.roles import in_role, why_not_apart
 from apex_opt.plan.use import Part
@@ -34,6 +41,7 @@ class Wish:
         pool: its name.
         weights: format.
         kv_cache: format.
+        stages: pool and layers of each stage, in place of `pool` and `pipeline`.
     """
 
     tensor: int | None = None
@@ -44,6 +52,7 @@ class Wish:
     pool: str | None = None
     weights: str | None = None
     kv_cache: str | None = None
+    stages: tuple[tuple[str, int], ...] = ()
 
 
 def pool_of(spec: Spec, name: str | None) -> Pool:
@@ -112,10 +121,46 @@ def _narrowed(spec: Spec, pool: Pool, wish: Wish) -> Spec:
 
 def _shape(spec: Spec, pool: Pool, wish: Wish, longest_tokens: int) -> Shape:
     """Return the shape that a wish means: the first that the spec allows."""
+    if wish.stages:
+        return _staged(spec, wish, longest_tokens)
     shape = next(shapes(_narrowed(spec, pool, wish), pool, longest_tokens))
     named = wish.expert is not None or spec.parallelism.expert != "auto"
     spread = shape.attention_data > 1 and has_experts(spec) and not named
     return replace(shape, expert=shape.stage_devices) if spread else shape
+
+
+def _staged(spec: Spec, wish: Wish, longest_tokens: int) -> Shape:
+    """Return the shape with the stages of a wish; settings are those of the smallest device.
+
+    Raises:
+        CallError: its pools are not in the spec, or its layers not those of the model.
+    """
+    if wish.pool is not None or wish.pipeline is not None:
+        raise CallError("--stages says where stages stand; leave out --pool and --pipeline")
+    named, layers = sum(n for _, n in wish.stages), len(spec.model.sequence())
+    if named != layers:
+        raise CallError(f"--stages: {named} layers, and {spec.model.name} has {layers}")
+    pools = [pool_of(spec, name) for name, _ in wish.stages]
+    smallest = min(pools, key=lambda pool: pool.device.memory_bytes)
+    plain = replace(wish, stages=(), pipeline=len(pools))
+    shape = next(shapes(_narrowed(spec, smallest, plain), smallest, longest_tokens))
+    weights, kv_cache = shape.weights, shape.kv_cache
+    for pool in pools:
+        weights, kv_cache = as_served(pool.device, weights, kv_cache)
+    places = tuple(Place(pool, clocks(pool)[0]) for pool in pools)
+    several = len({pool.name for pool in pools}) > 1
+    return fitted(
+        spec,
+        replace(
+            shape,
+            pool=pools[0],
+            clock=places[0].clock,
+            weights=weights,
+            kv_cache=kv_cache,
+            stage_layers=tuple(n for _, n in wish.stages),
+            elsewhere=places if several else (),
+        ),
+    )
 
 
 def candidate(spec: Spec, shape: Shape, role: Role = "mixed") -> Candidate:
@@ -160,10 +205,14 @@ def from_wish(
     """
     pool = pool_of(spec, wish.pool)
     one = candidate(spec, _shape(spec, pool, wish, longest_tokens), role)
-    copies = wish.replicas or (pool.devices // one.shape.devices if role == "mixed" else 1)
-    if copies * one.shape.devices > pool.devices:
-        raise CallError(
-            f"--replicas {copies}: {copies * one.shape.devices} devices are more than "
-            f"pool `{pool.name}` has ({pool.devices})"
-        )
+    each = [(own, stages * one.shape.stage_devices) for own, stages in one.shape.pools()]
+    copies = wish.replicas or 1
+    if wish.replicas is None and role == "mixed":
+        copies = min(own.devices // devices for own, devices in each)
+    for own, devices in each:
+        if copies * devices > own.devices:
+            raise CallError(
+                f"--replicas {copies}: {copies * devices} devices are more than "
+                f"pool `{own.name}` has ({own.devices})"
+            )
     return (Part(one, copies, 1),)

@@ -165,10 +165,10 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
             expert_skew=spec.parallelism.expert_skew,
             attention_data=ranks,
         )
-        yield _fitted(spec, found)
+        yield fitted(spec, found)
 
 
-def _fitted(spec: Spec, shape: Shape) -> Shape:
+def fitted(spec: Spec, shape: Shape) -> Shape:
     """Return the shape with the share of memory that its engine takes: the least of any device."""
     stages = range(shape.pipeline if shape.elsewhere else 1)
     share = min(own_share(spec.engine, shape.release, shape.at(stage)) for stage in stages)
@@ -233,12 +233,12 @@ def _shapes_across(spec: Spec, pools: tuple[Pool, ...], longest_tokens: int) -> 
                     elsewhere=places,
                 )
                 if why_not(trial) is None:
-                    trials.append(_fitted(spec, trial))
+                    trials.append(fitted(spec, trial))
                 else:
                     yield trial
         totals = None if asked.pipeline == "auto" else asked.pipeline
         most = asked.max_stages if totals is None else max(totals)
-        yield from across(trials, most, totals, partial(_fitted, spec))
+        yield from across(trials, most, totals, partial(fitted, spec))
 
 
 def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Literal
 
@@ -96,6 +97,12 @@ class Stage(Record):
     clock_mhz: float | None = None
 
 
+def _listed(layers: Iterable[int]) -> str:
+    """Return layers of stages in a row: `3x21,17`."""
+    runs = [(n, len(list(run))) for n, run in groupby(layers)]
+    return ",".join(f"{times}x{n}" if times > 1 else f"{n}" for n, times in runs)
+
+
 class Replica(Record):
     """One running copy of the model. `kv_blocks` and `kv_tokens` are those of all its ranks.
 
@@ -124,7 +131,7 @@ class Replica(Record):
 
     @property
     def label(self) -> str:
-        """A short name: `h100 TP4 PP2 fp8`, `h100 TP2 DP4 EP8 bf16 decode`, `a100(2)+l4(4) ...`."""
+        """A short name: `h100 TP4 PP2 fp8`, `h100 TP2 DP4 EP8 bf16 decode`."""
         degrees = [f"TP{self.tensor}"]
         degrees += [f"DP{self.attention_data}"] if self.attention_data > 1 else []
         degrees += [f"PP{self.pipeline}{self._split}"] if self.pipeline > 1 else []
@@ -143,16 +150,15 @@ class Replica(Record):
         layers = self.stage_layers
         if self.stages or layers == even_split(sum(layers), len(layers), self.engine.name):
             return ""
-        runs = [(n, len(list(run))) for n, run in groupby(layers)]
-        return f"[{','.join(f'{times}x{n}' if times > 1 else f'{n}' for n, times in runs)}]"
+        return f"[{_listed(layers)}]"
 
     @property
     def where(self) -> str:
-        """Its pool, or its pools with their stages in the order of these: `a100(2)+l4(4)`."""
+        """Its pool, or its pools with the layers of each stage: `a100(2x36)+l4(4,3)`."""
         if not self.stages:
             return self.pool
-        runs = [(name, len(list(run))) for name, run in groupby(s.pool for s in self.stages)]
-        return "+".join(f"{name}({stages})" for name, stages in runs)
+        runs = groupby(self.stages, key=lambda stage: stage.pool)
+        return "+".join(f"{name}({_listed([s.layers for s in run])})" for name, run in runs)
 
 
 class Placement(Record):

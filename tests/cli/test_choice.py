@@ -1,6 +1,6 @@
 import pytest
 
-from apex_opt.cli.choice import read_router, read_wish
+from apex_opt.cli.choice import read_router, read_stages, read_wish
 from apex_opt.errors import CallError
 from apex_opt.plan.by_hand import Wish
 
@@ -34,3 +34,14 @@ def test_a_wish_that_means_nothing_is_a_wrong_call(text, message):
 
 def test_a_router_is_known_by_its_name_with_dashes_too():
     assert read_router("least-kv") == read_router("least_kv") == "least_kv"
+
+
+def test_stages_are_pools_with_layers():
+    assert read_stages(None) == ()
+    assert read_stages("a100=40, l4 = 20,l4=20") == (("a100", 40), ("l4", 20), ("l4", 20))
+
+
+@pytest.mark.parametrize("item", ["", "a100", "=4", "l4=0", "l4=-1", "l4=x"])
+def test_a_stage_without_pool_or_layers_is_refused(item):
+    with pytest.raises(CallError, match=r"^--stages: .* is no `pool=layers` such as `a100=40`$"):
+        read_stages(f"a100=40,{item}")

@@ -1,5 +1,6 @@
 import pytest
 
+from apex_opt.errors import CallError
 from apex_opt.plan.by_hand import Wish, from_wish
 from tests.small_specs import spec
 
@@ -57,3 +58,59 @@ def test_a_cache_of_ranks_is_that_of_all_of_them():
 def test_replicas_of_one_role_do_not_take_the_whole_pool(role, copies):
     (one,) = from_wish(spec(), Wish(tensor=1), 560, role)
     assert (one.count, one.role) == (copies, role)
+
+
+TWO = (
+    'name = "a100"\ndevice = "a100-sxm-40gb"\nnodes = 1\ndevices_per_node = 4\n'
+    '[[pools]]\nname = "l4"\ndevice = "l4"\nnodes = 2\ndevices_per_node = 4'
+)
+
+
+def staged(*stages, **wish):
+    asked = spec(model='name = "llama-2-70b"', pools=TWO)
+    return from_wish(asked, Wish(stages=stages, **wish), 1000)
+
+
+def test_stages_stand_where_a_wish_puts_them():
+    (part,) = staged(("a100", 40), ("l4", 20), ("l4", 20), tensor=2)
+    shape = part.candidate.shape
+    assert (part.count, part.candidate.stages_in) == (2, {0: 1, 1: 2})
+    assert part.replica.label == "a100(40)+l4(2x20) TP2 PP3 fp16"
+    # The engine's defaults are those of the device with the least memory.
+    assert shape.settings.max_num_batched_tokens == 2048
+    (alike,) = staged(("a100", 42), ("a100", 38), tensor=2, replicas=1)
+    assert alike.candidate.shape.elsewhere == ()
+    assert alike.candidate.shape.stage_layers == (42, 38)
+
+
+@pytest.mark.parametrize(
+    ("stages", "wish", "told"),
+    [
+        (
+            (("a100", 60), ("l4", 20)),
+            {"pipeline": 2},
+            "--stages says where stages stand; leave out --pool and --pipeline",
+        ),
+        ((("a100", 60),), {}, "--stages: 60 layers, and llama-2-70b has 80"),
+        (
+            (("a100", 60), ("t4", 20)),
+            {},
+            "pool `t4` is not in the spec; its pools: `a100`, `l4`",
+        ),
+        (
+            (("a100", 40), ("l4", 20), ("l4", 20)),
+            {"tensor": 2, "replicas": 3},
+            "--replicas 3: 6 devices are more than pool `a100` has (4)",
+        ),
+    ],
+)
+def test_stages_that_cannot_be_are_refused(stages, wish, told):
+    with pytest.raises(CallError) as caught:
+        staged(*stages, **wish)
+    assert str(caught.value) == told
+
+
+def test_a_stage_with_a_layer_too_many_is_refused():
+    with pytest.raises(CallError) as caught:
+        staged(("a100", 18), ("a100", 18), ("a100", 18), ("a100", 13), ("l4", 13), tensor=1)
+    assert str(caught.value).startswith("this plan cannot be started: TP1 PP5 ")

@@ -48,7 +48,7 @@ def test_a_replica_over_two_pools_says_what_it_takes_of_each():
     assert (told.pool, told.devices, told.label) == (
         "l4",
         4,
-        "l4(1)+a100-sxm-40gb(2)+l4(1) TP1 PP4 bf16",
+        "l4(4)+a100-sxm-40gb(36,35)+l4(5) TP1 PP4 bf16",
     )
     assert [(s.pool, s.layers) for s in told.stages] == [
         ("l4", 4),

@@ -61,7 +61,7 @@ def test_nodes_of_several_pools_are_named_in_the_order_of_stages() -> None:
     )
     one = replica(pipeline=2, tensor=1, devices=2, stages=stages)
     assert lines(deployment(1, replica=one, nodes=(nodes,))) == [
-        "  l4(1)+a100(1) replica 1  l4 node 2: 1 device (stage 0); a100 node 0: 1 device (stage 1)"
+        "  l4(4)+a100(36) replica 1  l4 node 2: 1 device (stage 0); a100 node 0: 1 device (stage 1)"
     ]
 
 
