@@ -12,6 +12,7 @@ prompt c tokens are computed, the last ones; its d = o - 1 decoded tokens come i
     windowed   sum over computed tokens i of min(i, W)
     encoder    e, the tokens that an encoder reads for it
     squares    e^2
+    paced      d of those that are sure to keep a level on the time per token (`apex_opt.plan.pace`)
 
 Without prefix caching c = p, and n = d without guesses: step k reads p + k tokens. With caching c
 is the least that must be computed (`apex_opt.plan.content`). With g guesses a step yields up to
@@ -26,11 +27,14 @@ Whatever a scheduler does, it must process these. Sums are exact Python integers
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from apex_opt.plan.content import Content, content
+from apex_opt.plan.pace import Pace
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import Int64
 
@@ -44,6 +48,7 @@ FEATURES = (
     "windowed",
     "encoder",
     "squares",
+    "paced",
 )
 OF_PROMPTS = ("requests", "prompt", "pairs", "windowed", "encoder", "squares")
 PREFILL = frozenset(FEATURES.index(name) for name in OF_PROMPTS)
@@ -89,13 +94,14 @@ class Features:
     """Features per request, one column each, of the requests that can be served at all.
 
     Attributes:
-        columns: (9, n) int64, in the order of `FEATURES`.
+        columns: (10, n) int64, in the order of `FEATURES`.
         totals: their sums.
         alone: (3, n) int64, prompt, pairs and windowed of what a request must compute itself.
         steps: (n,) int64, least steps in which it decodes.
         prompts: (n,) int64, prompt tokens, computed or not.
         private: least share of a request's context that no running request shares.
         samples: consecutive columns that are the samples of one request.
+        pace_ns: the level on the time per token that `paced` tokens keep.
     """
 
     columns: Int64
@@ -105,6 +111,7 @@ class Features:
     prompts: Int64
     private: float = 1.0
     samples: int = 1
+    pace_ns: float = math.inf
 
     @property
     def present(self) -> tuple[int, ...]:
@@ -124,7 +131,11 @@ class Features:
 
 
 def features(
-    load: Load, max_model_tokens: int, window_tokens: int, least: Least | None = None
+    load: Load,
+    max_model_tokens: int,
+    window_tokens: int,
+    least: Least | None = None,
+    paced: Callable[[Int64], Pace | None] = lambda _: None,
 ) -> Features:
     """Return the features of the requests that fit `max_model_tokens`; longer ones are rejected.
 
@@ -133,6 +144,7 @@ def features(
         max_model_tokens: of the longest request that some replica takes.
         window_tokens: W.
         least: what the replicas may save; None: nothing.
+        paced: gives the pace that levels ask for, of the decoded tokens of each request.
     """
     least = least or Least()
     served = fits(load, max_model_tokens, least)
@@ -141,7 +153,7 @@ def features(
     e = load.encoder_tokens if len(load.encoder_tokens) else np.zeros_like(p)
     kept = e if least.cross_cache else np.zeros_like(p)
     found = content(load) if least.caching else Content(p, p, np.zeros_like(p))
-    steps = -(-d // (1 + least.drafts))
+    steps, asked = -(-d // (1 + least.drafts)), paced(d)
     columns = np.stack(
         [
             np.ones_like(p),
@@ -153,6 +165,7 @@ def features(
             capped_sum(p - found.own, p, window_tokens),
             e,
             e * e,
+            np.zeros_like(d) if asked is None else asked.tokens,
         ]
     )
     alone = columns[list(PROMPT)]
@@ -165,7 +178,8 @@ def features(
     context = columns[3] / np.maximum(d, 1) if least.drafts == 0 else p + 1.0
     private = float(np.min(1.0 - found.shared[reads] / context[reads], initial=1.0))
     whole = np.ascontiguousarray(columns)
-    return Features(whole, totals, alone, steps, p, private, least.samples)
+    pace_ns = math.inf if asked is None else asked.limit_ns
+    return Features(whole, totals, alone, steps, p, private, least.samples, pace_ns)
 
 
 def fits(load: Load, max_model_tokens: int, least: Least) -> np.ndarray:

@@ -3,10 +3,12 @@
 Step times are a table f(n) of the batch size n, plus terms that are linear in what the step reads.
 For any slope g >= 0 the line F + g n with F = min over n of (f(n) - g n) lies under the table, so
 over K steps that process T tokens together  sum f(n_k) >= F K + g T.  How many steps there are is
-bounded from below twice:
+bounded from below three times:
 
     K >= decode tokens / max_seqs          a step decodes at most max_seqs sequences
     K >= cached tokens read / (block_tokens blocks)    and their contexts are all in the cache
+    K >= paced tokens g / (L - F)          and does not take longer than tokens may
+                                           (`apex_opt.plan.pace`)
 
 Each slope and each bound on K gives one linear row of work over the features
 (`apex_opt.plan.features`). A window layer's min(C, b W) of the step table is at least the sum over
@@ -29,6 +31,7 @@ instead of those of decoding. So where both can happen the lower rates count.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,7 +161,27 @@ def _encoder_ns(steps: StepTable, stage: int) -> tuple[float, float]:
     return each, squares / FS_PER_NS
 
 
-def _busy_rows(candidate: Candidate, stage: int, private: float) -> list[Row]:
+def _steps_paced(candidate: Candidate, traffic: Features) -> float:
+    """Return the least number of steps by paced token: 1 / the largest batch that keeps the pace.
+
+    The time of a step is that of all stages, with what it reads of the prompts at least.
+    """
+    if math.isinf(traffic.pace_ns):
+        return 0.0
+    decode, mixed, _ = _whole(candidate)
+    read = sum(_reading_ns(candidate, s).context for s in range(candidate.steps.stages))
+    read *= float(np.min(traffic.prompts, initial=np.iinfo(np.int64).max, where=traffic.decode > 0))
+    each = 1 + candidate.rules_in_role.drafts
+    found = 0.0
+    for line in lines(np.minimum(decode, mixed)):
+        left_ns = each * traffic.pace_ns - line.base
+        if left_ns <= 0:
+            return 1.0  # no sequence keeps it, so none of the tokens is here
+        found = max(found, (line.slope + read) / (each * left_ns))
+    return min(found, 1.0)
+
+
+def _busy_rows(candidate: Candidate, stage: int, private: float, paced: float) -> list[Row]:
     steps, rules = candidate.steps, candidate.rules_in_role
     table = _fastest(candidate, steps.decode_ns[stage], steps.mixed_ns[stage]) - ROUNDING_NS
     sampled = _ratio(steps.rows_ns[stage].astype(np.float64))
@@ -170,20 +193,25 @@ def _busy_rows(candidate: Candidate, stage: int, private: float) -> list[Row]:
     encoder, squares = _encoder_ns(steps, stage)
     rows = []
     for line in lines(table):
-        for by_seqs in (True, False):
-            per_decode = line.base / rules.max_seqs / each if by_seqs else 0.0
-            per_context = 0.0 if by_seqs else line.base * in_cache
+        counted = {
+            "decode": 1 / rules.max_seqs / each,
+            "context": in_cache,
+            "paced": paced,
+        }
+        for by, steps_each in counted.items():
+            count = {name: line.base * steps_each if name == by else 0.0 for name in counted}
             rows.append(
                 row(
                     requests=sampled,
                     prompt=line.slope,
-                    decode=line.slope + sampled + guess + per_decode,
-                    context=reading.context + per_context,
+                    decode=line.slope + sampled + guess + count["decode"],
+                    context=reading.context + count["context"],
                     pairs=steps.pair_fs[stage] / FS_PER_NS,
                     window=reading.window,
                     windowed=steps.window_pair_fs[stage] / FS_PER_NS,
                     encoder=encoder,
                     squares=squares,
+                    paced=count["paced"],
                 )
             )
     return [_own(candidate, whole) for whole in rows]
@@ -195,7 +223,7 @@ def strongest(rows: list[Row], totals: tuple[int, ...]) -> tuple[Row, ...]:
     Every row is a valid bound; a few that bind are enough, and keep the fleet model small.
     """
     prompts = ("prompt", "pairs", "windowed", "encoder", "squares")
-    mixes = (FEATURES, prompts, ("decode", "context", "window"))
+    mixes = (FEATURES, prompts, ("decode", "context", "window", "paced"))
     kept = []
     for names in mixes:
         mix = tuple(t if f in names else 0 for f, t in zip(FEATURES, totals, strict=True))
@@ -203,7 +231,7 @@ def strongest(rows: list[Row], totals: tuple[int, ...]) -> tuple[Row, ...]:
     return tuple(dict.fromkeys(kept))
 
 
-def _energy(candidate: Candidate, traffic: Features) -> Row:
+def _energy(candidate: Candidate, traffic: Features, paced: float) -> Row:
     """Return the energy row that is greatest on this traffic."""
     steps, rules = candidate.steps, candidate.rules_in_role
     table = _fastest(candidate, steps.decode_j, steps.mixed_j)
@@ -216,15 +244,17 @@ def _energy(candidate: Candidate, traffic: Features) -> Row:
         row(
             requests=sampled,
             prompt=line.slope,
-            decode=line.slope + sampled + guess + line.base / rules.max_seqs / each,
+            decode=line.slope + sampled + guess + line.base * by_seqs,
             context=reading.context,
             pairs=steps.pair_j,
             window=reading.window,
             windowed=steps.window_pair_j,
             encoder=_ratio(steps.encoder_j) if len(steps.encoder_j) else 0.0,
             squares=steps.encoder_pair_j,
+            paced=line.base * by_pace,
         )
         for line in lines(table)
+        for by_seqs, by_pace in ((1 / rules.max_seqs / each, 0.0), (0.0, paced))
     ]
     return max((_own(candidate, r) for r in rows), key=lambda r: value(r, traffic.totals))
 
@@ -322,13 +352,16 @@ def optimistic(candidate: Candidate, traffic: Features) -> Optimistic:
     """Return the lower bounds of `candidate` on `traffic`."""
     rules, columns, lone = candidate.rules_in_role, traffic.columns, _lone(candidate)
     private = 1.0 if candidate.role == "decode" else traffic.private
+    paced = _steps_paced(candidate, traffic)
     busy = [
-        one for stage in _unlike(candidate.steps) for one in _busy_rows(candidate, stage, private)
+        one
+        for stage in _unlike(candidate.steps)
+        for one in _busy_rows(candidate, stage, private, paced)
     ]
     reading = lone.reading.context * columns[3] + lone.reading.window * columns[5]
     return Optimistic(
         busy_ns=strongest(busy, traffic.totals),
-        energy_j=_energy(candidate, traffic),
+        energy_j=_energy(candidate, traffic, paced),
         e2e_ns=_own(candidate, _end_to_end(lone, rules, traffic)),
         ttft_ns=_time_to_first(lone, rules, traffic),
         decode_ns=lone.step * traffic.steps + reading,

@@ -9,7 +9,7 @@ from typing import Literal
 
 from apex_opt.errors import CallError
 from apex_opt.plan.levels import METRICS, SHARE, Metric
-from apex_opt.plan.objective import GOALS, Coefficients, Goal
+from apex_opt.plan.objective import GOALS, NO_FLOW, Coefficients, Goal
 from apex_opt.plan.result import Prediction
 from apex_opt.plan.search import better
 from apex_opt.spec.goals import Objective
@@ -74,7 +74,7 @@ class Axis:
 
 
 def _unbounded(*_: object) -> Coefficients:
-    return Coefficients(0.0, (0.0,) * 7)
+    return Coefficients(0.0, NO_FLOW)
 
 
 def _statistic(metric: Metric, statistic: str) -> Callable[[Prediction, int], float]:

@@ -23,6 +23,7 @@ from apex_opt.plan.levels import NS_PER_S, counts_goodput, drain_limit_s, longes
 from apex_opt.plan.needs import require_memory
 from apex_opt.plan.objective import NO_FLOW, Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
+from apex_opt.plan.pace import pace
 from apex_opt.plan.quality import row
 from apex_opt.plan.roles import exchange
 from apex_opt.sim.load import Load
@@ -113,7 +114,8 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
     longest = max(c.rules.max_model_tokens for c in candidates)
     window = candidates[0].steps.window_tokens  # of the model, which all share
     least = least_of(spec, candidates)
-    found = features(load, longest, window, least)
+    requests = len(load) // least.samples
+    found = features(load, longest, window, least, lambda d: pace(spec, d, requests))
     outputs = load.output_tokens[fits(load, longest, least)]
     closed = load.concurrency > 0
     arrivals = earliest_ns(load)
@@ -127,7 +129,7 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
     endless = closed or len(load.after) > 0 or after_s is None
     return Traffic(
         features=found,
-        requests=len(load) // least.samples,
+        requests=requests,
         span_s=span_s,
         horizon_s=None if endless or after_s is None else span_s + after_s,
     )

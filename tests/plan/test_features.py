@@ -27,6 +27,7 @@ def spelled_out(prompt, output, window):
         sum(min(i, window) for i in range(1, prompt + 1)),
         0,
         0,
+        0,
     ]
 
 

@@ -11,6 +11,7 @@ from apex_opt.cost.shape import Drafts
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, Least, features
 from apex_opt.plan.optimistic import may_preempt, optimistic, strongest, value
+from apex_opt.plan.pace import Pace, least_tokens
 from apex_opt.sim.fleet import assign, play_fleet, split
 from apex_opt.sim.load import Load, Prefixes, nothing
 from apex_opt.sim.member import Member
@@ -175,6 +176,54 @@ def test_no_simulation_beats_the_optimistic_model(name, engine, spare, release, 
     assert (bounds.decode_ns <= log.last_ns - log.first_ns).all()
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(sorted(SHAPES)),
+    engine=ENGINES,
+    spare=st.sampled_from([0, 8, 4000]),
+    release=st.sampled_from(RELEASES),
+    requests=SENT | loads(),
+    share=st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]),
+)
+def test_requests_that_keep_a_pace_take_no_fewer_steps_than_it_asks_for(
+    name, engine, spare, release, requests, share
+):
+    c = candidate(name, engine, spare, release)
+    try:
+        log = play(requests, c.rules, c.steps)
+    except EndlessRunError:
+        reject()  # two cohorts of a pipeline preempt each other for ever
+    decode = requests.output_tokens - 1
+    gaps = (log.last_ns - log.first_ns) / np.maximum(decode, 1)
+    limit_ns = float(np.quantile(gaps, share)) + 1e-6
+    kept = int((gaps <= limit_ns).sum())
+    asked = Pace(limit_ns, least_tokens(decode, kept))
+    least = Least(c.rules.prefix_caching, c.rules.drafts)
+    traffic = features(
+        requests, c.rules.max_model_tokens, c.steps.window_tokens, least, lambda _: asked
+    )
+    bounds, slack = optimistic(c, traffic), 1 + 1e-9
+    busy = max(value(row, traffic.totals) for row in bounds.busy_ns)
+    assert busy <= log.totals.busy_ns * slack
+    assert value(bounds.energy_j, traffic.totals) <= log.totals.energy_j * slack
+
+
+def test_a_pace_halves_the_batch_that_carries_the_most():
+    # 2,000 requests at once: 256 run together, unless their tokens must come faster.
+    s = shape(settings=SETTINGS)
+    c = Candidate(s, fit(s), 0)
+    requests = load([0] * 2000, [(100, 200)] * 2000, 0)
+    decode = requests.output_tokens - 1
+    bound = {}
+    for limit_ms in (1e6, 9.0):
+        asked = Pace(limit_ms * 1e6, decode)
+        traffic = features(requests, 8192, 1, None, lambda _, asked=asked: asked)
+        bound[limit_ms] = max(value(row, traffic.totals) for row in optimistic(c, traffic).busy_ns)
+    free = features(requests, 8192, 1)
+    assert bound[1e6] == max(value(row, free.totals) for row in optimistic(c, free).busy_ns)
+    assert bound[9.0] > 1.3 * bound[1e6]
+
+
 @settings(max_examples=120, deadline=None)
 @given(
     engine=ENGINES,
@@ -251,10 +300,10 @@ def test_a_saturated_replica_comes_near_its_bound():
 
 
 def test_of_many_rows_those_that_bind_are_kept():
-    flat, prompts, decodes = [0.0] * 9, [0.0] * 9, [0.0] * 9
-    flat[0], prompts[1], decodes[2], weak = 100.0, 10.0, 10.0, [0.5] * 9
+    flat, prompts, decodes = [0.0] * 10, [0.0] * 10, [0.0] * 10
+    flat[0], prompts[1], decodes[2], weak = 100.0, 10.0, 10.0, [0.5] * 10
     rows = [tuple(weak), tuple(flat), tuple(prompts), tuple(decodes)]
-    totals = (10, 20, 20, 0, 0, 0, 0, 0, 0)
+    totals = (10, 20, 20, 0, 0, 0, 0, 0, 0, 0)
     assert strongest(rows, totals) == (tuple(flat), tuple(prompts), tuple(decodes))
 
 
