@@ -88,9 +88,7 @@ def summary(rows: list[Line]) -> Line:
 
 
 def main(
-    specs: Annotated[
-        list[Path] | None, typer.Argument(help="Default: two examples.")
-    ] = None,
+    specs: Annotated[list[Path] | None, typer.Argument(help="Default: two examples.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the lines here.")] = None,
 ) -> None:
     """Compare proved plans with usual ones."""
