@@ -13,9 +13,9 @@ from apex_opt.plan.search import Tried, as_good, better, search
 from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
 
 DEVICES = 4
-NOTHING = np.zeros((8, 10), np.int64)
+NOTHING = np.zeros((10, 10), np.int64)
 TRAFFIC = Traffic(
-    Features(NOTHING, (10, 100, 50, 0, 0, 0, 0, 0), NOTHING[:3], NOTHING[0], NOTHING[0]),
+    Features(NOTHING, (10, 100, 50, *[0] * 7), NOTHING[:3], NOTHING[0], NOTHING[0]),
     10,
     100.0,
     160.0,
@@ -32,13 +32,13 @@ def kind(fixed, devices):
         power_mw=0,
         work=(),
         fixed=fixed,
-        flow=(0,) * 8,
+        flow=(0,) * 10,
     )
 
 
 def problem(fixed, goal="cost", max_kinds=2):
     kinds = tuple(kind(f, d) for f, d in fixed)
-    data = FleetData((PoolData(1, DEVICES),), kinds, 8, max_kinds)
+    data = FleetData((PoolData(1, DEVICES),), kinds, 10, max_kinds)
     return Problem(
         (), data, GOALS[goal], TRAFFIC, (), (None,) * len(kinds), tuple(range(len(kinds)))
     )
@@ -217,7 +217,7 @@ def test_a_search_that_is_content_with_a_gap_ends_near_the_bound_and_claims_no_p
 
 def test_a_plan_is_found_soon_where_the_bound_is_far_below_it():
     data = FleetData(
-        (PoolData(1000, 1),), (dataclasses.replace(kind(MICRO, 1), max_count=1000),), 8, 1
+        (PoolData(1000, 1),), (dataclasses.replace(kind(MICRO, 1), max_count=1000),), 10, 1
     )
     asked = dataclasses.replace(problem([(MICRO, 1)]), data=data)
     played = []
