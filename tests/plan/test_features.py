@@ -112,7 +112,7 @@ def test_what_an_encoder_has_read_is_read_again_in_every_step_where_it_is_kept(p
     sent = replace(sent, encoder_tokens=np.full(len(sent), read))
     plain = features(load(pairs), 1000, 1)
     seen, kept = (features(sent, 1000, 1, Least(cross_cache=cross)) for cross in (False, True))
-    assert seen.totals == (*plain.totals[:7], len(pairs) * read, len(pairs) * read * read)
+    assert seen.totals == (*plain.totals[:7], len(pairs) * read, len(pairs) * read * read, 0)
     more = read * sum(o - 1 for _, o in pairs)
     assert kept.totals[3] == seen.totals[3] + more
     assert seen.present == (*plain.present, *((7, 8) if read else ()))
