@@ -54,6 +54,10 @@ def _settings(spec: Spec, *, unwritten: bool) -> Iterator[Row]:
         if own is not None:
             dial = Options(f"{own:,}", ((None, words),), None, under("engine", key))
             yield f"engine.{key}", ("engine", key), "engine", dial, True
+    if engine.speculation is not None:
+        put, words = under("engine", "speculation"), "leave out `[engine.speculation]`"
+        plain = Options(engine.speculation.method, ((None, words),), None, put)
+        yield "engine.speculation", ("engine", "speculation"), "engine", plain, True
     if engine.chunked_prefill is False:
         put = under("engine", "chunked_prefill")
         turned = Options("false", ((True, "turn on chunked prefill"),), True, put)

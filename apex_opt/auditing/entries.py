@@ -7,6 +7,7 @@ within the catalogue.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,7 @@ from apex_opt.plan.levels import METRICS, counts_goodput, drain_limit_s
 from apex_opt.spec.goals import Percentiles
 from apex_opt.spec.lines import Loc
 from apex_opt.spec.spec import Spec
+from apex_opt.spec.workload import Workload
 
 Family = Literal[
     "slo", "stability", "demand", "stock", "node", "power", "budget", "devices", "replicas",
@@ -28,6 +30,8 @@ LATENCY = 1000
 DEMAND = 1000
 LEAST_ATTAINMENT = 0.01
 LARGEST_NODE = 16
+FEWEST = 20
+"""Requests that are expected at the least: of fewer there may come none."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,26 @@ def _stability(spec: Spec, span_s: float) -> Iterator[Entry]:
     yield Entry("slo.drain_s", ("slo", "drain_s"), "stability", dial, written)
 
 
+def _expected(asked: Workload) -> float:
+    """Return how many requests are expected over the phases; without end infinitely many."""
+    start, total = 0.0, 0.0
+    for phase in asked.phases or ():
+        if phase.until_s is None or asked.requests is not None:
+            return math.inf
+        total += phase.rate_rps * (phase.until_s - start)
+        start = phase.until_s
+    return total
+
+
+def _phases(spec: Spec, times: float) -> Spec:
+    """Return the spec with all rates of its phases so many times what they are."""
+    phases = tuple(
+        phase.model_copy(update={"rate_rps": times * phase.rate_rps})
+        for phase in spec.workload.phases or ()
+    )
+    return under("workload", "phases")(spec, phases)
+
+
 def _demand(spec: Spec) -> Iterator[Entry]:
     asked = spec.workload
     if asked.arrival == "closed" and asked.concurrency is not None and asked.concurrency > 1:
@@ -121,6 +145,11 @@ def _demand(spec: Spec) -> Iterator[Entry]:
         dial = Range(scale, DEMAND * scale, False, "", under("workload", "time_scale"))
         written = "time_scale" in asked.model_fields_set
         yield Entry("workload.time_scale", ("workload", "time_scale"), "demand", dial, written)
+    elif asked.phases is not None:
+        least = max(1 / DEMAND, FEWEST / _expected(asked))
+        if least < 1:
+            times = Range(1.0, least, False, "x its rates", _phases)
+            yield Entry("workload.phases", ("workload", "phases"), "demand", times)
     elif asked.rate_rps is not None:
         rate = asked.rate_rps
         dial = Range(rate, rate / DEMAND, False, "requests/s", under("workload", "rate_rps"))

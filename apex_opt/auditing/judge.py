@@ -133,9 +133,7 @@ class Judge:
 
     def ask(self, spec: Spec, most: int = MOST_PLANS) -> Verdict:
         """Return whether a plan meets `spec`; of a large space, at most `most` are simulated."""
-        self.questions += 1
-        self.listen(Event("asking what would help", self.questions))
-        offered = self.traffic(spec)
+        self._count()
         found = self.replicas(spec)
         if not found.legal:
             return Verdict("infeasible", "replica", found)
@@ -144,10 +142,21 @@ class Judge:
             return Verdict("infeasible", "bound", found)
         sample = spread(candidates)
         if len(sample) < len(candidates):
-            verdict = self._decide(spec, offered, found, sample, 0)
+            verdict = self._decide(spec, found, sample, 0)
             if verdict.feasible:
                 return verdict
-        return self._decide(spec, offered, found, candidates, most)
+        return self._decide(spec, found, candidates, most)
+
+    def glance(self, spec: Spec) -> Verdict | None:
+        """Return a verdict that looks at few replicas: of it only `feasible` is to be trusted."""
+        self._count()
+        found = self.replicas(spec)
+        candidates = spread(_affordable(spec, found))
+        return self._decide(spec, found, candidates, 0) if candidates else None
+
+    def _count(self) -> None:
+        self.questions += 1
+        self.listen(Event("asking what would help", self.questions))
 
     def excludes(self, spec: Spec) -> bool:
         """Whether bounds alone prove that no plan meets `spec`; nothing is simulated."""
@@ -164,12 +173,12 @@ class Judge:
     def _decide(
         self,
         spec: Spec,
-        offered: Traffic,
         found: Enumeration,
         candidates: Sequence[Candidate],
         most: int,
     ) -> Verdict:
         """Answer for plans of these candidates; of a large space after guesses and `most` plans."""
+        offered = self.traffic(spec)
         asked = problem(_plain(spec), offered.load, candidates, self._bound)
         # Each kind alone makes as many plans as there may be replicas of it.
         small = sum(k.max_count for k in asked.data.kinds) <= SMALL >= space(asked.data)

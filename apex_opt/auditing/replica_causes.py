@@ -8,7 +8,7 @@ from dataclasses import replace
 from apex_opt.auditing.conflict import Found, loosened
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.result import Code
-from apex_opt.auditing.words import gigabytes
+from apex_opt.auditing.words import both, gigabytes
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.shape import Shape
 from apex_opt.plan.enumerate import shapes
@@ -69,8 +69,9 @@ def _memory(judge: Judge, found: Found, shape: Shape, room: Fit) -> tuple[Code, 
     """Return which component of memory is too large on the shape that comes closest."""
     m, s = room.memory, shape.settings
     free = m.total - m.other - m.graphs - m.reserve - m.weights
-    cut = f"TP{shape.tensor}" + (f" PP{shape.pipeline}, its fullest stage" * (shape.pipeline > 1))
-    where = f"on each {shape.pool.name} device of {gigabytes(m.total)} ({cut})"
+    cut = f"TP{shape.tensor}" + (f" {_stage(shape, room.stage)}" if shape.pipeline > 1 else "")
+    pool = shape.places[room.stage].pool
+    where = f"on each {pool.name} device of {gigabytes(m.total)} ({cut})"
     reserved = any(e.family == "reserve" and e.written for e in found.members)
     if m.room <= 0 and reserved and m.room + m.reserve > 0:
         return "memory.reserve", (
@@ -78,7 +79,7 @@ def _memory(judge: Judge, found: Found, shape: Shape, room: Fit) -> tuple[Code, 
             f"{where}, of which {gigabytes(m.reserve)} are kept free"
         )
     if free < 0:
-        return "memory.weights", _weights(judge, found, shape, room)
+        return "memory.weights", _weights(judge, found, shape, room, cut)
     if m.room <= 0:
         return "memory.activations", (
             f"activations of {s.max_num_batched_tokens:,} tokens and {s.max_num_seqs:,} sequences "
@@ -86,6 +87,14 @@ def _memory(judge: Judge, found: Found, shape: Shape, room: Fit) -> tuple[Code, 
             f"{gigabytes(free)}"
         )
     return "memory.kv_cache", _cache(shape, room, where)
+
+
+def _stage(shape: Shape, nth: int) -> str:
+    """Return which stage of a pipeline is the fullest, and what stands on it."""
+    layers = f"{shape.stage_layers[nth]} layers"
+    first, last = nth == 0, nth == shape.pipeline - 1
+    parts = [layers, *(["the embedding"] if first else []), *(["the LM head"] if last else [])]
+    return f"PP{shape.pipeline}, stage {nth + 1} of {shape.pipeline} with {both(parts)}"
 
 
 def _cache(shape: Shape, room: Fit, where: str) -> str:
@@ -104,14 +113,14 @@ def _cache(shape: Shape, room: Fit, where: str) -> str:
     )
 
 
-def _weights(judge: Judge, found: Found, shape: Shape, room: Fit) -> str:
+def _weights(judge: Judge, found: Found, shape: Shape, room: Fit, cut: str) -> str:
     m = room.memory
     layers = len(shape.model.sequence())
     whole = fit(replace(shape, tensor=1, expert=1, stage_layers=(layers,))).memory.weights
     usable = m.total - m.reserve - m.other - m.graphs - m.activations
     text = (
         f"weights of {gigabytes(whole)} in {shape.weights.name} do not fit: the nearest cut, "
-        f"{shape.devices} x {shape.pool.name} (TP{shape.tensor} PP{shape.pipeline}), leaves "
+        f"{shape.devices} x {shape.pool.name} ({cut}), leaves "
         f"{gigabytes(m.weights)} for a device that has {gigabytes(max(usable, 0))} for them"
     )
     least = min(_devices(judge, found), default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from apex_opt.auditing.best import best
+from apex_opt.auditing.beyond import beyond
 from apex_opt.auditing.binding import alternatives, held
 from apex_opt.auditing.causes import cause
 from apex_opt.auditing.conflict import Found, conflicts, loosened
@@ -15,7 +16,7 @@ from apex_opt.auditing.known import known as met_by_known
 from apex_opt.auditing.near import closest
 from apex_opt.auditing.relax import barred, combined, repairs
 from apex_opt.auditing.repair import Repair
-from apex_opt.auditing.result import Audit, Conflict, Near
+from apex_opt.auditing.result import Audit, Code, Conflict, Near
 from apex_opt.auditing.told import told, told_repair
 from apex_opt.plan.events import Listen
 from apex_opt.plan.levels import NS_PER_S
@@ -109,9 +110,11 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
     shown: list[Conflict] = []
     for one in found:
         cured = loosened(spec, [e for o in found if o is not one for e in o.cure])
+        code, text = cause(judge, one)
         mended, helpless = repairs(judge, cured, one.members, verdict if len(found) == 1 else None)
+        mended += beyond(judge, cured, code)
         fixes.append(mended)
-        shown.append(_conflict(spec, judge, one, mended, helpless))
+        shown.append(_conflict(spec, one, (code, text), mended, helpless))
     whole = (
         fixes[0] if len(found) == 1 else combined(judge, spec, fixes, [o.members for o in found])
     )
@@ -126,12 +129,11 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
 
 
 def _conflict(
-    spec: Spec, judge: Judge, one: Found, mended: list[Repair], helpless: list[Entry]
+    spec: Spec, one: Found, why: tuple[Code, str], mended: list[Repair], helpless: list[Entry]
 ) -> Conflict:
-    code, text = cause(judge, one)
     return Conflict(
-        code=code,
-        text=text,
+        code=why[0],
+        text=why[1],
         entries=tuple(told(spec, entry) for entry in one.members),
         irreducible=one.irreducible,
         relaxations=tuple(told_repair(spec, repair) for repair in mended),

@@ -25,6 +25,9 @@ from apex_opt.spec.table import Table, frozen
 Kind = Literal["models", "devices", "weights", "kv-cache", "engines"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+NEAREST, AS_NEAR = 3, 0.05
+"""Names that are offered in place of an unknown one, and how much less alike than the first."""
+
 T = TypeVar("T", bound=Table)
 
 
@@ -157,9 +160,15 @@ def _shelf(kind: Kind) -> Shelf[Any]:
 
 def _hint(shelf: Shelf[T], wanted: str) -> str:
     stems, aliases = _stems(shelf.folder), _aliases(shelf.folder)
-    near = difflib.get_close_matches(wanted[:200], [*sorted(stems), *aliases], n=1)
-    if near:
-        return f"did you mean `{aliases.get(near[0], near[0])}`?"
+    near = difflib.get_close_matches(wanted[:200], [*sorted(stems), *aliases], n=NEAREST)
+    alike = [difflib.SequenceMatcher(None, name, wanted[:200]).ratio() for name in near]
+    names = dict.fromkeys(
+        f"`{aliases.get(name, name)}`"
+        for name, ratio in zip(near, alike, strict=True)
+        if ratio >= alike[0] - AS_NEAR
+    )
+    if names:
+        return f"did you mean {' or '.join(names)}?"
     return f"`apexopt catalog {shelf.kind}` lists the known ones"
 
 

@@ -121,3 +121,21 @@ def test_demand_is_loosened_where_the_arrival_says_it(workload, key, end):
     spec = make(workload=workload + lengths)
     (demand,) = [e for e in entries(spec, 10.0, unwritten=False) if e.family == "demand"]
     assert (demand.key, demand.dial.end) == (key, end)
+
+
+def test_phases_are_scaled_together_as_long_as_some_requests_are_expected():
+    lengths = "\nprompt_tokens = 10\noutput_tokens = 10"
+    phases = "phases = [{ until_s = 10, rate_rps = 4 }, { until_s = 12, rate_rps = 80 }]"
+    spec = make(workload=f'arrival = "piecewise"\n{phases}{lengths}')
+    (demand,) = [e for e in entries(spec, 10.0, unwritten=False) if e.family == "demand"]
+    assert (demand.key, demand.shown, demand.dial.end) == ("workload.phases", "1 x its rates", 0.1)
+    changed = demand.dial.put(spec, 0.5).workload.phases
+    assert [(p.until_s, p.rate_rps) for p in changed] == [(10, 2), (12, 40)]
+
+
+def test_guesses_can_be_left_out():
+    guesses = '[engine.speculation]\nmethod = "ngram"\ntokens = 3\nacceptance = 0.5'
+    spec = make(more=guesses)
+    (entry,) = [e for e in entries(spec, 1.0, unwritten=False) if e.key == "engine.speculation"]
+    assert entry.shown == "ngram"
+    assert entry.loosened(spec).engine.speculation is None

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from apex_opt.auditing.beyond import widenings
 from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.story import answer, known_entries
+from apex_opt.errors import SpecError
 from tests.auditing.gallery import GALLERY, make
 
 EXPECTED = Path(__file__).parent / "gallery.txt"
@@ -76,6 +78,33 @@ def test_conflicts_and_what_helps_are_as_expected(case):
     assert told(case) == expected()[case]
 
 
+def test_the_stage_that_is_too_small_is_named_with_what_stands_on_it():
+    assert audited("last stage")[2].conflicts[0].text == (
+        "weights of 141.1 GB in bf16 do not fit: the nearest cut, 3 x p (TP1 PP3, stage 3 of 3 "
+        "with 27 layers and the LM head), leaves 48.3 GB for a device that has 47.5 GB for them; "
+        "at least 4 such devices a replica are needed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "hint"),
+    [
+        ("h100", None),
+        ("a100-sxm-80", "did you mean `a100-sxm-80gb`?"),
+        ("rtx4090", "did you mean `rtx-4090`?"),
+        ("my-accelerator", "`apexopt catalog devices` lists the known ones"),
+    ],
+)
+def test_an_unknown_device_is_a_fault_of_the_spec_with_the_nearest_names(device, hint):
+    pools = f'name = "p"\ndevice = "{device}"\nnodes = 1'
+    if hint is None:
+        assert make(pools=pools).pools[0].device.name == "h100-sxm-80gb"
+        return
+    with pytest.raises(SpecError) as fault:
+        make(pools=pools)
+    assert str(fault.value).endswith(f"pools[0].device: unknown device `{device}`; {hint}")
+
+
 def core_of(spec, judge, conflict):
     """Return the entries by key, and the spec in which all but the conflict's are loosened."""
     verdict = judge.ask(spec)
@@ -109,6 +138,7 @@ def test_each_entry_of_a_conflict_is_needed(case):
 def test_each_relaxation_makes_the_spec_feasible_and_a_little_less_does_not(case):
     spec, judge, found = audited(case)
     known = {e.key: e for e in known_entries(spec, judge, judge.ask(spec))}
+    known |= {e.key: e for c in found.conflicts for e in widenings(spec, c.code)}
     assert found.relaxations
     for relaxation in found.relaxations:
         changed = spec

@@ -8,6 +8,9 @@ from apex_opt.spec.catalog import KINDS, SHELVES, UnknownNameError
 EVERY_ENTRY = [(kind, name) for kind in KINDS for name in catalog.names(kind)]
 
 
+NO_80B = "unknown model `llama-3.1-80b`"
+
+
 @pytest.mark.parametrize(("kind", "name"), EVERY_ENTRY)
 def test_an_entry_bears_the_name_of_its_file_and_says_where_it_comes_from(kind, name):
     entry = catalog.get(kind, name)
@@ -66,7 +69,11 @@ def test_a_model_is_found_by_its_hugging_face_name_with_or_without_owner(spellin
     [
         (catalog.device, "h1000", "unknown device `h1000`; did you mean `h100-sxm-80gb`?"),
         (catalog.model, "lama-3-70b", "unknown model `lama-3-70b`; did you mean `llama-3-70b`?"),
-        (catalog.weight_format, "fp9", "unknown weight format `fp9`; did you mean `fp8`?"),
+        (
+            catalog.weight_format,
+            "fp9",
+            "unknown weight format `fp9`; did you mean `fp8` or `nvfp4`?",
+        ),
         (catalog.engine, "vlm", "unknown engine `vlm`; did you mean `vllm`?"),
     ],
 )

@@ -304,7 +304,7 @@ def test_a_layer_that_contradicts_itself_is_refused(layer: list[str], why: str |
 
 def test_the_format_of_the_checkpoint_is_in_the_catalogue():
     assert faults(model=TABLES["model"] + '\nnative_weights = "fp9"') == [
-        "model.native_weights: unknown weight format `fp9`; did you mean `fp8`?"
+        "model.native_weights: unknown weight format `fp9`; did you mean `fp8` or `nvfp4`?"
     ]
     assert faults(model=TABLES["model"] + f'\nnative_weights = "{"x" * 100}"') == [
         f"model.native_weights: unknown weight format `{'x' * 59}…`"

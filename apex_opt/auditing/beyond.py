@@ -1,0 +1,109 @@
+"""Changes beyond the entries of a conflict: another device of the catalogue, another router."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from apex_opt.auditing.dials import CHOICE, Options, in_pool, under
+from apex_opt.auditing.entries import Entry
+from apex_opt.auditing.judge import Judge
+from apex_opt.auditing.repair import Move, Repair
+from apex_opt.auditing.result import Code
+from apex_opt.cost.rates import half_precision
+from apex_opt.spec import catalog
+from apex_opt.spec.pools import Device, Pool
+from apex_opt.spec.spec import Spec
+
+NEAREST, MORE = 2, 1.1
+"""Devices that are tried in place of a pool's, beside the largest; by how much they have more."""
+
+OTHER_MAKERS = ("gaudi", "mi", "tpu")
+"""Beginnings of names of devices that are not NVIDIA's: engines change with the maker."""
+
+SIZE = 2 * CHOICE
+"""How large such a change counts: another device is bought, not written."""
+
+BY_DEVICE: frozenset[Code] = frozenset(
+    {"memory.weights", "memory.kv_cache", "memory.activations", "format", "slo.unreachable",
+     "slo.load", "demand"}
+)  # fmt: skip
+BY_ROUTER: frozenset[Code] = frozenset({"slo.load"})
+"""Causes that another device, or another router, may cure."""
+
+
+def beyond(judge: Judge, spec: Spec, code: Code) -> list[Repair]:
+    """Return changes beyond the entries of a conflict that make `spec` feasible, one an entry.
+
+    Of a large space a few replicas are looked at: what is not offered is not excluded.
+
+    Args:
+        judge: answers.
+        spec: an infeasible spec, with all other conflicts cured.
+        code: the cause of the conflict.
+    """
+    tried = [_first(judge, spec, entry) for entry in widenings(spec, code)]
+    return [repair for repair in tried if repair is not None]
+
+
+def widenings(spec: Spec, code: Code) -> Iterator[Entry]:
+    """Yield the entries that may be widened for a cause, beside those that are in conflict.
+
+    Under a budget another device is no offer: it has another price.
+    """
+    if code in BY_DEVICE and spec.limits.budget_per_hour is None:
+        for nth, pool in enumerate(spec.pools):
+            others = tuple(
+                (device, f"{device.name} devices in pool {pool.name}") for device in larger(pool)
+            )
+            if others:
+                dial = Options(pool.device.name, others, others[-1][0], in_pool(nth, "device"))
+                yield Entry(f"pools.{pool.name}.device", ("pools", nth, "device"), "node", dial)
+    if code in BY_ROUTER and spec.routing.router in {"round_robin", "random"}:
+        value, put = "least_outstanding", under("routing", "router")
+        dial = Options(spec.routing.router, ((value, f'write `router = "{value}"`'),), value, put)
+        written = "router" in spec.routing.model_fields_set
+        yield Entry("routing.router", ("routing", "router"), "engine", dial, written)
+
+
+def larger(pool: Pool) -> list[Device]:
+    """Return devices of the same maker with clearly more memory or bandwidth, and no less of all.
+
+    The two nearest and the largest, by the product of memory, bandwidth and 16-bit peak; none whose
+    power is not known.
+    """
+    mine = _figures(pool.device)
+    found = []
+    for device in catalog.entries("devices"):
+        assert isinstance(device, Device)
+        known = device.tdp_w is not None or pool.power_cap_w is not None
+        if not known or _maker(device) != _maker(pool.device):
+            continue
+        ratios = [a / b for a, b in zip(_figures(device), mine, strict=True)]
+        if min(ratios) >= 1 and max(ratios[:2]) >= MORE:
+            found.append((math.prod(ratios), device.name, device))
+    devices = [device for _, _, device in sorted(found, key=lambda row: row[:2])]
+    return [*devices[:NEAREST], *devices[NEAREST:][-1:]]
+
+
+def _maker(device: Device) -> str:
+    return next((name for name in OTHER_MAKERS if device.name.startswith(name)), "nvidia")
+
+
+def _figures(device: Device) -> tuple[float, float, float]:
+    peak = device.peak_tflops[half_precision(device)]
+    return device.memory_bytes, device.bandwidth_gbytes_per_s, peak
+
+
+def _first(judge: Judge, spec: Spec, entry: Entry) -> Repair | None:
+    """Return the first of an entry's other values with which a plan is seen at a glance."""
+    assert isinstance(entry.dial, Options)
+    for value, words in entry.dial.others:
+        if judge.late:
+            return None
+        changed = entry.dial.put(spec, value)
+        verdict = judge.glance(changed)
+        if verdict is not None and verdict.plan is not None and verdict.asked is not None:
+            moves = (Move(entry, value, words, SIZE),)
+            return Repair(moves, changed, verdict.asked, verdict.plan, False, (None,))
+    return None
