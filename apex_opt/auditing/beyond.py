@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from apex_opt.auditing.dials import CHOICE, Options, in_pool, under
 from apex_opt.auditing.entries import Entry
+from apex_opt.auditing.guesses import most_of
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.repair import Move, Repair
 from apex_opt.auditing.result import Code
@@ -42,8 +43,15 @@ def beyond(judge: Judge, spec: Spec, code: Code) -> list[Repair]:
         spec: an infeasible spec, with all other conflicts cured.
         code: the cause of the conflict.
     """
-    tried = [_first(judge, spec, entry) for entry in widenings(spec, code)]
+    chosen = [e for e in widenings(spec, code) if e.loc[0] != "routing" or _several(judge, spec)]
+    tried = [_first(judge, spec, entry) for entry in chosen]
     return [repair for repair in tried if repair is not None]
+
+
+def _several(judge: Judge, spec: Spec) -> bool:
+    """Whether a plan may have several replicas, so that a router has a choice."""
+    asked = judge.problem(spec)
+    return asked is not None and any(most_of(asked, r) > 1 for r in range(len(asked.candidates)))
 
 
 def widenings(spec: Spec, code: Code) -> Iterator[Entry]:
