@@ -239,7 +239,7 @@ def test_first_plans_are_looked_for_both_mixed_and_with_prefill_and_decode_apart
     # Mixed replicas need 400; apart, 300 and 40 do.
     roles = ("mixed", "prefill", "decode")
     kinds = tuple(dataclasses.replace(kind(MICRO, 1), max_count=1000, role=role) for role in roles)
-    data = FleetData((PoolData(1000, 1),), kinds, 7, 1, prefill=frozenset({0, 1, 4, 6}))
+    data = FleetData((PoolData(1000, 1),), kinds, 10, 1, prefill=frozenset({0, 1, 4, 6}))
     asked = dataclasses.replace(problem([(MICRO, 1)] * 3), data=data)
 
     def play(counts):
