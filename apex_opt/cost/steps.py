@@ -147,6 +147,11 @@ def _contexts(parts: list[tuple[ContextRates, int]]) -> ContextRates:
     return ContextRates(**{name: total(name) for name in ContextRates.__dataclass_fields__})
 
 
+def _at_least(cost: Cost, seconds: Array) -> Cost:
+    """Return a cost whose devices wait for the host where it needs longer."""
+    return Cost(np.maximum(cost.seconds, seconds), cost.joules)
+
+
 def _stage(rates: Rates, stage: int, counts: dict[str, int], kinds: Kinds, sizes: _Sizes) -> _Stage:
     shape, settings = rates.shape, rates.shape.settings
     base, prompts = nothing(len(sizes.at)), nothing(len(sizes.at))
@@ -163,10 +168,12 @@ def _stage(rates: Rates, stage: int, counts: dict[str, int], kinds: Kinds, sizes
     none = np.zeros(len(tokens))
     decode = spread(base, sizes.at, sizes.run)
     mixed = decode + spread(prompts, sizes.at, tokens)
-    eager_s = shape.release.overheads.eager_layer_us * 1e-6 * sum(counts.values())
-    eager = np.where(tokens > 0, eager_s, 0.0)
-    decode = decode + Cost(np.where(tokens > settings.graph_tokens, eager, 0.0), none)
-    mixed = mixed + Cost(eager, none)
+    layers, own = sum(counts.values()), shape.release.overheads
+    eager = np.where(tokens > 0, own.eager_layer_us * 1e-6 * layers, 0.0)
+    captured = tokens <= settings.graph_tokens
+    launched = np.where(captured, 0.0, own.host_layer_us * 1e-6 * layers)
+    decode = _at_least(decode + Cost(np.where(captured, 0.0, eager), none), launched)
+    mixed = _at_least(mixed + Cost(eager, none), launched)
     return _Stage(
         decode_ns=_ceil(decode.seconds, NS),
         mixed_ns=_ceil(mixed.seconds, NS),

@@ -30,6 +30,11 @@ class Overheads(Table):
     step_us: NonNegative = Field(description="Per step.")
     sequence_us: NonNegative = Field(description="Per step and sequence in the batch.")
     eager_layer_us: NonNegative = Field(description="Per layer, in a step outside CUDA graphs.")
+    host_layer_us: NonNegative = Field(
+        0.0,
+        description="Least time of a layer in a step of more tokens than CUDA graphs take: the "
+        "host launches its kernels one by one.",
+    )
     request_ms: NonNegative = Field(
         description="Per request, outside the scheduler: API, tokeniser."
     )

@@ -10,7 +10,9 @@ file a table of errors in percent is printed, and in the end a JSON line a file:
 
 Coverage is the share of measured means within the band that is stated for them, in 0..1. Runs that
 were saturated or are known in part stand apart. `--queueing` checks the simulator alone: see
-`benchmarks.fidelity.queueing`.
+`benchmarks.fidelity.queueing`. `--fit ENGINE:VERSION` fits the overheads of a release to its runs,
+and with `--leave-out` shows what that predicts of runs that it did not see: see
+`benchmarks.fidelity.fit`.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from typing import Annotated
 
 import typer
 
+from apex_opt.errors import ApexError
 from benchmarks.fidelity import queueing
 from benchmarks.fidelity.case import read
+from benchmarks.fidelity.fit import Part, report
 from benchmarks.fidelity.outcome import outcomes
 from benchmarks.fidelity.table import details, summary, table
 from benchmarks.lines import Line
@@ -40,16 +44,28 @@ def main(
     queue: Annotated[
         bool, typer.Option("--queueing", help="Check the simulator alone, on measured step times.")
     ] = False,
+    release: Annotated[
+        str | None, typer.Option("--fit", help="Fit overheads of a release, `vllm:0.16`.")
+    ] = None,
+    leave_out: Annotated[
+        Part | None, typer.Option("--leave-out", help="Fit without each one, and score it.")
+    ] = None,
+    every: Annotated[int, typer.Option(help="Fit on each so many-th run.", min=1)] = 1,
 ) -> None:
     """Predict the measured runs of a folder."""
     written: list[Line] = []
     summaries: list[Line] = []
-    for path in sorted(folder.glob("*.jsonl")):
-        try:
-            cases = list(read(path))
-        except ValueError as why:
-            print(f"error: {why}", file=sys.stderr)
-            raise typer.Exit(2) from None
+    try:
+        files = {path: list(read(path)) for path in sorted(folder.glob("*.jsonl"))}
+        if release is not None:
+            cases = [case for found in files.values() for case in found]
+            for told in report(cases, release, leave_out, every):
+                print(told, flush=True)
+            return
+    except (ApexError, ValueError) as why:
+        print(f"error: {why}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    for path, cases in files.items():
         if queue:
             summaries += [queueing.line(case) for case in cases if queueing.has_times(case)]
             continue

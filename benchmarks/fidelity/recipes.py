@@ -41,9 +41,10 @@ def _vllm(case: Case, guess: Recipe) -> Recipe:
     """Return more memory for MiniMax-M2.5, budgets on Blackwell; for gpt-oss few sequences."""
     newest = str(case.engine.get("version") or "")
     if "gpt-oss" in case.model:
-        return replace(guess, max_num_seqs=_clients(case))
+        return replace(guess, max_num_seqs=_clients(case), graph_tokens=GRAPH_TOKENS)
     if "MiniMax" in case.model and case.device in BLACKWELL and newest[:4] not in OLDER:
-        return replace(guess, max_num_batched_tokens=2 * round(case.workload["prompt_tokens"]))
+        budget = 2 * round(case.workload["prompt_tokens"])
+        return replace(guess, max_num_batched_tokens=budget, graph_tokens=GRAPH_TOKENS)
     if "MiniMax" in case.model:
         hopper = case.device not in BLACKWELL
         share = 0.9 if case.device.startswith("h100") else 0.95
@@ -51,6 +52,9 @@ def _vllm(case: Case, guess: Recipe) -> Recipe:
         return replace(guess, gpu_memory_utilization=share, kv_cache=cache)
     return guess
 
+
+GRAPH_TOKENS = 2048
+"""`--max-cudagraph-capture-size`, of gpt-oss and of MiniMax-M2.5 on Blackwell."""
 
 OLDER = {"0.16", "0.17", "0.18"}
 """Releases of vLLM of the first scripts for MiniMax-M2.5."""

@@ -172,4 +172,14 @@ def _prepared(case: Case, written: Degrees) -> Run:
         replicas=shape.replicas,
     )
     (part,) = from_wish(spec, wish, longest_request(spec, requests))
-    return Run(spec, part, requests.load, recipe)
+    return Run(spec, _captured(part, recipe.graph_tokens), requests.load, recipe)
+
+
+def _captured(part: Part, graph_tokens: int | None) -> Part:
+    """Return a part whose CUDA graphs take so many tokens; None: as the engine has it."""
+    old = part.candidate
+    if graph_tokens is None:
+        return part
+    most = min(graph_tokens, old.shape.settings.max_num_batched_tokens)
+    shape = replace(old.shape, settings=replace(old.shape.settings, graph_tokens=most))
+    return replace(part, candidate=replace(old, shape=shape))
