@@ -95,7 +95,7 @@ def predicted(runs: Sequence[Measured], overheads: Overheads) -> Array:
     def one(pair: Measured) -> tuple[float, float]:
         case, run = pair
         try:
-            values = play(case, with_overheads(run, overheads))
+            values, _ = play(case, with_overheads(run, overheads))
         except (ApexError, EndlessRunError, ValueError):
             return 0.0, 0.0
         return values["ttft_ms"]["mean"], values["tpot_ms"]["mean"]

@@ -39,7 +39,7 @@ def records(tmp_path_factory):
     for model in ("llama-3.1-8b", "qwen3-8b"):
         for clients in (1, 8):
             one = parse(record(model, clients, {}), folder)
-            values = play(one, with_overheads(prepare(one), TRUE))
+            values, _ = play(one, with_overheads(prepare(one), TRUE))
             means = {key: {"mean": values[key]["mean"]} for key in ("ttft_ms", "tpot_ms")}
             found.append(record(model, clients, means))
     return found
