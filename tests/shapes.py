@@ -31,6 +31,7 @@ def shape(
     pipeline: int = 1,
     expert: int = 1,
     attention_data: int = 1,
+    context: int = 1,
     weights: str = "bf16",
     kv_cache: str = "bf16",
     nodes: int = 4,
@@ -54,6 +55,7 @@ def shape(
         clock=clock,
         reserve_fraction=reserve,
         attention_data=attention_data,
+        context=context,
     )
 
 

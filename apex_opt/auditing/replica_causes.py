@@ -100,12 +100,12 @@ def _stage(shape: Shape, nth: int) -> str:
 def _cache(shape: Shape, room: Fit, where: str) -> str:
     s = shape.settings
     if s.num_gpu_blocks is not None:
-        held = s.num_gpu_blocks * s.block_size
+        held = s.num_gpu_blocks * shape.block_tokens
         return (
             f"{s.num_gpu_blocks:,} pinned blocks hold {held:,} tokens; the longest request has "
             f"{s.max_model_len:,}"
         )
-    needed = -(-s.max_model_len // s.block_size) + room.sequence_blocks
+    needed = -(-s.max_model_len // shape.block_tokens) + room.sequence_blocks
     cache = fit(replace(shape, settings=replace(s, num_gpu_blocks=needed))).memory.kv_cache
     return (
         f"the KV cache of one request of {s.max_model_len:,} tokens takes {gigabytes(cache)} "
@@ -116,7 +116,9 @@ def _cache(shape: Shape, room: Fit, where: str) -> str:
 def _weights(judge: Judge, found: Found, shape: Shape, room: Fit, cut: str) -> str:
     m = room.memory
     layers = len(shape.model.sequence())
-    whole = fit(replace(shape, tensor=1, expert=1, stage_layers=(layers,))).memory.weights
+    whole = fit(
+        replace(shape, tensor=1, expert=1, context=1, stage_layers=(layers,))
+    ).memory.weights
     usable = m.total - m.reserve - m.other - m.graphs - m.activations
     text = (
         f"weights of {gigabytes(whole)} in {shape.weights.name} do not fit: the nearest cut, "

@@ -26,6 +26,7 @@ def capacity(
     pipeline: options.Pipeline = None,
     expert: options.Expert = None,
     attention_data: options.AttentionData = None,
+    context: options.Context = None,
     replicas: options.Replicas = None,
     pool: options.PoolName = None,
     weights: options.Weights = None,
@@ -53,7 +54,7 @@ def capacity(
     from apex_opt.report.progress import progress
 
     wish = {"tensor": tensor, "pipeline": pipeline, "expert": expert, "replicas": replicas}
-    wish |= {"attention_data": attention_data}
+    wish |= {"attention_data": attention_data, "context": context}
     formats = {"pool": pool, "weights": weights, "kv_cache": kv_cache}
     chosen = options.choice(plan, rank, {**wish, **formats}, (prefill, decode), router)
     if json is not None:

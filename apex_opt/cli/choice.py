@@ -24,6 +24,10 @@ AttentionData = Annotated[
     int | None,
     typer.Option(min=1, max=65_536, help="Ranks with attention of their own that share experts."),
 ]
+Context = Annotated[
+    int | None,
+    typer.Option(min=1, max=65_536, help="Devices that share out the tokens of a key-value head."),
+]
 Replicas = Annotated[int | None, typer.Option(min=1, help="Copies.")]
 PoolName = Annotated[str | None, typer.Option(help="Pool; default: the first.")]
 Stages = Annotated[

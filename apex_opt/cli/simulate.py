@@ -38,6 +38,7 @@ def simulate(
     pipeline: options.Pipeline = None,
     expert: options.Expert = None,
     attention_data: options.AttentionData = None,
+    context: options.Context = None,
     replicas: options.Replicas = None,
     pool: options.PoolName = None,
     stages: options.Stages = None,
@@ -67,7 +68,7 @@ def simulate(
     from apex_opt.report.simulation import render_plan
 
     wish = {"tensor": tensor, "pipeline": pipeline, "expert": expert, "replicas": replicas}
-    wish |= {"attention_data": attention_data}
+    wish |= {"attention_data": attention_data, "context": context}
     formats = {"pool": pool, "weights": weights, "kv_cache": kv_cache}
     own = {**wish, **formats, "stages": options.read_stages(stages)}
     chosen = options.choice(plan, rank, own, (prefill, decode), router)

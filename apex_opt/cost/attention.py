@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apex_opt.cost.context import gather_cost
 from apex_opt.cost.curves import Array, head_seconds, latent_read_seconds, ramp_seconds
 from apex_opt.cost.kernels import decode_curve, prefill_curve
 from apex_opt.cost.operators import Attention
@@ -107,12 +108,13 @@ def history_rate(rates: Rates, a: Attention) -> Cost:
     """Return the cost of one cached token before a chunk of a prompt, beyond its query-key pairs.
 
     Softmax attention reads the token's keys and values once a chunk. Latent attention also projects
-    it up, then writes and reads keys and values of all heads. A window bounds what is read by
-    itself; a recurrent state reads nothing.
+    it up, then writes and reads keys and values of all heads; one that is spread over devices is
+    gathered before. A window bounds what is read by itself; a recurrent state reads nothing.
     """
     if a.window is not None or not a.kv_bytes:
         return nothing(1)
-    return _work(rates, a, a.expand_flops, a.kv_bytes + 2.0 * a.expanded_bytes)
+    read = _work(rates, a, a.expand_flops, a.kv_bytes + 2.0 * a.expanded_bytes)
+    return read + gather_cost(rates, a)
 
 
 def mixed_rate(rates: Rates, a: Attention, read: Cost) -> Cost:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apex_opt.cost import collectives
+from apex_opt.cost import collectives, context
 from apex_opt.cost.attention import context_rates, decode_cost, prompt_cost
 from apex_opt.cost.curves import Array
 from apex_opt.cost.experts import exchange, experts
@@ -121,6 +121,9 @@ def _layer(rates: Rates, one: Layer, step: Step) -> Iterator[Timed]:
     size = ACTIVATION_BYTES * step.tokens * shape.model.hidden_size
     waited = one.all_reduces * collectives.all_reduce(shape, size)
     yield waited, _wire(rates, "all_reduce", shape.tensor)
+    merged = step.rows if one.attention.kind == "latent" else step.tokens
+    exchanged = context.exchange(shape, one.attention, merged)
+    yield exchanged, _wire(rates, "all_gather", shape.context)
     yield from _attention(rates, one.attention, step)
 
 

@@ -159,7 +159,7 @@ def fit(shape: Shape) -> Fit:
         pinned = shape.settings.num_gpu_blocks
         blocks = pinned if pinned is not None else max(bare.room // cut.page, 0)
         fits.append(Fit(replace(bare, kv_cache=blocks * cut.page), blocks, cut, stage))
-    longest, block = shape.settings.max_model_len, shape.settings.block_size
+    longest, block = shape.settings.max_model_len, shape.block_tokens
 
     def sequences(f: Fit) -> float:
         return f.blocks / max(f.paging.needed(longest, block), 1)
@@ -198,4 +198,4 @@ def _draft_bytes(shape: Shape) -> tuple[float, float]:
     weights = stage_bytes(small, 0, counts, kinds)
     if shape.settings.drafts is not None and shape.settings.drafts.layer:
         weights -= ends_bytes(small, 0)
-    return weights, kv_token_bytes(counts, kinds) * shape.settings.block_size
+    return weights, kv_token_bytes(counts, kinds) * shape.block_tokens

@@ -10,7 +10,8 @@ or spread over, the devices of all ranks (vLLM, `--data-parallel-size` with a mi
 
 Splits: column-parallel products divide their outputs by TP, row-parallel ones their inputs
 (Megatron-LM, arXiv 1909.08053). Key-value heads are copied, not split, past their number. Latent
-attention keeps its down-projections and its cache whole on every device (vLLM MLA).
+attention keeps its down-projections and its cache whole on every device (vLLM MLA). Copies of the
+cache are spared where its tokens are spread (`apex_opt.cost.context`).
 """
 
 from __future__ import annotations
@@ -88,13 +89,17 @@ class Attention:
         kind: whose kernels run, where the device was measured with them.
         heads: what a sequence's decoding is dealt out by: query heads of latent attention, value
             heads of linear, key-value heads of softmax attention.
+        query_heads: query heads of this device.
         window: tokens that a query sees at most; None: all.
         kv_bytes: bytes of one cached token that a decoding query reads, and that it holds in
-            memory.
-        decode_flops: operations of a decoding query, per cached token.
+            memory; where tokens are spread over devices, its share of them.
+        decode_flops: operations of a decoding query, per cached token. Where these are spread, it
+            attends for all those devices to its share of them, which is as much.
         pair_flops: operations of prefill, per query-key pair.
         token_flops: operations on a recurrent state, per token.
         io_bytes: bytes of queries and outputs, per token.
+        query_bytes, output_bytes: of what attends to cached tokens as they are, and of what comes
+            of it, in the heads of this device, per token.
         expand_flops, expanded_bytes: of projecting a latent token up to keys and values of all
             heads, as prefill does.
         index_bytes, index_flops: of a sparse-attention indexer, per cached token, without window.
@@ -105,12 +110,15 @@ class Attention:
 
     kind: Literal["full", "window", "latent", "linear"] = "full"
     heads: int = 1
+    query_heads: int = 1
     window: int | None = None
     kv_bytes: float = 0.0
     decode_flops: float = 0.0
     pair_flops: float = 0.0
     token_flops: float = 0.0
     io_bytes: float = 0.0
+    query_bytes: float = 0.0
+    output_bytes: float = 0.0
     expand_flops: float = 0.0
     expanded_bytes: float = 0.0
     index_bytes: float = 0.0
@@ -159,11 +167,14 @@ def _softmax(a: SoftmaxAttention, hidden: int, shape: Shape) -> tuple[list[Gemm]
     attention = Attention(
         kind="full" if a.window_tokens is None else "window",
         heads=kv_heads,
+        query_heads=heads,
         window=a.window_tokens,
-        kv_bytes=cached * shape.kv_cache.bytes_per_element,
+        kv_bytes=cached * shape.kv_cache.bytes_per_element / shape.context,
         decode_flops=flops,
         pair_flops=flops,
         io_bytes=float(ACTIVATION_BYTES * heads * (a.head_dim + value)),
+        query_bytes=float(ACTIVATION_BYTES * heads * a.head_dim),
+        output_bytes=float(ACTIVATION_BYTES * heads * value),
         crosses=a.cross,
     )
     return gemms, attention, bias
@@ -190,12 +201,15 @@ def _latent(a: LatentAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
     absorbed, outer = 2.0 * (latent + a.kv_lora_rank), heads * (query + a.value_dim)
     attention = Attention(
         kind="latent",
-        heads=heads,
+        heads=heads * shape.context,
+        query_heads=heads,
         window=a.index_topk,
-        kv_bytes=latent * shape.kv_cache.bytes_per_element,
+        kv_bytes=latent * shape.kv_cache.bytes_per_element / shape.context,
         decode_flops=heads * absorbed,
         pair_flops=max(heads, SPARSE_HEADS) * absorbed,
         io_bytes=float(ACTIVATION_BYTES * outer),
+        query_bytes=float(ACTIVATION_BYTES * heads * latent),
+        output_bytes=float(ACTIVATION_BYTES * heads * a.kv_lora_rank),
         index_bytes=float(index_dim),
         index_flops=2.0 * index_heads * index_dim,
     )

@@ -1,7 +1,8 @@
 """How the KV cache of a stage is cut into blocks: what a block takes, what a sequence holds.
 
-A block stands for `block_size` tokens in the layers that keep all of them. What sliding-window
-layers hold depends on the engine:
+A block stands for `block_size` tokens in the layers that keep all of them; where the tokens of a
+sequence are spread over devices, for as many on each. What sliding-window layers hold depends on
+the engine:
 
     whole   all tokens, as the others do (vLLM before 0.9.1)
     window  the blocks over which a window can lie, a share of a block for each (vLLM's hybrid KV
@@ -92,7 +93,7 @@ def paging(shape: Shape, counts: dict[str, int], kinds: dict[str, Layer]) -> Pag
         attention = kinds[name].attention
         return counts[name] * (attention.kv_bytes + attention.index_bytes)
 
-    block, rule, short = shape.settings.block_size, shape.release.window_cache, windows(shape)
+    block, rule, short = shape.block_tokens, shape.release.window_cache, windows(shape)
     whole = sum(held(name) for name in counts if name not in short)
     windowed = sum(held(name) for name in counts if name in short)
     state = sum(count * kinds[name].attention.state_bytes for name, count in counts.items())

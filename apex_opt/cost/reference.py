@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apex_opt.cost.attention import context_rates, decode_cost, prompt_cost
+from apex_opt.cost.context import merge_cost
 from apex_opt.cost.layers import layer_cost
 from apex_opt.cost.operators import Layer, layer
 from apex_opt.cost.rates import Cost, Rates
@@ -63,6 +64,8 @@ def _layer(rates: Rates, one: Layer, step: Step) -> Cost:
     attention, tokens = one.attention, np.array([float(step.tokens)])
     each, window = context_rates(rates, attention), attention.window or 0
     total = layer_cost(rates, one, tokens)
+    if step.context or attention.kind != "latent":
+        total = total + merge_cost(rates, attention, tokens)
     if step.context:
         read = step.tokens * step.context
         seen = step.tokens * min(step.context, window)

@@ -97,6 +97,8 @@ class Shape:
             `tensor x attention_data`: whole experts are spread over the stage.
         stage_layers: layers of each pipeline stage, first to last.
         clock: share of the boost clock, 0 to 1; of the first stage likewise.
+        context: devices of the tensor group over which the tokens of each key-value head are
+            spread, instead of copied.
         reserve_fraction: share of device memory that the spec keeps free.
         expert_skew: load of the fullest device over the mean, less 1, where whole experts are
             spread; 0: even routing, as far as chance allows.
@@ -117,6 +119,7 @@ class Shape:
     reserve_fraction: float
     expert_skew: float = 0.0
     attention_data: int = 1
+    context: int = 1
     elsewhere: tuple[Place, ...] = ()
 
     @property
@@ -153,6 +156,11 @@ class Shape:
     def devices(self) -> int:
         """Devices of the replica."""
         return self.stage_devices * self.pipeline
+
+    @property
+    def block_tokens(self) -> int:
+        """Tokens of a block of the KV cache: each device of `context` holds a part of it."""
+        return self.settings.block_size * self.context
 
     @property
     def price_per_hour(self) -> float:

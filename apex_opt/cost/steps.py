@@ -18,6 +18,7 @@ import numpy as np
 
 from apex_opt.cost import collectives
 from apex_opt.cost.attention import ContextRates, context_rates, decode_cost, prompt_cost
+from apex_opt.cost.context import merge_cost
 from apex_opt.cost.curves import Array
 from apex_opt.cost.layers import elementwise, gemm, layer_cost
 from apex_opt.cost.operators import ACTIVATION_BYTES, Gemm, Layer, layer
@@ -106,10 +107,16 @@ def _kind(rates: Rates, one: Layer, sizes: _Sizes) -> _Kind:
     state, none = contexts.state, np.zeros_like(sizes.rows)
     by_sequence = Cost(state.seconds * sizes.rows + none, state.joules * sizes.rows + none)
     kernels = 2 if one.attention.crosses else 1
+    tokens = layer_cost(rates, one, at)
+    sequences = decode_cost(rates, one.attention, sizes.rows) * kernels
+    if one.attention.kind == "latent":
+        sequences = sequences + merge_cost(rates, one.attention, sizes.rows)
+    else:
+        tokens = tokens + merge_cost(rates, one.attention, at)
     return _Kind(
-        tokens=layer_cost(rates, one, at),
+        tokens=tokens,
         prompts=prompt_cost(rates, one.attention, at) * kernels,
-        sequences=by_sequence + decode_cost(rates, one.attention, sizes.rows) * kernels,
+        sequences=by_sequence + sequences,
         contexts=contexts,
     )
 

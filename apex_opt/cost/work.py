@@ -82,7 +82,7 @@ class ModelWork:
 def model_work(shape: Shape) -> ModelWork:
     """Return the work of the model of `shape`. Windows are not cut off: an upper bound of use."""
     whole = replace(
-        shape, tensor=1, expert=1, attention_data=1
+        shape, tensor=1, expert=1, attention_data=1, context=1
     )  # what TP copies to every device counts once
     model, rates = whole.model, Rates(whole)
     token = pair = context = weights = 0.0

@@ -37,6 +37,8 @@ class Wish:
         expert: 1, or all devices of a stage; None: the latter where there are several ranks.
         attention_data: ranks, each with attention of its own, that share the experts; None: 1 where
             the spec names none.
+        context: devices that share out the tokens of a key-value head; None: 1 where the spec says
+            `auto`.
         replicas: copies; None: as many as the pool holds, or 1 beside replicas of another role.
         pool: its name.
         weights: format.
@@ -48,6 +50,7 @@ class Wish:
     pipeline: int | None = None
     expert: int | None = None
     attention_data: int | None = None
+    context: int | None = None
     replicas: int | None = None
     pool: str | None = None
     weights: str | None = None
@@ -98,11 +101,13 @@ def _narrowed(spec: Spec, pool: Pool, wish: Wish) -> Spec:
     """Return the spec with the choices of a wish in place of its own."""
     degrees: dict[str, tuple[int, ...]] = {
         key: (degree,)
-        for key in ("tensor", "pipeline", "expert", "attention_data")
+        for key in ("tensor", "pipeline", "expert", "attention_data", "context")
         if (degree := getattr(wish, key)) is not None
     }
     if spec.parallelism.attention_data == "auto":
         degrees.setdefault("attention_data", (1,))
+    if spec.parallelism.context == "auto":
+        degrees.setdefault("context", (1,))
     (ranks, *_) = degrees.get("attention_data") or attention_degrees(spec, pool)
     if spec.parallelism.tensor == "auto":
         degrees.setdefault("tensor", (max(pool.node_devices // ranks, 1),))

@@ -96,6 +96,7 @@ class Candidate:
             pipeline=shape.pipeline,
             expert=shape.expert,
             attention_data=shape.attention_data,
+            context=shape.context,
             weights=shape.weights.name,
             kv_cache=shape.kv_cache.name,
             clock_mhz=clock_mhz(shape.places[0]),
@@ -105,7 +106,7 @@ class Candidate:
             devices=shape.devices,
             kv_blocks=self.fit.blocks,
             kv_tokens=self.fit.paging.tokens(
-                self.fit.blocks, chosen.max_model_len, chosen.block_size
+                self.fit.blocks, chosen.max_model_len, shape.block_tokens
             ),
             memory=Memory(**asdict(memory), free=memory.room - memory.kv_cache),
             fullest_stage=self.fit.stage,
@@ -170,10 +171,8 @@ class Drawn:
     def __hash__(self) -> int:
         s = self.shape
         places = tuple((at.pool.device.name, at.clock) for at in s.places)
-        names = (s.weights.name, s.kv_cache.name)
-        return hash(
-            (s.tensor, s.attention_data, s.expert, s.stage_layers, s.settings, places, *names)
-        )
+        degrees = (s.tensor, s.attention_data, s.context, s.expert, s.stage_layers)
+        return hash((*degrees, s.settings, places, s.weights.name, s.kv_cache.name))
 
 
 def _seen(pool: Pool) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from itertools import chain, combinations, product
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.rates import half_precision
 from apex_opt.cost.shape import Place, Shape, even_split
+from apex_opt.plan.contexts import copies
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.settings import own_share, settings
 from apex_opt.plan.uneven import uneven
@@ -80,18 +81,30 @@ def expert_degrees(spec: Spec, stage_devices: int) -> tuple[int, ...]:
     return (1, stage_devices) if has_experts(spec) and stage_devices > 1 else (1,)
 
 
+def context_degrees(spec: Spec, tensor: int) -> tuple[int, ...]:
+    """Return the CP degrees to try: the spec's, else divisors of TP, up to the copies of a head."""
+    asked = spec.parallelism.context
+    if asked != "auto":
+        return asked
+    most = copies(spec.model, tensor)
+    return tuple(c for c in range(1, max(most, 1) + 1) if tensor % c == 0)
+
+
 def has_experts(spec: Spec) -> bool:
     """Return whether the model is a mixture of experts."""
     return any(kind.ffn.kind == "moe" for kind in spec.model.layers.values())
 
 
-def degrees(spec: Spec, pool: Pool) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the degrees to try: TP, ADP, PP, EP."""
+def degrees(spec: Spec, pool: Pool) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield the degrees to try: TP, ADP, CP, PP, EP."""
     for ranks in attention_degrees(spec, pool):
         for tensor in tensor_degrees(spec, pool):
-            for pipeline in pipeline_degrees(spec, pool, tensor, ranks):
-                for expert in expert_degrees(spec, tensor * ranks):
-                    yield tensor, ranks, pipeline, expert
+            stages = tuple(pipeline_degrees(spec, pool, tensor, ranks))
+            experts = expert_degrees(spec, tensor * ranks)
+            for context, pipeline, expert in product(
+                context_degrees(spec, tensor), stages, experts
+            ):
+                yield tensor, ranks, context, pipeline, expert
 
 
 def formats(spec: Spec, pools: Sequence[Pool]) -> Iterator[tuple[WeightFormat, KvFormat]]:
@@ -148,7 +161,7 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
         clocks(pool),
         settings(spec, pool, release, longest_tokens),
     )
-    for (tensor, ranks, pipeline, expert), (weights, kv_cache), clock, chosen in choices:
+    for (tensor, ranks, context, pipeline, expert), (weights, kv_cache), clock, chosen in choices:
         found = Shape(
             model=spec.model,
             pool=pool,
@@ -164,6 +177,7 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
             reserve_fraction=spec.limits.memory_reserve_fraction,
             expert_skew=spec.parallelism.expert_skew,
             attention_data=ranks,
+            context=context,
         )
         yield fitted(spec, found)
 
@@ -190,8 +204,8 @@ def _other_splits(spec: Spec, shape: Shape, *, fits: bool) -> Iterator[tuple[Sha
 def shapes_across(spec: Spec, longest_tokens: int) -> Iterator[Shape]:
     """Yield the shapes that stand in two or three pools, legal or not; none unless asked for."""
     asked = spec.parallelism
-    several = "auto" if asked.attention_data == "auto" else asked.attention_data
-    if not asked.cross_pool or (several != "auto" and 1 not in several):
+    ones = (asked.attention_data, asked.context)
+    if not asked.cross_pool or any(d != "auto" and 1 not in d for d in ones):
         return
     for number in range(2, MOST_POOLS + 1):
         for pools in combinations(spec.pools, number):

@@ -14,6 +14,7 @@ from apex_opt.cost.memory import Fit
 from apex_opt.cost.operators import SLICED_BY_BLOCK
 from apex_opt.cost.rates import compute_precision
 from apex_opt.cost.shape import Shape
+from apex_opt.plan.contexts import contexts_are_spread
 from apex_opt.spec.model import (
     DenseFfn,
     LatentAttention,
@@ -289,6 +290,7 @@ RULES: tuple[Rule, ...] = (
     formats_run,
     heads_divide,
     kv_heads_divide,
+    contexts_are_spread,
     widths_divide,
     encoder_divides,
     experts_spread,
@@ -308,7 +310,8 @@ def why_no_room(shape: Shape, fit: Fit) -> str | None:
     Source: vLLM refuses to start when one request of max_model_len does not fit the KV cache.
     """
     ranks = f" DP{shape.attention_data}" if shape.attention_data > 1 else ""
-    label = f"TP{shape.tensor}{ranks} PP{shape.pipeline} {shape.weights.name}"
+    spread = f" CP{shape.context}" if shape.context > 1 else ""
+    label = f"TP{shape.tensor}{ranks}{spread} PP{shape.pipeline} {shape.weights.name}"
     if fit.memory.room <= 0:
         short = -fit.memory.room / 1e9
         weights, total = fit.memory.weights / 1e9, fit.memory.total / 1e9
@@ -316,9 +319,9 @@ def why_no_room(shape: Shape, fit: Fit) -> str | None:
             f"{label}: weights of {weights:.1f} GB leave {short:.1f} GB too little "
             f"on a device of {total:.1f} GB"
         )
-    needed = fit.paging.needed(shape.settings.max_model_len, shape.settings.block_size)
+    needed = fit.paging.needed(shape.settings.max_model_len, shape.block_tokens)
     if fit.blocks < needed:
-        held = fit.blocks * shape.settings.block_size
+        held = fit.blocks * shape.block_tokens
         longest = shape.settings.max_model_len + shape.settings.max_encoder_tokens
         return f"{label}: the KV cache holds {held:,} tokens, the longest request needs {longest:,}"
     return None

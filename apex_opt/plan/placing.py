@@ -77,7 +77,7 @@ def _need(drawn: Drawn, aim: Aim) -> Need:
     held = {}
     for name, one in kinds.items():
         cut = paging(shape, {name: 1}, kinds)
-        blocks = cut.needed(settings.max_model_len, settings.block_size) * aim.requests
+        blocks = cut.needed(settings.max_model_len, shape.block_tokens) * aim.requests
         if settings.num_gpu_blocks is not None:
             blocks = settings.num_gpu_blocks
         held[name] = math.ceil(layer_bytes(rates, one) + factor * blocks * cut.page)

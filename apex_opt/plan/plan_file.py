@@ -49,6 +49,7 @@ def _shape(spec: Spec, pool: Pool, replica: Replica) -> Shape:
         reserve_fraction=spec.limits.memory_reserve_fraction,
         expert_skew=spec.parallelism.expert_skew,
         attention_data=replica.attention_data,
+        context=replica.context,
         elsewhere=tuple(
             Place(own, _clock(own, stage.clock_mhz))
             for stage in replica.stages

@@ -244,7 +244,7 @@ def signatures(candidates: Sequence[Candidate]) -> tuple[int, ...]:
     for c in candidates:
         s = c.shape
         places = tuple(sorted(c.stages_in.items()))
-        degrees = (s.tensor, s.attention_data, s.expert)
+        degrees = (s.tensor, s.attention_data, s.context, s.expert)
         kind = (c.role, places, *degrees, s.weights.name, s.kv_cache.name)
         numbers.append(known.setdefault(kind, len(known)))
     return tuple(numbers)

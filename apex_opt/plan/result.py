@@ -117,6 +117,7 @@ class Replica(Record):
     pipeline: int
     expert: int
     attention_data: int = 1
+    context: int = 1
     weights: str
     kv_cache: str
     clock_mhz: float | None = None
@@ -134,6 +135,7 @@ class Replica(Record):
         """A short name: `h100 TP4 PP2 fp8`, `h100 TP2 DP4 EP8 bf16 decode`."""
         degrees = [f"TP{self.tensor}"]
         degrees += [f"DP{self.attention_data}"] if self.attention_data > 1 else []
+        degrees += [f"CP{self.context}"] if self.context > 1 else []
         degrees += [f"PP{self.pipeline}{self._split}"] if self.pipeline > 1 else []
         degrees += [f"EP{self.expert}"] if self.expert > 1 else []
         formats = (

@@ -42,11 +42,16 @@ def exchange(shape: Shape) -> Hashable:
     """Return what is equal for two replicas if a cache can move from one to the other.
 
     They keep it in one format. In vLLM, recurrent states move between equal tensor degrees alone:
-    docs/features/nixl_connector_compatibility.md.
+    docs/features/nixl_connector_compatibility.md. That the tokens of both are spread alike is a
+    limit of the planner.
     """
     recurrent = any(isinstance(k.attention, LinearAttention) for k in shape.model.layers.values())
     bound = recurrent and shape.settings.engine == "vllm"
-    return shape.kv_cache.name, shape.settings.block_size, shape.tensor if bound else None
+    return (
+        shape.kv_cache.name,
+        (shape.settings.block_size, shape.context),
+        shape.tensor if bound else None,
+    )
 
 
 def pipelines_keep_their_cache(shape: Shape) -> Iterator[str]:

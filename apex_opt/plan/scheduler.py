@@ -43,7 +43,7 @@ def rules(shape: Shape, fit: Fit) -> EngineRules:
         max_seqs=chosen.max_num_seqs,
         max_batch_tokens=chosen.max_num_batched_tokens,
         max_model_tokens=chosen.max_model_len,
-        block_tokens=chosen.block_size,
+        block_tokens=shape.block_tokens,
         blocks=fit.blocks,
         sequence_blocks=cut.sequence_blocks,
         token_blocks=cut.token_blocks,

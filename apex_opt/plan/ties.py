@@ -18,6 +18,7 @@ CLOSE, SPREAD, RANKED = 0.03, 0.06, 0.2
 """Half-widths between plans on the same devices in the same formats: of plans that differ in tensor
 and pipeline degrees only; in whether experts are spread whole; in attention-data ranks. Plans that
 are predicted to differ by more are ordered as measured nine times in ten (docs/validation.md).
+Context degrees are not measured: plans that differ in them are held to be as unlike as ranks.
 """
 
 COUNTED = {"cost", "devices"}
@@ -57,7 +58,7 @@ def _between(objective: str, first: Played, other: Played) -> float:
 
 def _told_apart(one: Sequence[Part], other: Sequence[Part]) -> float:
     """Return the half-width between the ways in which two plans split the model."""
-    if _values(one, "attention_data") != _values(other, "attention_data"):
+    if any(_values(one, key) != _values(other, key) for key in ("attention_data", "context")):
         return RANKED
     spread = [max(_values(parts, "expert")) > 1 for parts in (one, other)]
     return CLOSE if spread[0] is spread[1] else SPREAD

@@ -32,13 +32,18 @@ def _environment(replica: Replica) -> list[str]:
 
 
 def _degrees(replica: Replica) -> list[str]:
-    """Return the degrees; TP counts all attention-data-parallel ranks."""
+    """Return the degrees; TP counts all attention-data-parallel ranks.
+
+    Of the kernels of latent attention, FlashAttention's, the default on Hopper, spread no context.
+    """
     flags = [
         f"--tp-size {replica.tensor * replica.attention_data}",
         f"--pp-size {replica.pipeline}",
     ]
     if replica.attention_data > 1:
         flags.append(f"--attn-dp-size {replica.attention_data}")
+    if replica.context > 1:
+        flags += [f"--dcp-size {replica.context}", "--attention-backend flashinfer"]
     if replica.expert > 1:
         flags.append(f"--ep-size {replica.expert}")
     return flags

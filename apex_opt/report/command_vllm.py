@@ -54,6 +54,8 @@ def _degrees(replica: Replica) -> list[str]:
     ]
     if replica.attention_data > 1:
         flags.append(f"--data-parallel-size {replica.attention_data}")
+    if replica.context > 1:
+        flags.append(f"--decode-context-parallel-size {replica.context}")
     if replica.expert > 1:
         flags.append("--enable-expert-parallel")
     return flags

@@ -98,7 +98,7 @@ def engine_choices_differ(spec: Spec) -> Iterator[Fault]:
 
 def degrees_differ(spec: Spec) -> Iterator[Fault]:
     """No degree of parallelism is listed twice."""
-    for key in ("tensor", "pipeline", "expert", "attention_data"):
+    for key in ("tensor", "pipeline", "expert", "attention_data", "context"):
         degrees = getattr(spec.parallelism, key)
         yield from _repeats(("parallelism", key), degrees if isinstance(degrees, tuple) else ())
 

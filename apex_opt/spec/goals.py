@@ -128,6 +128,11 @@ class Parallelism(Table):
     pipeline: Degrees = Field("auto", description="Stages of consecutive layers.")
     expert: Degrees = Field("auto", description="Devices over which whole experts are spread.")
     attention_data: Degrees = Field("auto", description="Copies of attention inside a replica.")
+    context: Degrees = Field(
+        (1,),
+        description="Devices of a tensor group that share out the tokens of a key-value head of "
+        "which they would hold copies; 1: copies.",
+    )
     expert_skew: Annotated[float, Field(ge=0, le=100)] = Field(
         0.0,
         description="Load of the device with the busiest experts over the mean, less 1, where "

@@ -4,7 +4,7 @@ from apex_opt.cli.choice import read_router, read_stages, read_wish
 from apex_opt.errors import CallError
 from apex_opt.plan.by_hand import Wish
 
-KEYS = "tensor, pipeline, expert, attention_data, replicas, pool, weights, kv_cache"
+KEYS = "tensor, pipeline, expert, attention_data, context, replicas, pool, weights, kv_cache"
 
 
 def test_a_wish_is_a_list_of_keys_and_values():
