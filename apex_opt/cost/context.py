@@ -6,10 +6,10 @@ the partial outputs are merged by their log-sum-exp. With latent attention only 
 are attended to so; a chunk of a prompt gathers the vectors before it instead. Softmax attention
 does so with all tokens of a step.
 
-Sources: vLLM, docs/serving/context_parallel_deployment.md; vllm/v1/attention/backends/flash_attn.py
-`_forward_with_dcp`, model_executor/layers/attention/mla_attention.py, and v1/attention/ops/common.py
-`cp_lse_ag_out_rs`: outputs are reduced and scattered. SGLang 0.5.23, srt/layers/dcp/comm.py
-`dcp_a2a_lse_reduce`, its default: outputs and log-sum-exps are exchanged in one all-to-all.
+Sources: vLLM, docs/serving/context_parallel_deployment.md; v1/attention/backends/flash_attn.py,
+`_forward_with_dcp`; model_executor/layers/attention/mla_attention.py; v1/attention/ops/common.py,
+`cp_lse_ag_out_rs`: log-sum-exps are gathered, outputs reduced and scattered. SGLang 0.5.23,
+srt/layers/dcp/comm.py, `dcp_a2a_lse_reduce`, its default: both are exchanged in one all-to-all.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ def contexts_are_spread(shape: Shape) -> Iterator[str]:
         yield f"tensor = {shape.tensor} does not divide by {told}"
     if shape.settings.drafts is not None:
         yield f"speculation and {told} exclude each other"
+    if shape.model.encoder is not None:
+        yield f"{told} needs a model without an encoder"
     for kind in shape.model.layers.values():
         yield from _spread(shape, kind, told)
 

@@ -56,7 +56,8 @@ def moving(spec: Spec, source: Candidate, target: Candidate) -> Transfer:
     Replicas of one pool stand in one node only where the pool has no other.
 
     Raises:
-        CallError: they keep it in different formats, or an encoder has a part in it.
+        CallError: they keep it in different formats, spread it unlike, or an encoder has a part in
+            it.
     """
     one, other = source.shape, target.shape
     if one.model.encoder is not None:
@@ -68,6 +69,11 @@ def moving(spec: Spec, source: Candidate, target: Candidate) -> Transfer:
         raise CallError(
             f"prefill keeps a {one.kv_cache.name} cache, decode a {other.kv_cache.name} one; "
             "a cache moves as it is: write the same `kv_cache` for both"
+        )
+    if one.context != other.context:
+        raise CallError(
+            f"prefill has context = {one.context}, decode {other.context}; "
+            "a cache moves as it is: write the same `context` for both"
         )
     if exchange(one) != exchange(other):
         raise CallError(

@@ -25,6 +25,20 @@ def test_an_8_bit_cache_holds_twice_the_tokens():
     assert narrow.blocks == pytest.approx(2 * wide.blocks, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("asked", "context"),
+    [
+        ({"model": "deepseek-v3", "weights": "fp8-block", "device": "h200-sxm-141gb"}, 8),
+        ({"model": "qwen3-235b-a22b", "device": "h200-sxm-141gb"}, 2),
+    ],
+)
+def test_a_cache_that_is_spread_holds_as_many_times_the_tokens(asked, context):
+    copied, spread = (fit(shape(**asked, tensor=8, context=c)) for c in (1, context))
+    assert copied.blocks > 0
+    assert (spread.blocks, spread.paging.page) == (copied.blocks, copied.paging.page)
+    assert spread.paging.tokens(spread.blocks, 8192, 16 * context) == 16 * context * copied.blocks
+
+
 def test_weights_that_do_not_fit_leave_no_blocks():
     found = fit(shape("llama-3.1-70b", tensor=1))
     assert found.blocks == 0

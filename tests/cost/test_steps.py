@@ -79,10 +79,11 @@ def floor_ns(s, stage, tokens):
     device=st.sampled_from(DEVICES),
     weights=st.sampled_from(catalog.names("weights")),
     degrees=st.sampled_from([(1, 1, 1), (2, 3, 1), (8, 1, 1), (8, 1, 8), (16, 2, 1)]),
+    context=st.sampled_from([1, 1, 2, 8]),
     other=st.sampled_from(DEVICES),
 )
 def test_no_legal_replica_of_the_catalogue_beats_the_roofline(
-    model, device, weights, degrees, other
+    model, device, weights, degrees, context, other
 ):
     tensor, pipeline, expert = degrees
     s = shape(
@@ -92,6 +93,7 @@ def test_no_legal_replica_of_the_catalogue_beats_the_roofline(
         tensor=tensor,
         pipeline=pipeline,
         expert=expert,
+        context=context,
         nodes=32,
         settings=SMALL,
     )
@@ -120,9 +122,11 @@ def test_no_legal_replica_of_the_catalogue_beats_the_roofline(
     model=st.sampled_from(MODELS),
     device=st.sampled_from(DEVICES),
     cache=st.sampled_from(["bf16", "fp8"]),
+    context=st.sampled_from([1, 1, 2, 8]),
 )
-def test_attention_is_never_faster_than_the_data_sheet(tensor, model, device, cache):
-    s = shape(model, device, tensor=tensor, kv_cache=cache, settings=SMALL)
+def test_attention_is_never_faster_than_the_data_sheet(tensor, model, device, cache, context):
+    context = min(context, tensor)
+    s = shape(model, device, tensor=tensor, kv_cache=cache, context=context, settings=SMALL)
     table, rates = step_table(s), Rates(s)
     peak = max(s.pool.device.peak_tflops.values()) * 1e12
     for stage, counts in enumerate(s.stage_counts()):

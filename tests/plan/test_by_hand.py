@@ -48,6 +48,16 @@ def test_ranks_are_those_of_the_spec_unless_wished_otherwise():
     assert wished(Wish(), **sliced).label == "h100 TP2 DP4 bf16"
 
 
+def test_a_context_is_spread_over_copies_of_heads():
+    tables = {"model": 'name = "qwen3-30b-a3b"', "parallelism": 'context = "auto"\nexpert = 1'}
+    pools = 'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1'
+    assert wished(Wish(), pools=pools, **tables).label == "h100 TP8 bf16"
+    one, two = (wished(Wish(context=c), pools=pools, **tables) for c in (1, 2))
+    assert two.label == "h100 TP8 CP2 bf16"
+    assert (two.context, two.kv_blocks) == (2, one.kv_blocks)
+    assert two.kv_tokens == 2 * one.kv_tokens
+
+
 def test_a_cache_of_ranks_is_that_of_all_of_them():
     (one,) = from_wish(spec(**MOE), Wish(tensor=2, attention_data=2), 560)
     assert one.replica.kv_blocks == 2 * one.candidate.rules.blocks

@@ -3,6 +3,7 @@ import pytest
 from apex_opt.cost.steps import step_table
 from apex_opt.plan.enumerate import (
     attention_degrees,
+    context_degrees,
     clocks,
     degrees,
     enumerate_replicas,
@@ -69,17 +70,45 @@ def test_ranks_that_share_experts_are_powers_of_two_that_divide_a_node():
 def test_ranks_spread_experts_over_all_of_them_and_have_one_stage():
     asked = spec(model=MOE, parallelism="tensor = [1, 2]\nattention_data = [1, 2]\nmax_stages = 2")
     assert list(degrees(asked, asked.pools[0])) == [
-        (1, 1, 1, 1),
-        (1, 1, 2, 1),
-        (2, 1, 1, 1),
-        (2, 1, 1, 2),
-        (2, 1, 2, 1),
-        (2, 1, 2, 2),
-        (1, 2, 1, 1),
-        (1, 2, 1, 2),
-        (2, 2, 1, 1),
-        (2, 2, 1, 4),
+        (1, 1, 1, 1, 1),
+        (1, 1, 1, 2, 1),
+        (2, 1, 1, 1, 1),
+        (2, 1, 1, 1, 2),
+        (2, 1, 1, 2, 1),
+        (2, 1, 1, 2, 2),
+        (1, 2, 1, 1, 1),
+        (1, 2, 1, 1, 2),
+        (2, 2, 1, 1, 1),
+        (2, 2, 1, 1, 4),
     ]
+
+
+def contexts(tensor, **tables):
+    return context_degrees(spec(**tables), tensor)
+
+
+def test_contexts_are_spread_where_that_is_asked_over_divisors_of_the_copies():
+    auto = {"parallelism": 'context = "auto"'}
+    latent, sparing = 'name = "deepseek-v3"', 'name = "qwen3-30b-a3b"'
+    assert contexts(8, model=latent) == (1,)
+    assert contexts(8, model=latent, **auto) == (1, 2, 4, 8)
+    assert contexts(6, model=latent, **auto) == (1, 2, 3, 6)
+    assert contexts(8, model=sparing, **auto) == (1, 2)
+    assert contexts(2, model=sparing, **auto) == (1,)
+    assert contexts(8, parallelism="context = [2, 4]") == (2, 4)
+
+
+def test_replicas_with_a_spread_cache_stand_beside_those_with_copies():
+    pools = 'name = "p"\ndevice = "h200-sxm-141gb"\nnodes = 1'
+    asked = spec(
+        model='name = "deepseek-v3"',
+        pools=pools,
+        parallelism='tensor = 8\nexpert = 1\ncontext = "auto"',
+        quantization='weights = "fp8-block"',
+    )
+    found = enumerate_replicas(asked, 560)
+    assert [s.context for s, _ in found.legal] == [1, 2, 4, 8]
+    assert len({room.blocks for _, room in found.legal}) == 1
 
 
 def test_degrees_beside_ranks_that_the_spec_names_are_refused_with_a_reason():

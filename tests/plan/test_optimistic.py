@@ -30,6 +30,8 @@ SHAPES = {
     "experts": {"model": "mixtral-8x7b", "tensor": 4, "expert": 4},
     "recurrent": {"model": "qwen3-next-80b-a3b", "tensor": 4},
     "latent": {"model": "deepseek-v2-lite", "tensor": 2, "pipeline": 2},
+    "latent spread": {"model": "deepseek-v2-lite", "tensor": 4, "context": 4},
+    "heads spread": {"model": "qwen3-30b-a3b", "tensor": 8, "context": 2},
     "sparse": {"model": "deepseek-v3.2", "tensor": 8, "weights": "fp8-block"},
     "old": {"model": "gpt2", "device": "t4"},
     "narrow": {"model": "llama-3.2-1b", "device": "l4", "kv_cache": "fp8"},
@@ -98,7 +100,7 @@ def candidate(name, engine, spare_blocks, release, role="mixed", network=None):
     s = dataclasses.replace(s, settings=chosen, release=catalog.release(*release))
     if network is not None:
         s = dataclasses.replace(s, network=network)
-    if s.pipeline > 1:
+    if s.pipeline > 1 or s.context > 1:
         chosen = dataclasses.replace(chosen, drafts=None)
     if s.model.encoder is not None:
         chosen = dataclasses.replace(chosen, drafts=None, prefix_caching=False)
@@ -110,7 +112,7 @@ def candidate(name, engine, spare_blocks, release, role="mixed", network=None):
     s = dataclasses.replace(s, pool=hosted(s.pool), settings=chosen)
     elsewhere = tuple(dataclasses.replace(at, pool=hosted(at.pool)) for at in s.elsewhere)
     s = dataclasses.replace(s, elsewhere=elsewhere)
-    needed = fit(s).paging.needed(LONGEST, chosen.block_size)
+    needed = fit(s).paging.needed(LONGEST, s.block_tokens)
     chosen = dataclasses.replace(chosen, num_gpu_blocks=needed + spare_blocks)
     s = dataclasses.replace(s, settings=chosen)
     return Candidate(s, fit(s), 0, tuple(range(1, len(s.pools()))), role)

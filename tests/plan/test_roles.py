@@ -17,6 +17,12 @@ def of_engine(engine, version, **tables):
     return dataclasses.replace(s, settings=chosen, release=catalog.release(engine, version))
 
 
+def test_a_cache_moves_between_replicas_that_spread_it_alike():
+    one, two = (shape("deepseek-v3", tensor=8, context=c) for c in (1, 8))
+    assert exchange(one) != exchange(two)
+    assert exchange(two) == exchange(dataclasses.replace(two))
+
+
 @pytest.mark.parametrize(
     ("engine", "version", "tables", "reason"),
     [

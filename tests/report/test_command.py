@@ -169,6 +169,23 @@ def test_sglang_is_told_every_setting() -> None:
     assert started("sglang") == SGLANG
 
 
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("vllm", ["--decode-context-parallel-size 8"]),
+        ("sglang", ["--dcp-size 8", "--attention-backend flashinfer"]),
+    ],
+)
+def test_engines_are_told_to_spread_a_cache(engine: str, said: list[str]) -> None:
+    chosen = replica().engine.model_copy(update={"name": engine})
+    plain, spread = (
+        serve_command(deployment(replica=replica(tensor=8, context=c, engine=chosen)), "m")
+        for c in (1, 8)
+    )
+    lines = spread.split(" \\\n  ")
+    assert [line for line in lines if line not in plain.split(" \\\n  ")] == said
+
+
 def test_sglang_is_told_what_all_ranks_have_together() -> None:
     engine = replica().engine.model_copy(update={"name": "sglang"})
     own = replica(tensor=1, expert=4, attention_data=4, engine=engine)
