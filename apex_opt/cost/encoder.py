@@ -56,6 +56,7 @@ def encoder_shape(shape: Shape) -> Shape | None:
         tensor=tensor,
         expert=1,
         attention_data=1,
+        context=1,
         stage_layers=(len(own.sequence()),),
     )
 

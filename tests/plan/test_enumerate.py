@@ -3,8 +3,8 @@ import pytest
 from apex_opt.cost.steps import step_table
 from apex_opt.plan.enumerate import (
     attention_degrees,
-    context_degrees,
     clocks,
+    context_degrees,
     degrees,
     enumerate_replicas,
     expert_degrees,

@@ -65,6 +65,15 @@ def test_the_more_two_plans_split_a_model_unlike_the_further_apart_is_a_tie(degr
     assert ties(one, [first, near, far]) == [False, True, False]
 
 
+def test_plans_that_spread_their_cache_unlike_are_told_apart_like_ranks():
+    pools = 'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1'
+    one = spec(objective='minimize = "latency"', model='name = "deepseek-v2-lite"', pools=pools)
+    first, other = (played(one, apex_opt.Wish(tensor=4, context=c, replicas=1)) for c in (1, 4))
+    even = first.prediction.e2e_ms.mean / other.prediction.e2e_ms.mean
+    near, far = (slower(other, even * (1 + RANKED * f)) for f in (0.9, 1.1))
+    assert ties(one, [first, near, far]) == [False, True, False]
+
+
 def test_plans_on_unlike_devices_tie_within_the_errors_of_both():
     one = asked('minimize = "latency"')
     first, other = (
