@@ -16,7 +16,7 @@ from apex_opt.sim.load import Load
 from apex_opt.sim.log import Log
 from apex_opt.sim.member import FleetLog, Member, Routing
 from apex_opt.sim.replica import play
-from apex_opt.sim.router import round_robin
+from apex_opt.sim.router import by_class, round_robin
 from apex_opt.sim.steps import Int64
 from apex_opt.sim.totals import add
 
@@ -36,7 +36,8 @@ def play_fleet(
     In a closed loop the clients are then dealt by smooth weighted round robin and stay with their
     replica; each replica gets one at least, as long as there are enough. Requests are dealt in
     proportion to the clients, none to a replica without any. Sessions stay with their replica too.
-    Everything else is played together.
+    Everything else is played together. Classes of prompt lengths are for an open loop of replicas
+    that do not depend on each other; a session is of the class of its first prompt.
 
     Args:
         load: requests; `arrival_ns` of the log are those of the replicas.
@@ -46,15 +47,21 @@ def play_fleet(
         rows: of the time line, even; 0: none.
 
     Raises:
-        ValueError: see `play`, `play_together` and `round_robin`; or no replica has a weight.
+        ValueError: see `play`, `play_together` and `round_robin`; or no replica has a weight; or
+            there are classes where they cannot be dealt.
     """
     if not sum(member.count * member.weight for member in members):
         raise ValueError("members: no replica has a weight")
     alone = all(member.role == "mixed" and member.ranks == 1 for member in members)
-    if not alone or routing.router != "round_robin":
+    independent = alone and routing.router == "round_robin"
+    if routing.up_to_tokens and (not independent or load.concurrency > 0):
+        raise ValueError(
+            "routing.up_to_tokens: classes are dealt in turn, in an open loop, to mixed replicas"
+        )
+    if not independent:
         return play_together(load, members, routing, rows)
     kinds = [member for member in members for _ in range(member.count)]
-    replica, clients = assign(load, [member.weight for member in kinds])
+    replica, clients = assign(load, kinds, routing.up_to_tokens)
     shares = split(replica, len(kinds))
 
     def one(k: int) -> Log:
@@ -71,8 +78,11 @@ def play_fleet(
     return FleetLog(gather(logs, shares, len(load)), replica, by_member)
 
 
-def assign(load: Load, weights: Sequence[int]) -> tuple[Int64, Int64]:
+def assign(
+    load: Load, kinds: Sequence[Member], up_to_tokens: tuple[int, ...] = ()
+) -> tuple[Int64, Int64]:
     """Return the replica of each request, and how many clients each replica has (0: open loop)."""
+    weights = [member.weight for member in kinds]
     clients = np.zeros(len(weights), np.int64)
     if load.concurrency > 0:
         clients = np.bincount(round_robin(load.concurrency, weights), minlength=len(weights))
@@ -84,7 +94,12 @@ def assign(load: Load, weights: Sequence[int]) -> tuple[Int64, Int64]:
         weights = clients.tolist()
     opens = load.opens
     replica = np.empty(len(load), np.int64)
-    replica[opens] = round_robin(len(opens), weights)
+    if up_to_tokens:
+        classes = np.searchsorted(np.array(up_to_tokens), load.prompt_tokens[opens])
+        shares = list(zip(*(member.class_weights for member in kinds), strict=True))
+        replica[opens] = by_class(classes, shares)
+    else:
+        replica[opens] = round_robin(len(opens), weights)
     for later in np.flatnonzero(load.after >= 0).tolist():
         replica[later] = replica[load.after[later]]
     return replica, clients

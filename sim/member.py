@@ -38,6 +38,8 @@ class Member:
         weight: routing weight of each of them, not negative; of each of its ranks.
         role: what they do: all of a request, its prompt and first token, or the others.
         ranks: attention-data-parallel ranks of each of them, that step together.
+        class_weights: in place of `weight`, one a class of prompt lengths (`Routing`); none: no
+            classes.
     """
 
     rules: EngineRules
@@ -46,6 +48,7 @@ class Member:
     weight: int
     role: Role = "mixed"
     ranks: int = 1
+    class_weights: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,15 @@ class Routing:
         seed: of routing by chance.
         latency_ns: time until a cache begins to move from a prefill to a decode replica.
         token_fs: time to send the cache of one token over one link.
+        up_to_tokens: classes by prompt length, ascending: the first has prompts of up to the first
+            number, and so on; the last class has all that are longer. None: no classes.
     """
 
     router: Router = "round_robin"
     seed: int = 0
     latency_ns: int = 0
     token_fs: int = 0
+    up_to_tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

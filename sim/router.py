@@ -37,6 +37,26 @@ def round_robin(n: int, weights: Sequence[int]) -> Int64:
     return choice
 
 
+def by_class(classes: Int64, weights: Sequence[Sequence[int]]) -> Int64:
+    """Deal requests by smooth weighted round robin, those of each class among themselves.
+
+    Args:
+        classes: (n,) the class of each request.
+        weights: of each class, one a replica, not negative, not all zero.
+
+    Returns:
+        (n,) int64, the replica of each request.
+
+    Raises:
+        ValueError: see `round_robin`.
+    """
+    choice = np.empty(len(classes), np.int64)
+    for one, shares in enumerate(weights):
+        mine = np.flatnonzero(classes == one)
+        choice[mine] = round_robin(len(mine), shares)
+    return choice
+
+
 @njit
 def deal(choice: Int64, weights: Int64, credit: Int64) -> None:
     """Fill `choice` with the replica of each request."""

@@ -24,12 +24,13 @@ from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.features import Features
 from apex_opt.plan.levels import counts_goodput
+from apex_opt.plan.objective import goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
 from apex_opt.plan.predict import measure, play_parts
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.roles import candidates_of
-from apex_opt.plan.search import Tried, search
-from apex_opt.plan.solve import AT_ONCE, longest_request, parts_of, tried
+from apex_opt.plan.search import Tried, best_of, search
+from apex_opt.plan.solve import AT_ONCE, longest_request, routings, tried
 from apex_opt.plan.use import Part
 from apex_opt.sim.member import FleetLog, Role
 from apex_opt.sim.replica import EndlessRunError
@@ -239,7 +240,12 @@ class Judge:
 
     def play(self, spec: Spec, offered: Traffic, asked: Problem, counts: Counts) -> Tried:
         """Return a plan, simulated unless it has been, held against `spec`."""
-        parts = parts_of(asked, counts)
+        ways = routings(spec, asked, counts)
+        return best_of(
+            goal(spec.objective), [self._play(spec, offered, counts, parts) for parts in ways]
+        )
+
+    def _play(self, spec: Spec, offered: Traffic, counts: Counts, parts: tuple[Part, ...]) -> Tried:
         log = self._log(spec, offered, parts)
         if log is None:
             return Tried(
@@ -249,7 +255,10 @@ class Judge:
 
     def _log(self, spec: Spec, offered: Traffic, parts: tuple[Part, ...]) -> FleetLog | None:
         """Return the simulation of a plan; None where its run has no end."""
-        shapes = tuple((p.candidate.drawn, p.role, p.count, p.weight) for p in parts)
+        shapes = tuple(
+            (p.candidate.drawn, p.role, p.count, p.weight, p.class_weights, p.up_to_tokens)
+            for p in parts
+        )
         what = (self._traffic_key(spec), spec.routing.router, shapes)
         if what in self._played:
             return self._played[what]

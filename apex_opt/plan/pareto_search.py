@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from apex_opt.plan.band import banded
@@ -23,9 +23,10 @@ from apex_opt.plan.pareto_window import Window, narrowed
 from apex_opt.plan.predict import Played, play
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.result import Plan
-from apex_opt.plan.search import Counts, Found, Search, Tried
-from apex_opt.plan.solve import AT_ONCE, content_with, legal_candidates, parts_of, tried
+from apex_opt.plan.search import Counts, Found, Search, Tried, best_of
+from apex_opt.plan.solve import AT_ONCE, content_with, legal_candidates, routings, tried
 from apex_opt.plan.tell import plan_of_parts, verified
+from apex_opt.plan.use import Part
 from apex_opt.sim.replica import EndlessRunError
 from apex_opt.spec.goals import Objective
 from apex_opt.spec.spec import Spec
@@ -89,7 +90,7 @@ class Shared:
         self.spec, self.offered = judging(spec, axes), offered
         self.deadline, self.listen = deadline, listen
         self.candidates = legal_candidates(spec, offered)
-        self.shown: dict[Counts, Shown] = {}
+        self.shown: dict[Counts, tuple[Shown, ...]] = {}
         self._bounds: dict[int, Optimistic] = {}
         self.problems = {axis.name: self._problem(axis) for axis in axes}
 
@@ -105,7 +106,7 @@ class Shared:
         left = self.deadline - time.monotonic()
         run = Continued(
             narrowed(asked, self.spec, window),
-            lambda counts: self._tried(self._play(counts), axis, window),
+            lambda counts: self._best(self._play(counts), axis, window),
             1,
             time.monotonic() + left * share,
             AT_ONCE,
@@ -114,14 +115,15 @@ class Shared:
             MOST_PLANS,
         )
         # Threads end in any order: sorted, the same spec gives the same front.
-        run.begin(self._tried(self.shown[c], axis, window) for c in sorted(self.shown))
+        run.begin(self._best(self.shown[c], axis, window) for c in sorted(self.shown))
         return run.run()
 
     def plans(self, window: Window | None = None) -> list[Shown]:
         """Return the simulated plans that meet the spec, in a window."""
         return [
             one
-            for _, one in sorted(self.shown.items())
+            for counts in sorted(self.shown)
+            for one in self.shown[counts]
             if one.missed is None and (window is None or window.allows(one.limited))
         ]
 
@@ -131,13 +133,17 @@ class Shared:
         played = verified(self.problems[self.sought.name], seen)
         return plan_of_parts(self.spec, banded(self.spec, self.offered.load, played), rank)
 
-    def _play(self, counts: Counts) -> Shown:
+    def _play(self, counts: Counts) -> tuple[Shown, ...]:
+        """Return the plans with these counts, one a routing."""
         if counts not in self.shown:
-            self.shown[counts] = self._simulated(counts)
+            ways = routings(self.spec, self.problems[self.sought.name], counts)
+            self.shown[counts] = tuple(self._simulated(counts, parts) for parts in ways)
         return self.shown[counts]
 
-    def _simulated(self, counts: Counts) -> Shown:
-        parts = parts_of(self.problems[self.sought.name], counts)
+    def _best(self, ones: Sequence[Shown], axis: Axis, window: Window | None) -> Tried:
+        return best_of(axis.goal, [self._tried(one, axis, window) for one in ones])
+
+    def _simulated(self, counts: Counts, parts: tuple[Part, ...]) -> Shown:
         try:
             played = play(self.spec, self.offered.load, parts)
         except EndlessRunError as why:

@@ -97,12 +97,37 @@ def _plans(text: str) -> tuple[Plan, ...]:
     return Result.model_validate_json(text).plans
 
 
+def _classes(plan: Plan) -> tuple[int, ...]:
+    """Return the longest prompt of every class but the last; nothing where there are no classes.
+
+    Raises:
+        CallError: deployments do not share their classes, or nobody serves one.
+    """
+    listed = [[one.prompt_tokens_up_to for one in d.class_shares] for d in plan.deployments]
+    first = listed[0] if listed else []
+    if not any(listed):
+        return ()
+    up_to = [tokens for tokens in first[:-1] if tokens is not None]
+    sound = all(other == first for other in listed) and first == [*sorted(set(up_to)), None]
+    if not sound:
+        raise CallError(
+            "the plan has `class_shares` whose `prompt_tokens_up_to` do not ascend to null, the "
+            "same in every deployment"
+        )
+    for nth, column in enumerate(zip(*(d.class_shares for d in plan.deployments), strict=True)):
+        weights = [one.weight for one in column]
+        if min(weights) < 0 or max(weights) == 0:
+            raise CallError(f"the plan has no deployment that takes prompts of class {nth + 1}")
+    return tuple(up_to)
+
+
 def from_plan(spec: Spec, plan: Plan) -> tuple[Part, ...]:
     """Return the deployments of a plan on the pools of `spec`.
 
     Raises:
         CallError: the spec lacks a pool of the plan, or has it too small.
     """
+    up_to = _classes(plan)
     parts = []
     for deployment in plan.deployments:
         replica = deployment.replica
@@ -112,6 +137,7 @@ def from_plan(spec: Spec, plan: Plan) -> tuple[Part, ...]:
         if len(replica.stages) not in (0, len(replica.stage_layers)):
             raise CallError("the plan has `stages` that are not those of `stage_layers`")
         one = candidate(spec, shape, replica.role)
-        parts.append(Part(one, deployment.count, deployment.weight))
+        weights = tuple(each.weight for each in deployment.class_shares)
+        parts.append(Part(one, deployment.count, deployment.weight, weights, up_to))
     require_devices(spec, parts)
     return tuple(parts)

@@ -13,7 +13,7 @@ from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, drain_limit_s
 from apex_opt.plan.quality import usd_per_hour
 from apex_opt.plan.requests import met
 from apex_opt.plan.result import Check, Prediction, Statistics
-from apex_opt.plan.routing import require_caches, routing
+from apex_opt.plan.routing import require_caches, require_classes, routing
 from apex_opt.plan.samples import folded
 from apex_opt.plan.spares import without_spares
 from apex_opt.plan.use import Part, peaks_w, use
@@ -200,6 +200,7 @@ def play_parts(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -
     """
     router = run.router or spec.routing.router
     require_caches(load, parts, router)
+    require_classes(load, parts, router)
     found = routing(spec, parts, router)
     members = [guessing(part.member, found.seed) for part in parts]
     if run.paces:

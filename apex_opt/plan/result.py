@@ -175,17 +175,31 @@ class Placement(Record):
     pool: str | None = None
 
 
+class ClassShare(Record):
+    """What the replicas of a deployment get of the prompts of one class, together.
+
+    The class has prompts of up to so many tokens, and more than those of the class before; None:
+    all that are longer. `weight` is that of each replica among the requests of the class.
+    """
+
+    prompt_tokens_up_to: int | None
+    weight: int
+    share: float
+
+
 class Deployment(Record):
     """A replica, how many of it, and which share of the requests they are meant to get together.
 
     `weight` is that of each replica in the plan's router. Shares of replicas that prefill add up
-    to 1, and so do those of replicas that decode.
+    to 1, and so do those of replicas that decode. Where there are `class_shares`, prompts are
+    routed by their length, and these count in place of `weight` and `share`.
     """
 
     replica: Replica
     count: int
     weight: int
     share: float
+    class_shares: tuple[ClassShare, ...] = ()
     nodes: tuple[tuple[Placement, ...], ...]
 
 

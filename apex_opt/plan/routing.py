@@ -47,7 +47,13 @@ def routing(spec: Spec, parts: Sequence[Part], router: Router) -> Routing:
             f"network: the cache of one token takes {1e3 * token_s:.3g} ms to move, "
             "too slow for prefill and decode on different replicas"
         )
-    return Routing(router, seed, round(begin_s * NS_PER_S), round(token_s * FS_PER_S))
+    return Routing(
+        router,
+        seed,
+        round(begin_s * NS_PER_S),
+        round(token_s * FS_PER_S),
+        parts[0].up_to_tokens,
+    )
 
 
 def moving(spec: Spec, source: Candidate, target: Candidate) -> Transfer:
@@ -83,6 +89,26 @@ def moving(spec: Spec, source: Candidate, target: Candidate) -> Transfer:
     alike = source.pool == target.pool and not source.also and not target.also
     same_node = alike and spec.pools[source.pool].nodes == 1
     return transfer(one, other, same_node=same_node)
+
+
+def require_classes(load: Load, parts: Sequence[Part], router: Router) -> None:
+    """Refuse shares by prompt length where requests are not dealt in turn beforehand.
+
+    Raises:
+        CallError: the plan has such shares, and they cannot be played.
+    """
+    if not any(part.up_to_tokens for part in parts):
+        return
+    if router != "round_robin":
+        raise CallError(
+            f"the plan deals prompts by their length, which the router `{router}` does not; "
+            "play it with `round_robin`"
+        )
+    if load.concurrency > 0:
+        raise CallError(
+            "the plan deals prompts by their length, but clients of a closed loop stay with their "
+            "replica; play it under an open loop"
+        )
 
 
 def require_caches(load: Load, parts: Sequence[Part], router: Router) -> None:

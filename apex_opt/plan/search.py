@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice, product
@@ -108,6 +108,20 @@ def better(goal: Goal, a: float, b: float) -> bool:
 def as_good(goal: Goal, value: float, bound: float) -> bool:
     """Whether nothing that the bound allows is better than `value`."""
     return not better(goal, bound, value)
+
+
+def best_of(goal: Goal, tries: Sequence[Tried]) -> Tried:
+    """Return the best of several ways to route one count vector; of equal ones the first."""
+    best = tries[0]
+    for tried in tries[1:]:
+        if (tried.missed is None) != (best.missed is None):
+            best = tried if tried.missed is None else best
+        elif tried.missed is None and (
+            better(goal, tried.objective, best.objective)
+            or (as_good(goal, tried.objective, best.objective) and tried.e2e_ms < best.e2e_ms)
+        ):
+            best = tried
+    return best
 
 
 class Search:

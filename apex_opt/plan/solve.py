@@ -14,6 +14,7 @@ from typing import get_args
 
 from apex_opt.errors import CallError, InfeasibleError, UndecidedError
 from apex_opt.plan.candidate import Candidate
+from apex_opt.plan.classes import by_class
 from apex_opt.plan.enumerate import enumerate_replicas
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.needs import require_figures
@@ -22,7 +23,7 @@ from apex_opt.plan.predict import Played, play
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.result import Result
 from apex_opt.plan.roles import candidates_of, why_not_apart
-from apex_opt.plan.search import Counts, Found, Tried, search
+from apex_opt.plan.search import Counts, Found, Tried, best_of, search
 from apex_opt.plan.tell import label, limits_missed, tell, why_missed
 from apex_opt.plan.use import Part
 from apex_opt.plan.weights import routing_weights
@@ -57,8 +58,12 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
     asked = problem(spec, offered.load, candidates)
 
     def try_plan(counts: Counts) -> Tried:
+        ways = routings(spec, asked, counts)
+        return best_of(asked.goal, [try_parts(counts, parts) for parts in ways])
+
+    def try_parts(counts: Counts, parts: tuple[Part, ...]) -> Tried:
         try:
-            played = play(spec, offered.load, parts_of(asked, counts))
+            played = play(spec, offered.load, parts)
         except EndlessRunError as why:
             return Tried(counts, math.nan, math.nan, f"cannot be simulated: {why}", None)
         return tried(spec, counts, played)
@@ -139,6 +144,17 @@ def parts_of(asked: Problem, counts: Counts) -> tuple[Part, ...]:
             Part(asked.candidates[r], counts[r], w) for r, w in zip(used, weights, strict=True)
         ]
     return tuple(parts)
+
+
+def routings(spec: Spec, asked: Problem, counts: Counts) -> list[tuple[Part, ...]]:
+    """Return the deployments of a count vector in each way to route them that is in the space."""
+    parts = parts_of(asked, counts)
+    if not spec.routing.by_class:
+        return [parts]
+    number = {id(candidate): r for r, candidate in enumerate(asked.candidates)}
+    bounds = [asked.bounds[number[id(part.candidate)]] for part in parts]
+    split = by_class(parts, bounds, asked.traffic.features)
+    return [parts] if split is None else [parts, split]
 
 
 def tried(spec: Spec, counts: Counts, played: Played) -> Tried:

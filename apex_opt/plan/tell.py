@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from apex_opt.cost.memory import fit
 from apex_opt.errors import CallError
 from apex_opt.plan.band import banded
+from apex_opt.plan.classes import class_shares
 from apex_opt.plan.existing import starts
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.objective import goal
@@ -15,6 +16,7 @@ from apex_opt.plan.problem import Problem
 from apex_opt.plan.result import (
     Binding,
     Check,
+    ClassShare,
     Degraded,
     Deployment,
     Placement,
@@ -142,15 +144,25 @@ def deployments_of(spec: Spec, parts: Sequence[Part]) -> tuple[Deployment, ...]:
     total: dict[Role, int] = {}
     for part in parts:
         total[part.role] = total.get(part.role, 0) + part.count * part.ranks * part.weight
+    shares = class_shares(parts)
     return tuple(
         Deployment(
             replica=part.replica,
             count=part.count,
             weight=part.weight,
             share=part.count * part.ranks * part.weight / total[part.role],
+            class_shares=_class_shares(part, shares[i]) if shares else (),
             nodes=nodes,
         )
-        for part, nodes in zip(parts, stand(spec, parts), strict=True)
+        for i, (part, nodes) in enumerate(zip(parts, stand(spec, parts), strict=True))
+    )
+
+
+def _class_shares(part: Part, shares: tuple[float, ...]) -> tuple[ClassShare, ...]:
+    up_to = (*part.up_to_tokens, None)
+    return tuple(
+        ClassShare(prompt_tokens_up_to=tokens, weight=weight, share=share)
+        for tokens, weight, share in zip(up_to, part.class_weights, shares, strict=True)
     )
 
 
@@ -207,7 +219,7 @@ def _shapes_wrong(tried: Tried) -> Iterator[str]:
             yield f"{part.replica.label}: {reason}"
 
 
-def proof_of(asked: Problem, found: Found) -> Proof:
+def proof_of(spec: Spec, asked: Problem, found: Found) -> Proof:
     """Return how far the first plan is proved."""
     chosen, first = asked.goal, found.best[0]
     worst = max if chosen.maximize else min
@@ -216,12 +228,13 @@ def proof_of(asked: Problem, found: Found) -> Proof:
     total = space(asked.data)
     simulated = f"{found.simulated:,} plan{'' if found.simulated == 1 else 's'} simulated"
     size = f"{total:,}" if total < 10**12 else f"{total:.2e}"
+    size = f"{size} in the space" + (", routed both ways" if spec.routing.by_class else "")
     if found.proved:
-        text = f"proved optimal for this traffic and seed: {simulated}, {size} in the space"
+        text = f"proved optimal for this traffic and seed: {simulated}, {size}"
     else:
         text = (
             f"not proved: gap {gap:.2%} to the bound of {bound:,.4g} {chosen.unit}; "
-            f"{simulated}, {size} in the space"
+            f"{simulated}, {size}"
         )
     return Proof(
         status="optimal" if found.proved else "feasible",
@@ -251,7 +264,7 @@ def tell(spec: Spec, offered: Traffic, asked: Problem, found: Found, seconds: fl
         unit=chosen.unit,
         seed=spec.workload.seed if spec.workload.seed is not None else spec.search.seed,
         traffic=offered.description,
-        proof=proof_of(asked, found),
+        proof=proof_of(spec, asked, found),
         plans=tuple(plans),
         rejected=tuple(
             Rejected(label=label(asked, t.counts), reason=t.missed or "") for t in found.rejected

@@ -18,12 +18,16 @@ from apex_opt.sim.totals import Totals
 class Part:
     """One deployment: a candidate, how many of it, a routing weight.
 
-    The weight is that of each replica, or of each of its ranks.
+    The weight is that of each replica, or of each of its ranks. Where requests are routed by class
+    (`apex_opt.plan.classes`) its `class_weights` count instead, one a class of prompts of up to
+    `up_to_tokens`; the last class has all longer ones.
     """
 
     candidate: Candidate
     count: int
     weight: int
+    class_weights: tuple[int, ...] = ()
+    up_to_tokens: tuple[int, ...] = ()
 
     @property
     def role(self) -> Role:
@@ -44,7 +48,9 @@ class Part:
     def member(self) -> Member:
         """The deployment as the simulator takes it."""
         c = self.candidate
-        return Member(c.rules, c.steps, self.count, self.weight, self.role, self.ranks)
+        return Member(
+            c.rules, c.steps, self.count, self.weight, self.role, self.ranks, self.class_weights
+        )
 
     @property
     def replica(self) -> Replica:

@@ -10,6 +10,7 @@ from apex_opt.plan.result import Plan
 from apex_opt.report.band import grounds
 from apex_opt.report.binding import binding
 from apex_opt.report.latency import latency
+from apex_opt.report.classes import classes
 from apex_opt.report.layout import Section
 from apex_opt.report.levels import levels
 from apex_opt.report.memory import memory
@@ -39,4 +40,5 @@ def performance(plan: Plan) -> Iterator[Section]:
 def deployment(plan: Plan, model: str) -> Iterator[Section]:
     """Yield where the plan stands and how it is started."""
     yield place(plan)
+    yield from classes(plan)
     yield start(plan, model)

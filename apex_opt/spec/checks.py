@@ -136,6 +136,23 @@ def spot_limits_need_spot_pools(spec: Spec) -> Iterator[Fault]:
         yield Fault(("limits", "spot_fraction"), why)
 
 
+def classes_are_dealt_beforehand(spec: Spec) -> Iterator[Fault]:
+    """`routing.by_class` goes with requests dealt in turn, in an open loop.
+
+    Other routers look at replicas, and clients of a closed loop stay with theirs.
+    """
+    if not spec.routing.by_class:
+        return
+    if spec.routing.router != "round_robin":
+        why = (
+            f'goes with `router = "round_robin"` only, got {got(spec.routing.router)}; leave it out'
+        )
+        yield Fault(("routing", "by_class"), why)
+    elif spec.workload.arrival == "closed":
+        why = "does nothing for clients of a closed loop, who stay with their replica; leave it out"
+        yield Fault(("routing", "by_class"), why)
+
+
 def _repeats(loc: Loc, values: tuple[float | str, ...]) -> Iterator[Fault]:
     for nth, value in enumerate(values):
         if value in values[:nth]:
@@ -202,6 +219,7 @@ RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     (("model", "parallelism.pipeline"), (pipelines_are_no_deeper_than_the_model,)),
     (("parallelism",), (degrees_differ,)),
     (("quantization",), (formats_differ, quality_is_of_formats_there_are)),
+    (("routing", "workload.arrival"), (classes_are_dealt_beforehand,)),
     (("limits", "pools.spot"), (spot_limits_need_spot_pools,)),
 )
 """The rules, by the keys that they read: where one of those is faulty, a rule cannot be judged."""

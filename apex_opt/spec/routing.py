@@ -21,3 +21,8 @@ class Routing(Table):
         "its KV cache; prefix_affinity: to the most of the prompt in its cache, unless it is far "
         "busier than the others.",
     )
+    by_class: bool = Field(
+        False,
+        description="Also try every plan of unlike replicas with shares by prompt length: which "
+        "deployment gets short prompts and which long ones. The better of both routings counts.",
+    )
