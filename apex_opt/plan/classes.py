@@ -107,4 +107,4 @@ def _by_class(rows: Sequence[Sequence[float]], columns: Int64, kind: Int64, clas
 
 
 def _sums(column: Int64 | Float, kind: Int64, classes: int) -> Float:
-    return np.bincount(kind, weights=column, minlength=classes)
+    return np.bincount(kind, weights=column, minlength=classes).astype(np.float64)

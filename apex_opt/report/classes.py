@@ -18,7 +18,7 @@ def classes(plan: Plan) -> Iterator[Section]:
 
 
 def _taken(deployment: Deployment) -> str:
-    """Return what a deployment gets: `all up to 2,983, 95% of those of 2,984 to 4,651`."""
+    """Return what a deployment gets: `all up to 2,983, 95 % of those of 2,984 to 4,651`."""
     texts, low = [], 1
     for share, alike in groupby(deployment.class_shares, key=lambda one: one.share):
         high = list(alike)[-1].prompt_tokens_up_to

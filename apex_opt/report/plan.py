@@ -9,8 +9,8 @@ from rich.text import Text
 from apex_opt.plan.result import Plan
 from apex_opt.report.band import grounds
 from apex_opt.report.binding import binding
-from apex_opt.report.latency import latency
 from apex_opt.report.classes import classes
+from apex_opt.report.latency import latency
 from apex_opt.report.layout import Section
 from apex_opt.report.levels import levels
 from apex_opt.report.memory import memory

@@ -9,7 +9,7 @@ from apex_opt.plan.plan_file import from_plan
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
 from apex_opt.plan.search import Found, better
-from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
+from apex_opt.plan.solve import legal_candidates, parts_of, routings, solve, tried
 from apex_opt.plan.tell import deployments_of, limits_of, proof_of
 from apex_opt.plan.use import Part, peak_in_w
 from apex_opt.report.command import serve_command
@@ -59,11 +59,12 @@ def exhaustive(asked_spec):
     plans = every_plan(asked)
     found = []
     for counts in plans:
-        one = tried(asked_spec, counts, play(asked_spec, offered.load, parts_of(asked, counts)))
-        if one.missed is None and all(
-            b.used <= b.value for b in limits_of(asked_spec, one.outcome)
-        ):
-            found.append(one.objective)
+        for parts in routings(asked_spec, asked, counts):
+            one = tried(asked_spec, counts, play(asked_spec, offered.load, parts))
+            if one.missed is None and all(
+                b.used <= b.value for b in limits_of(asked_spec, one.outcome)
+            ):
+                found.append(one.objective)
     best = None
     if found:
         best = max(found) if chosen.maximize else min(found)
@@ -122,6 +123,41 @@ def test_the_plan_is_the_best_of_simulating_every_plan(objective, rate, slo, lim
     chosen = goal(asked.objective)
     assert result.proof.status == "optimal"
     assert result.proof.space == plans
+    assert not better(chosen, best, result.plans[0].objective)
+    assert not better(chosen, result.plans[0].objective, best)
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    objective=st.sampled_from(
+        ['minimize = "cost"', 'minimize = "latency"', 'minimize = "energy"', 'maximize = "goodput"']
+    ),
+    rate=st.sampled_from([10.0, 40.0]),
+    slo=st.sampled_from(["ttft_ms = { p99 = 300 }", "ttft_ms = 300\ntpot_ms = { p50 = 12 }"]),
+    seed=st.integers(0, 3),
+)
+def test_with_routing_by_length_the_plan_is_the_best_of_both_ways(objective, rate, slo, seed):
+    asked = spec(
+        pools=TWO_POOLS,
+        objective=objective,
+        slo=slo,
+        routing="by_class = true",
+        parallelism="pipeline = [1]",
+        workload=(
+            f'arrival = "poisson"\nrate_rps = {rate}\nrequests = 80\nseed = {seed}\n'
+            'prompt_tokens = { distribution = "uniform", low = 50, high = 4000 }\n'
+            "output_tokens = 40"
+        ),
+        search="gap = 0",
+    )
+    best, plans = exhaustive(asked)
+    if best is None:
+        with pytest.raises(InfeasibleError):
+            solve(asked)
+        return
+    result, chosen = solve(asked), goal(asked.objective)
+    assert (result.proof.status, result.proof.space) == ("optimal", plans)
+    assert result.proof.text.endswith(f"{plans} in the space, routed both ways")
     assert not better(chosen, best, result.plans[0].objective)
     assert not better(chosen, result.plans[0].objective, best)
 
@@ -629,7 +665,7 @@ def test_a_plan_that_is_not_proved_says_how_far_it_may_be_from_the_best():
     plan = (1,) + (0,) * (len(about.candidates) - 1)
     one = tried(asked, plan, play(asked, offered.load, parts_of(about, plan)))
     found = Found(best=[one], bound=one.objective / 2, simulated=1)
-    proof = proof_of(about, found)
+    proof = proof_of(asked, about, found)
     assert (proof.status, proof.gap) == ("feasible", 0.5)
     assert proof.text == (
         f"not proved: gap 50.00% to the bound of {one.objective / 2:,.4g} ms; "

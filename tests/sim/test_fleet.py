@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.fleet import play_fleet
 from apex_opt.sim.load import Load
-from apex_opt.sim.member import Member
+from apex_opt.sim.member import Member, Router, Routing
 from apex_opt.sim.replica import play
 from apex_opt.sim.steps import StepTable
 
@@ -83,3 +85,64 @@ def test_half_the_load_on_half_the_replicas_waits_the_same(rules: EngineRules, f
     alone = play(load(200), rules, flat())
     assert twice.log.last_ns[::2].tolist() == alone.last_ns.tolist()
     assert twice.log.last_ns[1::2].tolist() == alone.last_ns.tolist()
+
+
+def halves(rules: EngineRules, flat: Flat, short: int, long: int) -> list[Member]:
+    """Return two kinds: of the short prompts, and of the long ones, the second gets a share."""
+    return [
+        Member(rules, flat(), 1, 1, class_weights=(4 - short, 4 - long)),
+        Member(rules, flat(7), 2, 1, class_weights=(short, long)),
+    ]
+
+
+def test_prompts_of_each_length_go_where_their_class_says(rules: EngineRules, flat: Flat) -> None:
+    requests = load(300)
+    members = halves(rules, flat, 0, 4)
+    fleet = play_fleet(requests, members, routing=Routing(up_to_tokens=(9,)))
+    assert ((fleet.replica == 0) == (requests.prompt_tokens <= 9)).all()
+    long = np.bincount(fleet.replica)[1:]
+    assert abs(int(long[0]) - int(long[1])) <= 1
+    assert fleet.log.totals.rows == requests.output_tokens.sum()
+    for replica, steps in enumerate([flat(), flat(7), flat(7)]):
+        mine = np.flatnonzero(fleet.replica == replica)
+        alone = play(requests.take(mine), rules, steps)
+        assert fleet.log.last_ns[mine].tolist() == alone.last_ns.tolist()
+
+
+def test_classes_of_equal_weights_above_all_prompts_change_nothing(
+    rules: EngineRules, flat: Flat
+) -> None:
+    plain = [Member(rules, flat(), 1, 3), Member(rules, flat(7), 2, 2)]
+    classes = [replace(m, class_weights=(m.weight, 5)) for m in plain]
+    one = play_fleet(load(300), plain)
+    other = play_fleet(load(300), classes, routing=Routing(up_to_tokens=(1000,)))
+    assert one.replica.tobytes() == other.replica.tobytes()
+    assert one.log.last_ns.tobytes() == other.log.last_ns.tobytes()
+    assert one.members == other.members
+
+
+def test_sessions_stay_where_their_first_prompt_went(rules: EngineRules, flat: Flat) -> None:
+    prompts = np.array([3, 50, 60, 70], np.int64)
+    asked = Load(
+        np.zeros(4, np.int64),
+        prompts,
+        np.ones(4, np.int64),
+        after=np.array([-1, 0, -1, 2]),
+        think_ns=np.zeros(4, np.int64),
+    )
+    members = halves(rules, flat, 0, 4)
+    fleet = play_fleet(asked, members, routing=Routing(up_to_tokens=(9,)))
+    assert fleet.replica.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("concurrency", "router"), [(2, "round_robin"), (0, "least_kv")])
+def test_classes_where_nothing_is_dealt_beforehand_are_an_error(
+    rules: EngineRules, flat: Flat, concurrency: int, router: Router
+) -> None:
+    message = "routing.up_to_tokens: classes are dealt in turn, in an open loop, to mixed replicas"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        play_fleet(
+            load(9, concurrency),
+            halves(rules, flat, 1, 2),
+            routing=Routing(router, up_to_tokens=(9,)),
+        )
