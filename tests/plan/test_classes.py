@@ -7,7 +7,7 @@ import apex_opt
 from apex_opt.errors import CallError
 from apex_opt.plan.by_hand import Wish, from_wish
 from apex_opt.plan.classes import GRID, boundaries, by_class, class_shares
-from apex_opt.plan.predict import Run, play
+from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
 from apex_opt.plan.solve import legal_candidates, parts_of, routings
 from apex_opt.plan.tell import plan_of_parts
@@ -27,6 +27,10 @@ MIXED = {
     "parallelism": "tensor = [1]\npipeline = [1]",
     "routing": "by_class = true",
 }
+UNLIKE = (
+    "the plan has `class_shares` whose `prompt_tokens_up_to` do not ascend to null, the same in "
+    "every deployment"
+)
 BY_LENGTH = Path(__file__).parents[2] / "specs" / "examples" / "by-length.toml"
 
 
@@ -156,8 +160,7 @@ def changed(plan, nth, **update):
         (
             0,
             {"prompt_tokens_up_to": 3},
-            "the plan has `class_shares` whose `prompt_tokens_up_to` do not ascend to null, the "
-            "same in every deployment",
+            UNLIKE,
         ),
         (1, {"weight": 0}, "the plan has no deployment that takes prompts of class 1"),
         (1, {"weight": -1}, "the plan has no deployment that takes prompts of class 1"),
@@ -172,7 +175,7 @@ def test_a_file_with_shares_that_make_no_sense_is_refused(told, nth, update, mes
 
 def test_a_plan_without_classes_has_no_shares():
     asked_spec, offered, asked = asked_of(routing="")
-    assert class_shares(parts_of(asked, (1, 4))) == []
-    assert (
-        play(asked_spec, offered.load, parts_of(asked, (1, 4)), Run()).parts[0].up_to_tokens == ()
-    )
+    parts = parts_of(asked, (1, 4))
+    assert class_shares(parts) == []
+    told = plan_of_parts(asked_spec, play(asked_spec, offered.load, parts))
+    assert all(deployment.class_shares == () for deployment in told.deployments)
