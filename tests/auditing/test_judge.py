@@ -12,7 +12,7 @@ from apex_opt.auditing.story import known_entries
 from apex_opt.errors import InfeasibleError
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
-from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
+from apex_opt.plan.solve import legal_candidates, routings, solve, tried
 from apex_opt.trace.traffic import traffic
 from tests.auditing.gallery import load, make, pool
 
@@ -22,8 +22,9 @@ def plans_of(spec):
     offered = traffic(spec.workload, spec.search.seed, spec.folder)
     asked = problem(spec, offered.load, legal_candidates(spec, offered))
     return [
-        tried(spec, counts, play(spec, offered.load, parts_of(asked, counts)))
+        tried(spec, counts, play(spec, offered.load, parts))
         for counts in every(asked)
+        for parts in routings(spec, asked, counts)
     ]
 
 

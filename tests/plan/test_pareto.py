@@ -9,7 +9,7 @@ from apex_opt.plan.pareto import pareto
 from apex_opt.plan.pareto_axis import axis_named
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
-from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
+from apex_opt.plan.solve import legal_candidates, routings, solve, tried
 from apex_opt.spec.goals import Objective
 from apex_opt.trace.traffic import traffic
 from tests.small_specs import TABLES, spec
@@ -47,10 +47,11 @@ def values(asked_spec, x, y):
             for p, pool in enumerate(asked.data.pools)
         ):
             continue
-        one = tried(judged, counts, play(judged, offered.load, parts_of(asked, counts)))
-        if one.missed is None:
-            devices = sum(part.devices for part in one.outcome.parts)
-            found.append(tuple(a.goal.value(one.outcome.prediction, devices) for a in axes))
+        for parts in routings(judged, asked, counts):
+            one = tried(judged, counts, play(judged, offered.load, parts))
+            if one.missed is None:
+                devices = sum(part.devices for part in parts)
+                found.append(tuple(a.goal.value(one.outcome.prediction, devices) for a in axes))
     return axes, found
 
 
@@ -102,6 +103,21 @@ def test_the_front_is_that_of_simulating_every_plan(axes, rate, slo, pools):
         assert (point.x, point.y) == pytest.approx(truth, rel=2e-5)
     assert shown.complete
     assert all(p.proved for p in shown.points)
+
+
+def test_with_routing_by_length_the_front_is_that_of_every_plan_routed_both_ways():
+    asked = small(
+        60.0,
+        slo="ttft_ms = { p99 = 600 }",
+        pools=TWO_POOLS,
+        routing="by_class = true",
+        parallelism="pipeline = [1]",
+    )
+    known, found = values(asked, "cost", "ttft_p90")
+    shown = pareto(asked, "cost", "ttft_p90", points=100)
+    wanted = front_of(known, found)
+    assert [(p.x, p.y) for p in shown.points] == [pytest.approx(w, rel=2e-5) for w in wanted]
+    assert shown.complete
 
 
 def test_no_more_points_are_shown_than_asked_for_and_the_ends_are_among_them():
