@@ -72,6 +72,13 @@ def test_a_plan_by_hand_is_simulated_whether_or_not_it_meets_the_spec(run):
             ["--attention-data", "2"],
             "this plan cannot be started: attention_data = 2 needs a mixture of experts to share\n",
         ),
+        (
+            ["--tensor", "4", "--context", "2"],
+            (
+                "this plan cannot be started: context = 2 is more than the copies of 8 key-value "
+                "heads: tensor = 4 has 1 of each\n"
+            ),
+        ),
         (["--requests", "r.txt"], "--requests r.txt: the name must end in .csv or .parquet\n"),
         (
             ["--requests", "r.csv", "--json", "r.csv"],

@@ -46,6 +46,18 @@ def test_caches_take_the_link_of_a_pool_with_one_node_else_the_network(pools, po
     assert found.latency_ns == round(way.begin_s * 1e9)
 
 
+def test_caches_that_are_spread_unlike_do_not_move():
+    tables = {"model": 'name = "qwen3-30b-a3b"', "parallelism": "expert = 1"}
+    asked = spec(pools='name = "p"\ndevice = "h100-sxm-80gb"\nnodes = 2', **tables)
+    parts = roles(asked, Wish(tensor=8), Wish(tensor=8, context=2))
+    with pytest.raises(CallError) as caught:
+        routing(asked, parts, "round_robin")
+    assert str(caught.value) == (
+        "prefill has context = 1, decode 2; a cache moves as it is: "
+        "write the same `context` for both"
+    )
+
+
 def test_a_network_of_no_use_is_refused():
     asked = spec(pools=TWO_NODES, network="bandwidth_gbps = 0.5")
     with pytest.raises(CallError) as caught:
