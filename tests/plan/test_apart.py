@@ -24,10 +24,13 @@ from tests.plan.test_optimistic import (
     candidate,
     load,
     loads,
+    taken,
 )
 
 ROUTERS = ["round_robin", "random", "least_outstanding", "least_kv", "prefix_affinity"]
 SLACK = 1 + 1e-9
+WHOLE = {"read", "heard"}
+"""Encoder-decoder models: what their encoder has read does not move."""
 
 
 def bounded(both, requests):
@@ -50,7 +53,7 @@ def played(spec, both, requests, counts=(1, 1), router="round_robin"):
 
 @settings(max_examples=150, deadline=None)
 @given(
-    name=st.sampled_from(sorted({**SHAPES, **RANKS, **UNLIKE})),
+    name=st.sampled_from(sorted({*SHAPES, *RANKS, *UNLIKE} - WHOLE)),
     engines=st.tuples(ENGINES, ENGINES),
     spares=st.tuples(*[st.sampled_from([0, 1, 8, 4000])] * 2),
     release=st.sampled_from(RELEASES),
@@ -68,6 +71,7 @@ def test_no_prefill_or_decode_beats_the_bounds_of_its_role(
         candidate(name, {**engine, "block_size": blocks}, spare, release, role, network)
         for engine, spare, role in zip(engines, spares, ("prefill", "decode"), strict=True)
     ]
+    requests = taken(requests, both[0])
     spec, traffic, bounds = bounded(both, requests)
     try:
         log = played(spec, both, requests, counts, router)

@@ -118,11 +118,11 @@ def candidate(name, engine, spare_blocks, release, role="mixed", network=None):
     return Candidate(s, fit(s), 0, tuple(range(1, len(s.pools()))), role)
 
 
-def seen(requests, c):
+def seen(requests, c, paced=lambda _: None):
     """The features of requests as the bounds of a candidate have them."""
     own = {key: getattr(c.rules, key) for key in ("cross_cache", "max_encoder_tokens")}
     least = Least(c.rules.prefix_caching, c.rules.drafts, **own)
-    return features(requests, c.rules.max_model_tokens, c.steps.window_tokens, least)
+    return features(requests, c.rules.max_model_tokens, c.steps.window_tokens, least, paced)
 
 
 def taken(requests, c):
@@ -191,6 +191,7 @@ def test_requests_that_keep_a_pace_take_no_fewer_steps_than_it_asks_for(
     name, engine, spare, release, requests, share
 ):
     c = candidate(name, engine, spare, release)
+    requests = taken(requests, c)
     try:
         log = play(requests, c.rules, c.steps)
     except EndlessRunError:
@@ -200,10 +201,7 @@ def test_requests_that_keep_a_pace_take_no_fewer_steps_than_it_asks_for(
     limit_ns = float(np.quantile(gaps, share)) + 1e-6
     kept = int((gaps <= limit_ns).sum())
     asked = Pace(limit_ns, least_tokens(decode, kept))
-    least = Least(c.rules.prefix_caching, c.rules.drafts)
-    traffic = features(
-        requests, c.rules.max_model_tokens, c.steps.window_tokens, least, lambda _: asked
-    )
+    traffic = seen(requests, c, lambda _: asked)
     bounds, slack = optimistic(c, traffic), 1 + 1e-9
     busy = max(value(row, traffic.totals) for row in bounds.busy_ns)
     assert busy <= log.totals.busy_ns * slack
@@ -242,7 +240,8 @@ def test_no_part_of_a_fleet_does_less_than_the_features_of_its_requests(
     requests = taken(requests, c)
     traffic = seen(requests, c)
     bounds = optimistic(c, traffic)
-    replica, clients = assign(requests, weights)
+    members = [Member(c.rules, c.steps, 1, weight) for weight in weights]
+    replica, clients = assign(requests, members)
     for share, sent in zip(split(replica, len(weights)), clients.tolist(), strict=True):
         own = dataclasses.replace(requests.take(share), concurrency=sent)
         totals = play(own, c.rules, c.steps).totals

@@ -75,6 +75,8 @@ def same(totals: Totals, stations: Sequence[Station]) -> None:
         end_ns=max((f.finish for s in stations for f in s.flown), default=0),
         hit_tokens=sum(s.hit_tokens for s in stations),
         loaded_blocks=sum(s.loaded_blocks for s in stations),
+        encoder_tokens=sum(sum(f.read) for f in batches),
+        encoder_pairs=sum(n * n for f in batches for n in f.read),
     )
     for field in fields(Totals):
         found, wanted = getattr(totals, field.name), getattr(expected, field.name)

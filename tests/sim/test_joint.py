@@ -259,7 +259,7 @@ def test_ranks_have_one_stage(rules: EngineRules, flat: Flat) -> None:
 
 
 def test_what_an_encoder_has_read_does_not_move(rules: EngineRules, flat: Flat) -> None:
-    made = roles(rules, flat(), {}, {"rules": replace(rules, cross_cache=True)})
+    made = roles(rules, flat(), {}, {"cross_cache": True})
     with refuses("members: a cache of what an encoder has read does not move"):
         play_together(LOAD, made)
 
