@@ -217,6 +217,24 @@ def _busy_rows(candidate: Candidate, stage: int, private: float, paced: float) -
     return [_own(candidate, whole) for whole in rows]
 
 
+def _held_rows(candidate: Candidate, private: float) -> list[Row]:
+    """Return rows of time by what sequences of a pipeline hold: places in its batches, its cache.
+
+    They hold them while a batch passes through all stages, F or longer: of d decoded tokens d F,
+    and a place is held by one at a time, so that the time is at least d F / max_seqs. With one
+    stage rows of the stage say more.
+    """
+    steps, rules = candidate.steps, candidate.rules_in_role
+    if steps.stages == 1:
+        return []
+    decode, mixed, _ = _whole(candidate)
+    least = float(np.min(np.minimum(decode, mixed)[1:]))
+    cache_tokens = max(rules.blocks * rules.block_tokens, 1)
+    in_cache = private / cache_tokens if rules.token_blocks else 0.0
+    places = row(decode=least / rules.max_seqs / (1 + rules.drafts))
+    return [_own(candidate, whole) for whole in (places, row(context=least * in_cache))]
+
+
 def strongest(rows: list[Row], totals: tuple[int, ...]) -> tuple[Row, ...]:
     """Return the rows that are greatest on all traffic, on prompts alone, on decoding alone.
 
@@ -358,6 +376,7 @@ def optimistic(candidate: Candidate, traffic: Features) -> Optimistic:
         for stage in _unlike(candidate.steps)
         for one in _busy_rows(candidate, stage, private, paced)
     ]
+    busy += _held_rows(candidate, private)
     reading = lone.reading.context * columns[3] + lone.reading.window * columns[5]
     return Optimistic(
         busy_ns=strongest(busy, traffic.totals),
