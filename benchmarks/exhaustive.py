@@ -15,7 +15,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +25,7 @@ from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
 from apex_opt.plan.search import Counts, better
-from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
+from apex_opt.plan.solve import legal_candidates, routings, solve, tried
 from apex_opt.plan.tell import limits_of
 from apex_opt.sim.replica import EndlessRunError
 from apex_opt.solvers.fleet_data import FleetData
@@ -93,14 +92,29 @@ def draw(rng: random.Random) -> str:
 
 def plans(data: FleetData) -> Iterator[Counts]:
     """Yield every plan of the space: stock, spares, roles, and the most kinds of a role."""
-    ranges = [(0, *range(1 + kind.spare, kind.max_count + 1)) for kind in data.kinds]
-    for counts in product(*ranges):
+    for counts in _grown(data, ()):
         used = [kind for kind, n in zip(data.kinds, counts, strict=True) if n]
-        roles = [kind.role for kind in used]
-        apart = set(roles) == {"prefill", "decode"} and len({kind.cache for kind in used}) == 1
-        few = all(roles.count(role) <= data.max_kinds for role in roles)
-        if few and (set(roles) == {"mixed"} or apart) and _stands(data, counts):
+        roles = {kind.role for kind in used}
+        apart = roles == {"prefill", "decode"} and len({kind.cache for kind in used}) == 1
+        if (roles == {"mixed"} or apart) and _stands(data, counts):
             yield counts
+
+
+def _grown(data: FleetData, begun: Counts) -> Iterator[Counts]:
+    """Yield the counts that begin so and keep to the devices of each pool and to `max_kinds`."""
+    held = list(zip(data.kinds, begun, strict=False))
+    taken = [sum(n * kind.devices_in(p) for kind, n in held) for p in range(len(data.pools))]
+    roles = [kind.role for kind, n in held if n]
+    if any(t > p.nodes * p.node_devices for t, p in zip(taken, data.pools, strict=True)):
+        return
+    if any(roles.count(role) > data.max_kinds for role in roles):
+        return
+    if len(begun) == len(data.kinds):
+        yield begun
+        return
+    kind = data.kinds[len(begun)]
+    for n in (0, *range(1 + kind.spare, kind.max_count + 1)):
+        yield from _grown(data, (*begun, n))
 
 
 def _stands(data: FleetData, counts: Counts) -> bool:
@@ -119,18 +133,15 @@ def best_of_all(spec: Spec) -> tuple[float | None, int]:
     chosen, found, number = goal(spec.objective), None, 0
     for counts in plans(asked.data):
         number += 1
-        try:
-            played = play(spec, offered.load, parts_of(asked, counts))
-        except EndlessRunError:
-            continue
-        one = tried(spec, counts, played)
-        within = all(b.used <= b.value for b in limits_of(spec, played))
-        if (
-            one.missed is None
-            and within
-            and (found is None or better(chosen, one.objective, found))
-        ):
-            found = one.objective
+        for parts in routings(spec, asked, counts):
+            try:
+                played = play(spec, offered.load, parts)
+            except EndlessRunError:
+                continue
+            one = tried(spec, counts, played)
+            meets = one.missed is None and all(b.used <= b.value for b in limits_of(spec, played))
+            if meets and (found is None or better(chosen, one.objective, found)):
+                found = one.objective
     return found, number
 
 

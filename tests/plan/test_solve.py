@@ -9,13 +9,15 @@ from apex_opt.plan.plan_file import from_plan
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
 from apex_opt.plan.search import Found, better
-from apex_opt.plan.solve import legal_candidates, parts_of, routings, solve, tried
-from apex_opt.plan.tell import deployments_of, limits_of, proof_of
+from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
+from apex_opt.plan.tell import deployments_of, proof_of
 from apex_opt.plan.use import Part, peak_in_w
 from apex_opt.report.command import serve_command
 from apex_opt.sim.replica import EndlessRunError
 from apex_opt.solvers.fleet_verify import faults, value
 from apex_opt.trace.traffic import traffic
+from benchmarks.exhaustive import best_of_all
+from benchmarks.exhaustive import plans as every_plan
 from tests.small_specs import TABLES, spec
 
 TWO_POOLS = (
@@ -23,52 +25,6 @@ TWO_POOLS = (
     "[[pools]]\n"
     'name = "l40s"\ndevice = "l40s"\nnodes = 1\ndevices_per_node = 2'
 )
-
-
-def every_plan(asked):
-    """Count vectors of the space: stock, roles, and the most kinds of each at once."""
-    kinds, pools = asked.data.kinds, asked.data.pools
-
-    def is_plan(used):
-        roles = [kind.role for kind in used]
-        few = all(roles.count(role) <= asked.data.max_kinds for role in roles)
-        apart = set(roles) == {"prefill", "decode"} and len({kind.cache for kind in used}) == 1
-        return few and (set(roles) == {"mixed"} or apart)
-
-    def grow(r, counts):
-        if r == len(kinds):
-            if is_plan([kind for kind, n in zip(kinds, counts, strict=True) if n]):
-                yield tuple(counts)
-            return
-        for n in (0, *range(1 + kinds[r].spare, kinds[r].max_count + 1)):
-            held = [0] * len(pools)
-            for kind, count in zip(kinds, [*counts, n], strict=False):
-                for p in range(len(pools)):
-                    held[p] += count * kind.devices_in(p)
-            if all(h <= p.nodes * p.node_devices for h, p in zip(held, pools, strict=True)):
-                yield from grow(r + 1, [*counts, n])
-
-    return list(grow(0, []))
-
-
-def exhaustive(asked_spec):
-    """Return the best objective over every plan that meets the spec, None without one."""
-    offered = traffic(asked_spec.workload, asked_spec.search.seed, asked_spec.folder)
-    asked = problem(asked_spec, offered.load, legal_candidates(asked_spec, offered))
-    chosen = goal(asked_spec.objective)
-    plans = every_plan(asked)
-    found = []
-    for counts in plans:
-        for parts in routings(asked_spec, asked, counts):
-            one = tried(asked_spec, counts, play(asked_spec, offered.load, parts))
-            if one.missed is None and all(
-                b.used <= b.value for b in limits_of(asked_spec, one.outcome)
-            ):
-                found.append(one.objective)
-    best = None
-    if found:
-        best = max(found) if chosen.maximize else min(found)
-    return best, len(plans)
 
 
 @settings(max_examples=15, deadline=None)
@@ -114,7 +70,7 @@ def test_the_plan_is_the_best_of_simulating_every_plan(objective, rate, slo, lim
     if pools:
         tables["pools"] = pools
     asked = spec(**tables)
-    best, plans = exhaustive(asked)
+    best, plans = best_of_all(asked)
     if best is None:
         with pytest.raises(InfeasibleError):
             solve(asked)
@@ -150,7 +106,7 @@ def test_with_routing_by_length_the_plan_is_the_best_of_both_ways(objective, rat
         ),
         search="gap = 0",
     )
-    best, plans = exhaustive(asked)
+    best, plans = best_of_all(asked)
     if best is None:
         with pytest.raises(InfeasibleError):
             solve(asked)
@@ -209,7 +165,7 @@ def test_of_plans_with_prefill_and_decode_apart_the_best_is_found(
             f"output_tokens = {outputs}"
         ),
     )
-    best, plans = exhaustive(asked)
+    best, plans = best_of_all(asked)
     if best is None:
         with pytest.raises(InfeasibleError):
             solve(asked)
@@ -255,7 +211,7 @@ def test_of_plans_with_and_without_ranks_the_best_is_found(objective, rate, slo,
             "output_tokens = 30"
         ),
     )
-    best, _ = exhaustive(asked)
+    best, _ = best_of_all(asked)
     if best is None:
         with pytest.raises(InfeasibleError):
             solve(asked)
@@ -304,7 +260,7 @@ def test_of_plans_over_two_pools_the_best_is_found(objective, rate, slo, power_w
         ),
     }
     asked = spec(**tables)
-    best, plans = exhaustive(asked)
+    best, plans = best_of_all(asked)
     if best is None:
         with pytest.raises(InfeasibleError):
             solve(asked)
@@ -416,7 +372,7 @@ def edge(asked_spec, metric, statistic, nth):
     """Return what one of the plans shows of a level, and its attainment."""
     offered = traffic(asked_spec.workload, asked_spec.search.seed, asked_spec.folder)
     asked = problem(asked_spec, offered.load, legal_candidates(asked_spec, offered))
-    plans = every_plan(asked)
+    plans = [*every_plan(asked.data)]
     parts = parts_of(asked, plans[nth % len(plans)])
     shown = play(asked_spec, offered.load, parts).prediction
     return getattr(getattr(shown, metric), statistic), shown.attainment
@@ -468,7 +424,7 @@ def test_a_plan_that_just_meets_its_level_is_found(
         assume(share > 0)
         slo += f"\nattainment = {share!r}"
     asked = spec(**given_tables, slo=slo)
-    best, _ = exhaustive(asked)
+    best, _ = best_of_all(asked)
     result = solve(asked)
     chosen = goal(asked.objective)
     assert best is not None
@@ -480,7 +436,7 @@ def assert_that_bounds_hold(asked_spec):
     """Simulate every plan: none that meets the spec is excluded, or better than its bound."""
     offered = traffic(asked_spec.workload, asked_spec.search.seed, asked_spec.folder)
     asked = problem(asked_spec, offered.load, legal_candidates(asked_spec, offered))
-    for counts in every_plan(asked):
+    for counts in every_plan(asked.data):
         one = tried(asked_spec, counts, play(asked_spec, offered.load, parts_of(asked, counts)))
         if one.missed is None:
             assert faults(asked.data, counts) == []
@@ -681,7 +637,7 @@ def test_power_in_a_closed_loop_is_at_least_that_of_idle_devices():
         ),
         objective='minimize = "power"',
     )
-    best, _ = exhaustive(asked)
+    best, _ = best_of_all(asked)
     plan = solve(asked).plans[0]
     assert plan.objective == best
     assert plan.objective > 85 * plan.devices
