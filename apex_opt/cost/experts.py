@@ -8,7 +8,7 @@ import numpy as np
 
 from apex_opt.cost import collectives
 from apex_opt.cost.curves import Array, experts_seconds
-from apex_opt.cost.formats import format_precision, nearest, product_format
+from apex_opt.cost.formats import format_precision, nearest, product_format, quantize_seconds
 from apex_opt.cost.operators import ACTIVATION_BYTES, Experts
 from apex_opt.cost.rates import Cost, Rates
 from apex_opt.cost.shape import Shape
@@ -20,6 +20,9 @@ with the residual or the shared expert.
 
 ROUTING_US = 3.0
 """Shortest time of each (AIConfigurator times any element-wise kernel as 3 us and its bytes)."""
+
+EXPERT_PRODUCTS = 2
+"""Products whose inputs are quantised: up with gate, and down."""
 
 
 def touched(e: Experts, tokens: Array) -> Array:
@@ -108,4 +111,5 @@ def experts(rates: Rates, e: Experts, tokens: Array) -> Cost:
         np.array(float(hidden)),
     )
     seconds = seconds + ROUTING_KERNELS * ROUTING_US * 1e-6 + handling_seconds(shape, e, tokens)
+    seconds = seconds + EXPERT_PRODUCTS * quantize_seconds(rates, name)
     return rates.cost(np.where(tokens > 0, seconds, 0.0), flops, moved, precision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from apex_opt.cost.rates import compute_precision, half_precision
+from apex_opt.cost.rates import Rates, compute_precision, half_precision
 from apex_opt.spec.device_efficiency import AttentionFormat, ProductFormat
 from apex_opt.spec.pools import Device, Precision
 from apex_opt.spec.quantization import KvFormat, WeightFormat
@@ -78,3 +78,13 @@ def attention_format(
     if cache.bytes_per_element <= 1 and "fp8" in curves and "fp8" in device.peak_tflops:
         return "fp8", "fp8"
     return "bf16", half_precision(device)
+
+
+def quantize_seconds(rates: Rates, name: ProductFormat) -> float:
+    """Return what an engine's own kernels take that quantise the inputs of a product.
+
+    Per token only their start counts: the curves of `fp8` and `int8` were measured with such
+    kernels, and one floor for all narrow products leaves out just that.
+    """
+    own = rates.shape.release.overheads
+    return own.quantize_us * 1e-6 if name in {"fp8", "fp8-block", "int8"} else 0.0

@@ -12,7 +12,7 @@ from apex_opt.cost import collectives
 from apex_opt.cost.attention import token_cost
 from apex_opt.cost.curves import Array, product_seconds
 from apex_opt.cost.experts import exchange, experts
-from apex_opt.cost.formats import format_precision, nearest, product_format
+from apex_opt.cost.formats import format_precision, nearest, product_format, quantize_seconds
 from apex_opt.cost.operators import ACTIVATION_BYTES, Gemm, Layer
 from apex_opt.cost.rates import Cost, Rates, half_precision
 from apex_opt.spec.device_efficiency import ProductFormat
@@ -37,6 +37,7 @@ def gemm(rates: Rates, product: Gemm, tokens: Array) -> Cost:
         (tokens, np.array(float(product.n)), np.array(float(product.k))),
         moved,
     )
+    seconds = seconds + quantize_seconds(rates, name)
     return rates.cost(np.where(tokens > 0, seconds, 0.0), flops, moved, precision)
 
 

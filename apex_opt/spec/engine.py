@@ -41,6 +41,11 @@ class Overheads(Table):
     sync_us: NonNegative = Field(
         0.0, description="Per all-reduce and doubling of its devices: they wait for the slowest."
     )
+    quantize_us: NonNegative = Field(
+        0.0,
+        description="Per product of 8 bits: kernels of their own compute the scales of its inputs "
+        "and round them. Experts have two products.",
+    )
     expert_layer_us: NonNegative = Field(
         0.0, description="Per layer of routed experts: what its tables leave out, sorting tokens."
     )

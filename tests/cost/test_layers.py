@@ -48,3 +48,23 @@ def test_experts_feed_an_all_reduce_too():
     hidden = cost(s).seconds - cost(overlapping(s, 0.9)).seconds
     size = ACTIVATION_BYTES * TOKENS * s.model.hidden_size
     assert hidden == pytest.approx(0.9 * 2 * collectives.all_reduce(s, size))
+
+
+def quantising(s, quantize_us):
+    own = s.release.overheads.model_copy(update={"quantize_us": quantize_us})
+    return replace(s, release=s.release.model_copy(update={"overheads": own}))
+
+
+@pytest.mark.parametrize(("weights", "products"), [("fp8", 4), ("bf16", 0), ("int4-awq", 0)])
+def test_an_engine_that_quantises_inputs_apart_takes_longer_for_each_product_of_8_bits(
+    weights, products
+):
+    s = shape("llama-3.1-70b", tensor=8, weights=weights)
+    longer = cost(quantising(s, 7.5)).seconds - cost(quantising(s, 0.0)).seconds
+    assert longer == pytest.approx([0.0, *3 * [products * 7.5e-6]], abs=1e-12)
+
+
+def test_experts_of_8_bits_have_two_products_to_quantise_for():
+    s = shape("mixtral-8x7b", tensor=8, weights="fp8")
+    longer = cost(quantising(s, 7.5)).seconds - cost(quantising(s, 0.0)).seconds
+    assert longer == pytest.approx([0.0, *3 * [4 * 7.5e-6]], abs=1e-12)  # and qkv, output
