@@ -13,6 +13,7 @@ from apex_opt.cost.curves import Array
 from apex_opt.errors import CallError
 from apex_opt.spec import catalog
 from apex_opt.spec.files import UnreadableError, read_text
+from apex_opt.spec.pools import Device
 
 MOST_BYTES = 64 << 20
 FAMILIES = (
@@ -109,27 +110,55 @@ def read(folder: Path, device: str) -> dict[str, Columns]:
     Raises:
         CallError: there is no such file, one cannot be read, or none has rows of the device.
     """
-    paths = {family: folder / f"{family}_measured.csv" for family in FAMILIES}
-    present = {family: path for family, path in paths.items() if path.exists()}
-    if not present:
-        raise CallError(f"{folder}: no measurements; expected `{paths['gemm'].name}` or the like")
-    found, systems = {}, set()
-    for family, path in present.items():
-        rows = _read(path)
+    found, present = {}, _present(folder)
+    for family, rows in present.items():
         names = rows.texts("system")
-        systems |= set(names)
         mine = {name for name in set(names) if is_device(name, device)}
         if mine:
             found[family] = rows.pick([name in mine for name in names])
     if not found:
-        known = ", ".join(sorted(systems)[:12])
+        known = ", ".join(sorted(_systems(present))[:12])
         raise CallError(f"{folder}: no row of `{device}`; the systems there are {known}")
     return found
 
 
+def devices(folder: Path) -> list[Device]:
+    """Return the devices of the catalogue that a folder has rows of.
+
+    Raises:
+        CallError: as `read`, or the catalogue knows none of the systems.
+    """
+    systems = sorted(_systems(_present(folder)))
+    known = {catalog.device(s).name: catalog.device(s) for s in systems if _known(s)}
+    if not known:
+        raise CallError(f"{folder}: no device of the catalogue among {', '.join(systems[:12])}")
+    return list(known.values())
+
+
+def _present(folder: Path) -> dict[str, Columns]:
+    """Return all rows of each file that is there.
+
+    Raises:
+        CallError: there is none, or one cannot be read.
+    """
+    paths = {family: folder / f"{family}_measured.csv" for family in FAMILIES}
+    present = {family: _read(path) for family, path in paths.items() if path.exists()}
+    if not present:
+        raise CallError(f"{folder}: no measurements; expected `{paths['gemm'].name}` or the like")
+    return present
+
+
+def _systems(present: dict[str, Columns]) -> set[str]:
+    return {name for rows in present.values() for name in rows.texts("system")}
+
+
+def _known(system: str) -> bool:
+    return catalog.knows("devices", system)
+
+
 def is_device(system: str, device: str) -> bool:
     """Return whether a system of a table is a device of the catalogue."""
-    return catalog.knows("devices", system) and catalog.device(system).name == device
+    return _known(system) and catalog.device(system).name == device
 
 
 def _read(path: Path) -> Columns:

@@ -8,7 +8,7 @@ are of shapes that a fit has not seen: rows of one shape stay together in one of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -66,11 +66,18 @@ class Problem(Generic[C]):
 
 @dataclass(frozen=True)
 class Fit(Generic[C]):
-    """A fitted curve with its error; rows that it rests on, and rows that beat the data sheet."""
+    """A fitted curve with its error; rows that it rests on, and rows that beat the data sheet.
+
+    Attributes:
+        curve: its numbers, with the median and the 90th percentile of `errors`.
+        rows, left_out: how many there are of either.
+        errors: of each row while its shape was left out of the fit, percent.
+    """
 
     curve: C
     rows: int
     left_out: int
+    errors: Array = field(compare=False)
 
 
 def fit(problem: Problem[C]) -> Fit[C] | None:
@@ -86,7 +93,7 @@ def fit(problem: Problem[C]) -> Fit[C] | None:
     numbers = {name: _rounded(value) for name, value in _solve(problem, usable).items()}
     error = (_rounded(float(np.median(errors))), _rounded(float(np.percentile(errors, 90))))
     curve = problem.curve.model_validate({**numbers, "error": error})
-    return Fit(curve, int(usable.sum()), int((~usable).sum()))
+    return Fit(curve, int(usable.sum()), int((~usable).sum()), errors)
 
 
 def _held_out(problem: Problem[C], usable: Bools) -> Array:

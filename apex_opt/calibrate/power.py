@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def power(rows: Columns, device: Device) -> Fit[PowerUse] | None:
     shapes = np.array(rows.texts("shape"))[usable]
     problem = Problem(PowerUse, RANGES, predict, watts[usable], np.zeros_like(full), shapes)
     found = fit(problem)
-    return found and Fit(found.curve, found.rows, len(rows) - found.rows)
+    return found and replace(found, left_out=len(rows) - found.rows)
 
 
 def _utilisation(rows: Columns, device: Device, i: int, seconds: float) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -101,7 +102,7 @@ def _without_quantising(
     for name in narrow:
         one = found[name]
         curve = one.curve.model_copy(update={"floor_us": floor})
-        found[name] = Fit(curve, one.rows, one.left_out)
+        found[name] = replace(one, curve=curve)
     return found
 
 

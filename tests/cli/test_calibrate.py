@@ -67,3 +67,29 @@ def test_without_scipy_it_says_what_to_install(kernels, monkeypatch):
     assert str(shown.exception) == (
         "`apexopt calibrate` needs scipy; install it with `pip install 'apexopt[calibrate]'`"
     )
+
+
+def test_without_a_device_the_errors_of_all_are_told(kernels):
+    shown = run(kernels)
+    assert shown.exit_code == 0
+    head, whole, own, _, curves, curve, *_ = shown.stdout.splitlines()
+    assert head == "device              operators                     rows  left out         error"
+    assert whole.startswith("all                 matrix products                 30         0")
+    assert own.startswith("h100-sxm-80gb       matrix products                 30         0")
+    assert (
+        curves == "device              curve                         rows  left out         error"
+    )
+    assert curve.startswith("h100-sxm-80gb       products.bf16                   30         0")
+
+
+def test_the_errors_of_all_devices_are_read_by_scripts(kernels):
+    found = json.loads(run(kernels, "--json", "-").stdout)
+    assert [score["device"] for score in found["scores"]] == ["all", "h100-sxm-80gb"]
+    assert found["scores"][0]["median"] <= found["scores"][0]["high"] < 1.5
+    assert [device["device"] for device in found["devices"]] == ["h100-sxm-80gb"]
+
+
+def test_tables_for_the_catalogue_are_those_of_one_device(kernels):
+    shown = run(kernels, "-o", "-")
+    assert isinstance(shown.exception, CallError)
+    assert str(shown.exception) == ("--out writes the tables of one device: name it with --device")
