@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import reduce
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from apex_opt.sim.line import together
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import Log
 from apex_opt.sim.member import FleetLog, Member, Routing
-from apex_opt.sim.replica import play
+from apex_opt.sim.replica import play_ready, ready
 from apex_opt.sim.router import by_class, round_robin
 from apex_opt.sim.steps import Int64
 from apex_opt.sim.totals import add
@@ -61,12 +62,14 @@ def play_fleet(
     if not independent:
         return play_together(load, members, routing, rows)
     kinds = [member for member in members for _ in range(member.count)]
+    made = [ready(load, member.rules, member.steps) for member in members]
+    made = [one for one, member in zip(made, members, strict=True) for _ in range(member.count)]
     replica, clients = assign(load, kinds, routing.up_to_tokens)
     shares = split(replica, len(kinds))
 
     def one(k: int) -> Log:
         share = replace(load.take(shares[k]), concurrency=int(clients[k]))
-        return play(share, kinds[k].rules, kinds[k].steps, rows)
+        return play_ready(share, made[k], rows)
 
     if threads > 1:
         with ThreadPoolExecutor(threads) as pool:
@@ -129,7 +132,7 @@ def gather(logs: Sequence[Log], shares: Sequence[Int64], n: int) -> Log:
         gap_ns=column([log.gap_ns for log in logs]),
         status=column([log.status for log in logs]),
         preempted=column([log.preempted for log in logs]),
-        gaps=np.sum([log.gaps for log in logs], axis=0),
+        gaps=reduce(np.add, [log.gaps for log in logs]),
         totals=add([log.totals for log in logs]),
         line=together([log.line for log in logs]),
     )

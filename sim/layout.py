@@ -171,12 +171,18 @@ def given(load: Load, rules: EngineRules, steps: StepTable) -> Given:
     record["by_priority"] = rules.order == "priority"
     record["sessions"] = len(load.after) > 0
     record["encodes"] = len(load.encoder_tokens) > 0
-    record["openings"] = len(load.opens)
-    record["opening"] = min(load.concurrency or len(load), len(load.opens))
     record["patience"] = PATIENCE * rules.max_seqs
     record["depth"], record["stages"] = depth(rules, steps), steps.stages
     for name in OF_TABLE:
         record[name] = getattr(steps, name)
+    return for_share(cast("Given", record), load)
+
+
+def for_share(constants: Given, load: Load) -> Given:
+    """Return the constants of a run in which a replica takes only these requests of the load."""
+    record = cast("Any", constants).copy()
+    record["openings"] = len(load.opens)
+    record["opening"] = min(load.concurrency or len(load), len(load.opens))
     return cast("Given", record)
 
 

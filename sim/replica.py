@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import numpy as np
 
 from apex_opt.sim.check import check
 from apex_opt.sim.engine import EngineRules
-from apex_opt.sim.layout import PATIENCE, Bool, fixed, given, lay_out, table
+from apex_opt.sim.layout import PATIENCE, Bool, fixed, for_share, given, lay_out, table
 from apex_opt.sim.line import Line
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED, Log
 from apex_opt.sim.loop import run
-from apex_opt.sim.state import Machine, State
+from apex_opt.sim.state import Given, Machine, State, Table
 from apex_opt.sim.steps import StepTable
 from apex_opt.sim.totals import Totals
 
@@ -29,6 +29,26 @@ ENDLESS = (
 )
 
 
+@dataclass(frozen=True)
+class Ready:
+    """What replicas of one kind have in common: checked rules, constants, their table laid out."""
+
+    rules: EngineRules
+    steps: StepTable
+    given: Given
+    table: Table
+
+
+def ready(load: Load, rules: EngineRules, steps: StepTable) -> Ready:
+    """Return what it takes to play `load`, or any requests of it, on replicas of one kind.
+
+    Raises:
+        ValueError: the numbers are unsound (see `apex_opt.sim.check`).
+    """
+    check(load, rules, steps)
+    return Ready(rules, steps, given(load, rules, steps), table(steps))
+
+
 def play(load: Load, rules: EngineRules, steps: StepTable, rows: int = 0) -> Log:
     """Play `load` on one replica from an empty start until every request has ended.
 
@@ -39,10 +59,19 @@ def play(load: Load, rules: EngineRules, steps: StepTable, rows: int = 0) -> Log
         ValueError: the numbers are unsound (see `apex_opt.sim.check`), or sequences preempt each
             other for ever, which can only happen in a pipeline without the full-sequence gate.
     """
-    check(load, rules, steps)
+    return play_ready(load, ready(load, rules, steps), rows)
+
+
+def play_ready(load: Load, kind: Ready, rows: int = 0) -> Log:
+    """Play requests on one replica of a kind that was made ready for them, or for more than them.
+
+    Raises:
+        ValueError: sequences preempt each other for ever.
+    """
+    rules, steps = kind.rules, kind.steps
     refused = rejects(load, rules)
     state = lay_out(load, rules, steps, refused, rows)
-    run(given(load, rules, steps), table(steps), state)
+    run(for_share(kind.given, load), kind.table, state)
     if unfinished(state):
         raise EndlessRunError(ENDLESS)
     return read(state, refused)
@@ -91,8 +120,8 @@ def read(state: State, refused: Bool) -> Log:
 def totals(machine: Machine) -> Totals:
     """Return what a replica did in all."""
     record = cast("Any", machine)
-    values = {name: record[name].item() for name in TOTALS}
-    return Totals(**values)
+    values = dict(zip(record.dtype.names, record.item(), strict=True))
+    return Totals(**{name: values[name] for name in TOTALS})
 
 
 TOTALS = tuple(field.name for field in fields(Totals))

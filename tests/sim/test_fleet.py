@@ -146,3 +146,23 @@ def test_classes_where_nothing_is_dealt_beforehand_are_an_error(
             halves(rules, flat, 1, 2),
             routing=Routing(router, up_to_tokens=(9,)),
         )
+
+
+def test_a_kind_is_checked_once_however_many_replicas_it_has(
+    rules: EngineRules, flat: Flat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[int] = []
+
+    def counting(load: Load, *others: object) -> None:
+        checked.append(len(load))
+
+    monkeypatch.setattr("apex_opt.sim.replica.check", counting)
+    play_fleet(load(90), [Member(rules, flat(), 40, 1), Member(rules, flat(7), 2, 1)])
+    assert checked == [90, 90]
+
+
+def test_what_is_unsound_for_one_replica_is_refused_for_all(rules: EngineRules, flat: Flat) -> None:
+    late = load(20)
+    late.prompt_tokens[19] = 0
+    with pytest.raises(ValueError, match=r"^load.prompt_tokens: must be from 1 to 1073741823$"):
+        play_fleet(late, [Member(rules, flat(), 20, 1)])
