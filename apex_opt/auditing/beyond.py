@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from apex_opt.auditing.dials import CHOICE, Options, in_pool, under
 from apex_opt.auditing.entries import Entry
-from apex_opt.auditing.guesses import most_of
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.repair import Move, Repair
 from apex_opt.auditing.result import Code
 from apex_opt.cost.rates import half_precision
+from apex_opt.solvers.fleet_alone import most
 from apex_opt.spec import catalog
 from apex_opt.spec.pools import Device, Pool
 from apex_opt.spec.spec import Spec
@@ -51,7 +51,7 @@ def beyond(judge: Judge, spec: Spec, code: Code) -> list[Repair]:
 def _several(judge: Judge, spec: Spec) -> bool:
     """Whether a plan may have several replicas, so that a router has a choice."""
     asked = judge.problem(spec)
-    return asked is not None and any(most_of(asked, r) > 1 for r in range(len(asked.candidates)))
+    return asked is not None and any(most(asked.data, r) > 1 for r in range(len(asked.candidates)))
 
 
 def widenings(spec: Spec, code: Code) -> Iterator[Entry]:

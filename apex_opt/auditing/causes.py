@@ -8,7 +8,6 @@ import numpy as np
 
 from apex_opt.auditing.conflict import Found
 from apex_opt.auditing.entries import Entry
-from apex_opt.auditing.guesses import most_of
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.near import closest
 from apex_opt.auditing.replica_causes import replica_cause
@@ -20,6 +19,7 @@ from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.tell import NAMES, label
 from apex_opt.sim.member import Role
+from apex_opt.solvers.fleet_alone import most
 from apex_opt.solvers.fleet_data import HORIZON
 
 RESOURCES: tuple[Code, ...] = ("power", "budget", "devices", "replicas", "stock", "node", "kinds")
@@ -128,7 +128,7 @@ def _busy(asked: Problem) -> str:
     horizon_s, span_s = asked.traffic.horizon_s, asked.traffic.span_s
     loads = []
     for r in asked.data.of_role("mixed"):
-        kind, n = asked.data.kinds[r], most_of(asked, r)
+        kind, n = asked.data.kinds[r], most(asked.data, r)
         if n and kind.work and horizon_s is not None:
             loads.append((max(sum(row) for row in kind.work) / (HORIZON * n) * horizon_s, r, n))
     if not loads:

@@ -8,6 +8,7 @@ from apex_opt.plan.optimistic import value
 from apex_opt.plan.pairs import fastest_pairs
 from apex_opt.plan.problem import Problem
 from apex_opt.solvers.fleet_data import HORIZON
+from apex_opt.solvers.fleet_alone import fewest, most, possible
 from apex_opt.solvers.fleet_verify import role_faults
 
 Counts = tuple[int, ...]
@@ -50,24 +51,6 @@ def _grown(asked: Problem, kind: int, counts: Counts) -> Iterator[Counts]:
         yield from _grown(asked, kind + 1, (*counts, n))
 
 
-def most_of(asked: Problem, r: int) -> int:
-    """Return the most replicas of kind `r` alone that stock and limits allow."""
-    data, kind = asked.data, asked.data.kinds[r]
-    limits = [
-        (data.devices, kind.devices),
-        (data.replicas, 1),
-        (data.price_u, kind.price_u),
-        (data.power_mw, kind.power_mw),
-    ]
-    for p, pool in enumerate(data.pools):
-        whole = data.whole_nodes(r, p)
-        inside = pool.node_devices // kind.group_devices
-        groups = pool.nodes // whole if whole else pool.nodes * inside
-        limits += [(groups, kind.groups_in(p)), (pool.power_mw, kind.power_in(p))]
-    allowed = [most // each for most, each in limits if most is not None and each]
-    return min(kind.max_count, *allowed)
-
-
 def alone(asked: Problem, r: int, n: int) -> Counts:
     """Return the plan of `n` replicas of kind `r`."""
     return tuple(n if q == r else 0 for q in range(len(asked.data.kinds)))
@@ -81,24 +64,13 @@ def carries(asked: Problem, r: int, n: int) -> bool:
     return asked.data.sense == "max" or all(sum(row) <= HORIZON * n for row in kind.work)
 
 
-def least_of(asked: Problem, r: int) -> int:
-    """Return the fewest replicas of kind `r` of which bounds allow that they carry all traffic."""
-    work = max((sum(row) for row in asked.data.kinds[r].work), default=0)
-    return max(1, -(-work // HORIZON))
-
-
-def possible(asked: Problem, r: int) -> bool:
-    """Whether bounds allow a plan of kind `r` alone: more replicas carry more, so ask the most."""
-    return carries(asked, r, most_of(asked, r))
-
-
 def guesses(asked: Problem) -> Iterator[Counts]:
     """Yield plans of one kind, the fastest and the strongest: amply, all in, then ever fewer.
 
     Where prefill and decode may be apart, pairs of them come first, all in.
     """
     yield from fastest_pairs(asked, KINDS)
-    totals, kinds = asked.traffic.features.totals, asked.data.kinds
+    totals, data, kinds = asked.traffic.features.totals, asked.data, asked.data.kinds
 
     def busy(r: int) -> float:
         rows = asked.bounds[r].busy_ns
@@ -108,11 +80,11 @@ def guesses(asked: Problem) -> Iterator[Counts]:
     fast = sorted(numbers, key=lambda r: value(asked.bounds[r].e2e_ns, totals))
     strong = sorted(numbers, key=busy)
     first = dict.fromkeys(r for pair in zip(fast, strong, strict=True) for r in pair)
-    chosen = [r for r in list(first)[: 2 * KINDS] if possible(asked, r)]
-    most = {r: min(most_of(asked, r), asked.traffic.requests) for r in chosen}
-    ample = {r: min(n, max(AMPLE, SURE * least_of(asked, r))) for r, n in most.items()}
+    chosen = [r for r in list(first)[: 2 * KINDS] if possible(data, r)]
+    largest = {r: min(most(data, r), asked.traffic.requests) for r in chosen}
+    ample = {r: min(n, max(AMPLE, SURE * fewest(data, r))) for r, n in largest.items()}
     yield from (alone(asked, r, n) for r, n in ample.items())
-    yield from (alone(asked, r, n) for r, n in most.items() if n > ample[r])
+    yield from (alone(asked, r, n) for r, n in largest.items() if n > ample[r])
     sizes = {r: n // FEWER for r, n in ample.items()}
     while any(sizes.values()):
         yield from (alone(asked, r, n) for r, n in sizes.items() if carries(asked, r, n))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from apex_opt.auditing.guesses import Counts, every, guesses, possible
+from apex_opt.auditing.guesses import Counts, every, guesses
 from apex_opt.cost.rates import replica_idle_w, standing_w
 from apex_opt.cost.shape import Shape
 from apex_opt.plan.candidate import Candidate, Drawn
@@ -34,7 +34,7 @@ from apex_opt.plan.solve import AT_ONCE, longest_request, routings, tried
 from apex_opt.plan.use import Part
 from apex_opt.sim.member import FleetLog, Role
 from apex_opt.sim.replica import EndlessRunError
-from apex_opt.solvers.fleet import FleetModel
+from apex_opt.solvers.fleet_alone import model_of
 from apex_opt.solvers.fleet_space import space
 from apex_opt.solvers.fleet_verify import faults
 from apex_opt.spec.goals import Objective
@@ -203,10 +203,8 @@ class Judge:
 
     def _excluded(self, asked: Problem) -> bool:
         """Whether bounds exclude every plan of a large space."""
-        if asked.data.max_kinds == 1 and not asked.data.caches:
-            return not any(possible(asked, r) for r in range(len(asked.candidates)))
         left = max(self.deadline - time.monotonic(), 0.05)
-        return FleetModel(asked.data).solve(time_limit_s=left).status == "infeasible"
+        return model_of(asked.data).solve(time_limit_s=left).status == "infeasible"
 
     def _search(
         self,

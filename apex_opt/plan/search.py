@@ -29,7 +29,8 @@ from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.objective import Goal
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.seeds import seeds
-from apex_opt.solvers.fleet import Answer, FleetModel
+from apex_opt.solvers.fleet import Answer
+from apex_opt.solvers.fleet_alone import model_of
 from apex_opt.solvers.fleet_verify import faults
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Search:
     ) -> None:
         self.problem, self.play, self.top_k, self.most = problem, play, top_k, most
         self.deadline, self.threads, self.gap, self.listen = deadline, threads, gap, listen
-        self.model = FleetModel(problem.data)
+        self.model = model_of(problem.data)
         self.found = Found(bound=-math.inf if not problem.goal.maximize else math.inf)
         self.extra = EXTRA
         self.known: set[Counts] = set()
@@ -180,7 +181,7 @@ class Search:
             answer = self.model.solve(time_limit_s=left)
             if not proposals:
                 self._note(answer)
-            if answer.counts is None:
+            if answer.counts is None or self._settled():
                 break
             for counts in (answer.counts, *self._fewer(answer.counts)):
                 proposals.append(counts)
