@@ -1,4 +1,4 @@
-"""Plans of one kind of replica, in order of their bounds: arithmetic, where the fleet needs no solver.
+"""Plans of one kind of replica, in order of their bounds: arithmetic in place of a solver.
 
 Where a plan uses one kind only, and that kind serves everything, all shares are 1 and each row of
 `fleet_rules` is a limit on the number n of its replicas:
@@ -78,9 +78,7 @@ class AloneModel:
     def __init__(self, data: FleetData) -> None:
         self._data = data
         self._goal = objective(data)
-        self._left = {
-            r: self._numbers(r) for r in range(len(data.kinds)) if possible(data, r)
-        }
+        self._left = {r: self._numbers(r) for r in range(len(data.kinds)) if possible(data, r)}
         self._cut: dict[int, set[int]] = {r: set() for r in self._left}
         self._caps: dict[int, int] = {}
         self._next: dict[int, tuple[int, int]] = {}

@@ -137,6 +137,7 @@ class FleetData:
         features: how many features the traffic has.
         max_kinds: most kinds of one role used at once.
         devices, replicas, price_u, power_mw: limits over all pools; None: no limit.
+        prefill_devices, decode_devices: most devices of all kinds of that role; None: no limit.
         sense: `min`: serve all traffic at the least sum of `fixed` and `flow`. `max`: serve the
             greatest share of feature `goal`; `fixed` and `flow` are 0 then.
         goal: the objective's feature; read for `max`.
@@ -165,6 +166,8 @@ class FleetData:
     start: int = 0
     starts: int | None = None
     spot_ppm: int | None = None
+    prefill_devices: int | None = None
+    decode_devices: int | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError with every fault, one a line."""
@@ -277,6 +280,15 @@ class FleetData:
     def caches(self) -> tuple[int, ...]:
         """Caches that may move between replicas, by number."""
         return tuple(sorted({kind.cache for kind in self.kinds if kind.role != "mixed"}))
+
+    @property
+    def role_devices(self) -> dict[Role, int]:
+        """Most devices of each role that has a limit of its own."""
+        limits: dict[Role, int | None] = {
+            "prefill": self.prefill_devices,
+            "decode": self.decode_devices,
+        }
+        return {role: most for role, most in limits.items() if most is not None}
 
     def of_role(self, role: Role, cache: int | None = None) -> tuple[int, ...]:
         """Return the kinds of a role; those of a cache alone where one is named."""

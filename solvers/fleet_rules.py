@@ -303,6 +303,14 @@ def devices_within(a: FleetData, v: Vars) -> Iterator[Row]:
         yield "plan", _limited(a, v, range(len(a.kinds)), each, a.devices)
 
 
+def role_devices_within(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_rp g[r] q[r,p] n[r] <= devices of the role    over the kinds r of each role."""
+    for role, most in a.role_devices.items():
+        if kinds := a.of_role(role):
+            numbers = [v.n[r] for r in kinds]
+            yield role, total(numbers, [a.kinds[r].devices for r in kinds]) <= most
+
+
 def replicas_within(a: FleetData, v: Vars) -> Iterator[Row]:
     """sum_r n[r] <= replicas."""
     if a.replicas is not None:
@@ -367,6 +375,7 @@ LIMITS: tuple[Rule, ...] = (
     groups_fit_chain,
     groups_fit_patterns,
     devices_within,
+    role_devices_within,
     replicas_within,
     price_within,
     power_within,

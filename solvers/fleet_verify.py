@@ -129,6 +129,9 @@ def _limits(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
         (f"pool {p}: power_mw", sum(k.power_in(p) * n for k, n in plan), pool.power_mw)
         for p, pool in enumerate(data.pools)
     ]
+    for role, most in data.role_devices.items():
+        taken = sum(kind.devices * n for kind, n in plan if kind.role == role)
+        rows.append((f"{role} devices", taken, most))
     for name, taken, limit in rows:
         if limit is not None and taken > limit:
             yield f"{name}: {taken} taken, at most {limit} allowed"

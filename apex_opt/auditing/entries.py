@@ -168,6 +168,8 @@ def _limits(spec: Spec) -> Iterator[Entry]:
         ("power_w", "power", limits.power_w, draw, "W"),
         ("budget_per_hour", "budget", limits.budget_per_hour, price, "USD/h"),
         ("devices", "devices", limits.devices, devices, "devices"),
+        ("prefill_devices", "devices", limits.prefill_devices, devices, "devices"),
+        ("decode_devices", "devices", limits.decode_devices, devices, "devices"),
         ("replicas", "replicas", limits.replicas, devices, "replicas"),
     )
     for key, family, value, least, unit in rows:

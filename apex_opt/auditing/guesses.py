@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from apex_opt.plan.optimistic import value
 from apex_opt.plan.pairs import fastest_pairs
 from apex_opt.plan.problem import Problem
-from apex_opt.solvers.fleet_data import HORIZON
 from apex_opt.solvers.fleet_alone import fewest, most, possible
+from apex_opt.solvers.fleet_data import HORIZON
 from apex_opt.solvers.fleet_verify import role_faults
 
 Counts = tuple[int, ...]

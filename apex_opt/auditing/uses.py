@@ -29,12 +29,18 @@ def uses(entry: Entry, spec: Spec, asked: Problem, plan: Tried) -> float | None:
             "power_w": shown.power_peak_w,
             "budget_per_hour": shown.cost_per_hour,
             "devices": float(sum(p.devices for p in parts)),
+            **{f"{role}_devices": _of_role(parts, role) for role in ("prefill", "decode")},
             "replicas": float(sum(p.count for p in parts)),
         }
         return sums.get(str(key))
     if entry.loc[0] == "pools" and key in {"nodes", "power_w"}:
         return _of_pool(entry, asked, plan)
     return None
+
+
+def _of_role(parts: Sequence[Part], role: str) -> float:
+    """Return the devices of all replicas of a role: one at least, as no limit is less."""
+    return float(max(1, sum(p.devices for p in parts if p.role == role)))
 
 
 def _level(entry: Entry, spec: Spec, plan: Tried) -> float | None:

@@ -48,10 +48,16 @@ def _matched(asked: Problem, p: int, d: int) -> tuple[int, int]:
     one, other = data.kinds[p], data.kinds[d]
     rooms = [data.pools[k.pool].nodes * data.pools[k.pool].node_devices for k in (one, other)]
     room, second = (min(r, r if data.devices is None else data.devices) for r in rooms)
+    most = [
+        data.role_devices.get(k.role, r) // k.devices
+        for k, r in zip((one, other), rooms, strict=True)
+    ]
     if one.pool != other.pool:
-        return max(room // one.devices, 1), max(second // other.devices, 1)
+        first, others = min(room // one.devices, most[0]), min(second // other.devices, most[1])
+        return max(first, 1), max(others, 1)
     work = [max((sum(row) for row in k.work), default=0) * k.devices for k in (one, other)]
     share = work[0] / sum(work) if sum(work) else 0.5
     first = max(round(share * room / one.devices), 1)
     first = max(min(first, (room - other.devices) // one.devices), 1)
-    return first, max((room - first * one.devices) // other.devices, 1)
+    first = max(min(first, most[0]), 1)
+    return first, max(min((room - first * one.devices) // other.devices, most[1]), 1)

@@ -302,6 +302,8 @@ def problem(
         prefill=frozenset(i for i, j in enumerate(present) if j in PREFILL),
         max_kinds=spec.search.max_deployments or min(len(pools), 3),
         devices=limits.devices,
+        prefill_devices=limits.prefill_devices,
+        decode_devices=limits.decode_devices,
         replicas=limits.replicas,
         price_u=_limit(limits.budget_per_hour, MICRO),
         power_mw=_limit(limits.power_w, MILLI),

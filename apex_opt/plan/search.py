@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 Counts = tuple[int, ...]
 EXTRA = 48
+LEAST_S = 0.05
+"""Time in which the model says a bound, be it a loose one."""
+
 CLIMB_AT = 4
 """Plans that miss before larger fleets are tried; twice as many each time that none is found."""
 
@@ -167,6 +170,8 @@ class Search:
                 if not found.best and len(found.rejected) >= self.climb_at:
                     self._climb()
                 self._tell()
+        if math.isinf(found.bound) and not found.exhausted:
+            self._note(self.model.solve(time_limit_s=LEAST_S))  # time was out before it was asked
         return found
 
     def _may_go_on(self) -> bool:
@@ -177,7 +182,7 @@ class Search:
         """Return the next vectors to simulate, cut them, and note the bound of what remains."""
         proposals: list[Counts] = []
         for _ in range(self.threads):
-            left = max(self.deadline - time.monotonic(), 0.05)
+            left = max(self.deadline - time.monotonic(), LEAST_S)
             answer = self.model.solve(time_limit_s=left)
             if not proposals:
                 self._note(answer)

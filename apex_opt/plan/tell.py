@@ -78,6 +78,10 @@ def limits_of(spec: Spec, played: Played) -> tuple[Binding, ...]:
         ("limits.budget_per_hour", limits.budget_per_hour, shown.cost_per_hour, "USD/h"),
         ("limits.power_w", limits.power_w, shown.power_peak_w, "W"),
     ]
+    for role in ("prefill", "decode"):
+        mine = sum(p.devices for p in played.parts if p.role == role)
+        most_devices = getattr(limits, f"{role}_devices")
+        rows.append((f"limits.{role}_devices", most_devices, float(mine), "devices"))
     if spec.existing is not None:
         most = spec.existing.max_starts
         rows.append(("existing.max_starts", most, float(starts(spec, played.parts)), "replicas"))

@@ -136,6 +136,16 @@ def spot_limits_need_spot_pools(spec: Spec) -> Iterator[Fault]:
         yield Fault(("limits", "spot_fraction"), why)
 
 
+def limits_of_roles_need_roles(spec: Spec) -> Iterator[Fault]:
+    """`limits.prefill_devices` and `decode_devices` stand beside `parallelism.disaggregate`."""
+    if spec.parallelism.disaggregate:
+        return
+    for key in ("prefill_devices", "decode_devices"):
+        if getattr(spec.limits, key) is not None:
+            why = "limits nothing; write `disaggregate = true` under `[parallelism]`"
+            yield Fault(("limits", key), why)
+
+
 def classes_are_dealt_beforehand(spec: Spec) -> Iterator[Fault]:
     """`routing.by_class` goes with requests dealt in turn, in an open loop.
 
@@ -220,6 +230,7 @@ RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     (("parallelism",), (degrees_differ,)),
     (("quantization",), (formats_differ, quality_is_of_formats_there_are)),
     (("routing", "workload.arrival"), (classes_are_dealt_beforehand,)),
+    (("limits", "parallelism.disaggregate"), (limits_of_roles_need_roles,)),
     (("limits", "pools.spot"), (spot_limits_need_spot_pools,)),
 )
 """The rules, by the keys that they read: where one of those is faulty, a rule cannot be judged."""

@@ -61,6 +61,10 @@ class Limits(Table):
     """What a plan may use."""
 
     devices: Count | None = Field(None, description="Devices.")
+    prefill_devices: Count | None = Field(
+        None, description="Devices of replicas that prefill apart, see `parallelism.disaggregate`."
+    )
+    decode_devices: Count | None = Field(None, description="Devices of replicas that decode apart.")
     power_w: Positive | None = Field(
         None,
         description="Power of all devices of the plan, at the peak, with `node_power_w` and `pue` "

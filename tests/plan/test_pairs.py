@@ -41,6 +41,21 @@ def test_a_pool_is_shared_as_the_work_asks(prompts, outputs, most):
     assert numbers == {"prefill": 1, "decode": 1} | {most: 3}
 
 
+@pytest.mark.parametrize(
+    ("limits", "numbers"),
+    [("prefill_devices = 1", (1, 3)), ("decode_devices = 1", (3, 1)), ("devices = 3", (2, 1))],
+)
+def test_a_role_takes_no_more_than_its_limit(limits, numbers):
+    about = asked(
+        parallelism='tensor = 1\npipeline = 1\ndisaggregate = "only"',
+        workload='arrival = "poisson"\nrate_rps = 1.0\nrequests = 50\nprompt_tokens = 4000\n'
+        "output_tokens = 2",
+        limits=limits,
+    )
+    (counts,) = fastest_pairs(about, 8)
+    assert tuple(told(about, counts).values()) == numbers
+
+
 def test_pools_of_their_own_are_taken_whole():
     pools = TABLES["pools"] + '\n[[pools]]\nname = "l40s"\ndevice = "l40s"\nnodes = 1\n'
     about = asked(

@@ -4,7 +4,7 @@ import pytest
 
 from apex_opt.errors import InfeasibleError
 from apex_opt.plan.roles import exchange, in_role, why_not_apart
-from apex_opt.plan.solve import legal_candidates
+from apex_opt.plan.solve import legal_candidates, solve
 from apex_opt.spec import catalog
 from apex_opt.trace.traffic import traffic
 from tests.shapes import shape
@@ -104,3 +104,16 @@ def test_where_no_replica_can_stand_apart_the_reason_is_told():
         "no replica of the model can be started:\n"
         "  vllm moves no cache between replicas of pipeline = 4 (and 1 alike)"
     )
+
+
+def test_devices_of_each_role_are_limited_and_told():
+    plan = solve(
+        spec(
+            parallelism='tensor = 1\npipeline = 1\ndisaggregate = "only"',
+            limits="prefill_devices = 1\ndecode_devices = 2",
+            objective='minimize = "devices"',
+            search="top_k = 1",
+        )
+    ).plans[0]
+    told = {x.limit: (x.value, x.used) for x in plan.limits if x.limit.startswith("limits.")}
+    assert told == {"limits.prefill_devices": (1, 1), "limits.decode_devices": (2, 1)}

@@ -269,3 +269,19 @@ def test_a_search_that_is_content_with_any_plan_looks_for_none_beside_it():
 def test_a_search_stops_after_the_simulations_that_it_may_spend():
     found, played = run([(MICRO, 1), (2 * MICRO, 1)], lambda _: (10.0, False), most=3)
     assert (found.simulated, len(played), found.exhausted) == (3, 3, False)
+
+
+def test_a_bound_is_known_also_where_time_ends_before_the_model_is_asked(monkeypatch):
+    # Nothing is fixed, so the largest plans are tried first; there time ends.
+    asked = dataclasses.replace(problem([(0, 1)]), goal=GOALS["latency"])
+    monkeypatch.setattr("apex_opt.plan.search.seeds", lambda _: [(4,)])
+    found = search(
+        asked,
+        lambda c: Tried(c, 5.0, 5.0, None, None),
+        top_k=1,
+        time_limit_s=60.0,
+        threads=1,
+        listen=lambda _: None,
+        most=1,
+    )
+    assert (found.simulated, found.bound, found.proved) == (1, 0.0, False)

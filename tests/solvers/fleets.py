@@ -138,6 +138,8 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
         total=1000 if sense == "max" else 0,
         served=floors if sense == "max" else (),
         prefill=frozenset({0}),
+        prefill_devices=draw(limit(6)),
+        decode_devices=draw(limit(6)),
         start=draw(st.sampled_from([0, 0, 5])) if sense == "min" else 0,
         starts=draw(limit(6)),
         spot_ppm=draw(st.sampled_from([None, None, 500_000, 300_000, 0])),

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -44,13 +45,15 @@ def test_answers_list_every_plan_once_in_order_of_its_value(data: FleetData):
     assert answer.status == "infeasible"
     assert sorted(found) == sorted(values)
     told = [values[counts] for counts in found]
-    rounded = [a - b if data.sense == "max" else b - a for a, b in zip(told, told[1:], strict=False)]
+    rounded = [a - b if data.sense == "max" else b - a for a, b in pairwise(told)]
     assert all(gain > -2 for gain in rounded)
 
 
 @settings(max_examples=25, deadline=None)
 @given(FLEETS, st.data())
-def test_it_agrees_with_the_solver_also_where_kinds_are_capped(data: FleetData, draw: st.DataObject):
+def test_it_agrees_with_the_solver_also_where_kinds_are_capped(
+    data: FleetData, draw: st.DataObject
+):
     values = worth(data)
     arithmetic, solver = AloneModel(data), FleetModel(data)
     if values:

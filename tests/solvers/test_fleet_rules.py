@@ -184,6 +184,21 @@ def test_kinds_are_counted_by_role(max_kinds: int, allowed: bool):
     assert holds(rules.few_kinds, replace(data, max_kinds=max_kinds), (0, 1, 1))
 
 
+@pytest.mark.parametrize(
+    ("n", "allowed"),
+    [
+        ((0, 4, 4, 0, 0), True),
+        ((0, 3, 0, 2, 0), False),  # five devices prefill
+        ((0, 1, 3, 0, 2), True),
+        ((0, 1, 3, 0, 3), False),  # six decode
+        ((4, 0, 0, 0, 0), True),  # mixed replicas have no such limit
+    ],
+)
+def test_the_devices_of_a_role_are_limited(n: tuple[int, ...], allowed: bool):
+    data = replace(APART, prefill_devices=4, decode_devices=5)
+    assert holds(rules.role_devices_within, data, n) is allowed
+
+
 def test_a_role_serves_its_own_features_alone():
     data = fleet([kind(role="prefill"), kind(role="decode")], prefill=frozenset({0}))
     assert holds(rules.all_is_served, data, (1, 1), ((SHARE,), (0,)))

@@ -79,6 +79,16 @@ def test_a_plan_is_all_mixed_or_all_apart(counts: tuple[int, ...], told: list[st
     assert faults(fleet(APART, max_kinds=1, prefill=frozenset({0})), counts) == told
 
 
+def test_devices_of_a_role_beyond_their_limit_are_told():
+    data = fleet(APART, prefill=frozenset({0}), prefill_devices=1, decode_devices=3)
+    assert faults(data, (1, 3, 0, 0)) == []
+    assert faults(data, (2, 4, 0, 0)) == [
+        "prefill devices: 2 taken, at most 1 allowed",
+        "decode devices: 4 taken, at most 3 allowed",
+    ]
+    assert faults(data, (0, 0, 0, 4)) == []
+
+
 def test_prefill_and_decode_are_busy_with_their_own_features():
     # Prefill takes two replicas for all prompts, decode one for all tokens; neither the other's.
     work = ((2 * HORIZON, HORIZON),)

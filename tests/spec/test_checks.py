@@ -212,6 +212,16 @@ def test_a_limit_on_spot_devices_needs_a_spot_pool():
     assert faults("[limits]\nspot_fraction = 0.5") == [f"limits.spot_fraction: {why}"]
 
 
+def test_a_limit_on_devices_of_a_role_needs_roles():
+    limits = "[limits]\nprefill_devices = 2\ndecode_devices = 4\n[parallelism]\ndisaggregate = "
+    assert spec(limits + "true")
+    why = "limits nothing; write `disaggregate = true` under `[parallelism]`"
+    assert faults(limits + "false") == [
+        f"limits.prefill_devices: {why}",
+        f"limits.decode_devices: {why}",
+    ]
+
+
 def test_a_pipeline_is_no_deeper_than_the_model():
     assert spec("[parallelism]\npipeline = [1, 32]")
     assert faults("[parallelism]\npipeline = [1, 33]") == [
