@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import dataclass
 
 from apex_opt.auditing.judge import Judge
+from apex_opt.plan.candidate import Candidate, Drawn
 from apex_opt.plan.events import Listen
+from apex_opt.plan.objective import goal
+from apex_opt.plan.problem import Problem
 from apex_opt.plan.result import Result
-from apex_opt.plan.search import search
+from apex_opt.plan.search import EXTRA, Counts, Found, Tried, search
 from apex_opt.plan.solve import AT_ONCE, content_with, silent
 from apex_opt.plan.tell import tell
+from apex_opt.sim.member import Role
 from apex_opt.spec.spec import Spec
 
 
+@dataclass(frozen=True)
+class Sought:
+    """The best plans of a spec, as the search found them, and what it was asked.
+
+    Attributes:
+        asked: the fleet problem.
+        found: the plans, one at least.
+        seconds: how long the search took.
+    """
+
+    asked: Problem
+    found: Found
+    seconds: float
+
+    @property
+    def first(self) -> Tried:
+        """The best plan."""
+        return self.found.best[0]
+
+    def told(self, judge: Judge, spec: Spec) -> Result:
+        """Return the plans as people and scripts read them."""
+        return tell(spec, judge.traffic(spec), self.asked, self.found, self.seconds)
+
+
 def best(
-    judge: Judge, spec: Spec, seconds: float, most: int | None, listen: Listen = silent
-) -> Result | None:
+    judge: Judge,
+    spec: Spec,
+    seconds: float,
+    most: int | None,
+    listen: Listen = silent,
+    start: Tried | None = None,
+) -> Sought | None:
     """Return the best plans of a spec, proved as far as time and simulations go; None: none found.
 
     Args:
@@ -24,21 +59,47 @@ def best(
         seconds: time for the search.
         most: simulations after which the search ends; None: no limit.
         listen: told of progress.
+        start: a plan that meets the spec: the search starts from it, and only says what is better.
     """
-    start = time.monotonic()
-    offered, asked = judge.traffic(spec), judge.problem(spec)
+    begin = time.monotonic()
+    offered = judge.traffic(spec)
+    asked = judge.problem(spec, lambda c: start is None or _may_beat(spec, c, start.objective))
     if asked is None:
         return None
+    known = None if start is None else counts_of(asked, start)
     found = search(
         asked,
         lambda counts: judge.play(spec, offered, asked, counts),
-        top_k=spec.search.top_k,
+        top_k=spec.search.top_k if start is None else 1,
         time_limit_s=seconds,
         threads=AT_ONCE,
         listen=listen,
         gap=content_with(spec),
         most=most,
+        start=() if known is None else (known,),
+        extra=EXTRA if start is None else 0,
     )
-    if not found.best:
-        return None
-    return tell(spec, offered, asked, found, time.monotonic() - start)
+    return Sought(asked, found, time.monotonic() - begin) if found.best else None
+
+
+def _may_beat(spec: Spec, candidate: Candidate, objective: float) -> bool:
+    """Whether a plan with this replica may be as good: what one of it costs or takes, all do."""
+    least = {"cost": candidate.price_per_hour, "devices": candidate.shape.devices}
+    return least.get(goal(spec.objective).name, -math.inf) <= objective
+
+
+def counts_of(asked: Problem, plan: Tried) -> Counts | None:
+    """Return the counts of a plan of another problem in this one; None where a replica is not."""
+    numbers = {_kind(candidate): r for r, candidate in enumerate(asked.candidates)}
+    counts = [0] * len(asked.candidates)
+    for part in () if plan.outcome is None else plan.outcome.parts:
+        r = numbers.get(_kind(part.candidate))
+        if r is None:
+            return None
+        counts[r] += part.count
+    return tuple(counts) if any(counts) else None
+
+
+def _kind(candidate: Candidate) -> tuple[Drawn, Role, int, tuple[int, ...]]:
+    """Return what makes a candidate the same one in another problem."""
+    return candidate.drawn, candidate.role, candidate.pool, candidate.also

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from apex_opt.auditing import result
-from apex_opt.auditing.best import best
+from apex_opt.auditing.best import Sought, best
 from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.entries import Entry, Family
 from apex_opt.auditing.judge import Judge
@@ -47,15 +47,29 @@ class Best:
     proved: bool
 
 
+@dataclass(frozen=True)
+class _Known:
+    """The solution of the spec as it is told, and as the search left it."""
+
+    told: Result
+    sought: Sought
+
+
 def held(
-    judge: Judge, spec: Spec, found: Result, entries: Sequence[Entry], listen: Listen
+    judge: Judge,
+    spec: Spec,
+    found: Result,
+    sought: Sought,
+    entries: Sequence[Entry],
+    listen: Listen,
 ) -> tuple[result.Held, ...]:
     """Return the entries with what the best plan uses of them, those that bind first.
 
     Args:
         judge: solves changed specs, until its time is over.
         spec: a spec that can be met.
-        found: its solution.
+        found: its solution,
+        sought: and as the search left it: what is as good is not looked for again.
         entries: its entries; of what is not written only formats are looked at, in small spaces.
         listen: told of progress.
     """
@@ -63,7 +77,7 @@ def held(
     rows = []
     for nth, entry in enumerate(chosen):
         listen(Event("asking what each entry costs", nth, len(chosen)))
-        rows.append(_held(judge, spec, found, entry))
+        rows.append(_held(judge, spec, _Known(found, sought), entry))
     return tuple(sorted(rows, key=lambda row: not row.binds))
 
 
@@ -74,13 +88,14 @@ def _few(judge: Judge, spec: Spec, entry: Entry) -> bool:
     return len(judge.replicas(spec).legal) * len(entry.dial.others) <= MOST_KINDS
 
 
-def _held(judge: Judge, spec: Spec, found: Result, entry: Entry) -> result.Held:
+def _held(judge: Judge, spec: Spec, known: _Known, entry: Entry) -> result.Held:
+    found = known.told
     now = found.plans[0].objective
-    without = _best(judge, entry.loosened(spec), found)
+    without = _best(judge, entry.loosened(spec), known)
     binds = without is not None and _better(found, without.value, now)
     used = _used(entry, found.plans[0])
     dial = entry.dial
-    step = _step(judge, spec, found, entry, dial) if binds and isinstance(dial, Range) else None
+    step = _step(judge, spec, known, entry, dial) if binds and isinstance(dial, Range) else None
     return result.Held(
         entry=told(spec, entry),
         used=None if used is None or not isinstance(dial, Range) else dial.say(used),
@@ -94,11 +109,12 @@ def _held(judge: Judge, spec: Spec, found: Result, entry: Entry) -> result.Held:
 
 
 def _step(
-    judge: Judge, spec: Spec, found: Result, entry: Entry, dial: Range
+    judge: Judge, spec: Spec, known: _Known, entry: Entry, dial: Range
 ) -> tuple[str, float] | None:
     """Return what a small change is worth, for people and by the unit of the entry."""
+    found = known.told
     now, value = found.plans[0].objective, _stepped(entry, dial)
-    more = _best(judge, dial.put(spec, dial.exact(value)), found)
+    more = _best(judge, dial.put(spec, dial.exact(value)), known)
     if more is None or value == dial.value:
         return None
     change = f"{dial.say(dial.value)} -> {dial.say(value)}"
@@ -154,17 +170,14 @@ def _name(metric: str, statistic: str) -> str:
     return f"slo.{metric}.{statistic}"
 
 
-def _best(judge: Judge, spec: Spec, found: Result) -> Best | None:
-    """Return the best objective of a spec, as far as the time allows."""
-    left = min(judge.deadline - time.monotonic(), LEAST_S + TIMES * found.solve_s)
+def _best(judge: Judge, spec: Spec, known: _Known) -> Best | None:
+    """Return the best objective of a looser spec, as far as the time allows."""
+    left = min(judge.deadline - time.monotonic(), LEAST_S + TIMES * known.sought.seconds)
     if left <= 0:
         return None
-    one = spec.model_copy(update={"search": spec.search.model_copy(update={"top_k": 1})})
     most = None if "time_limit_s" in spec.search.model_fields_set else MOST_AGAIN
-    other = best(judge, one.placed(spec.folder, spec.lines), left, most)
-    return (
-        None if other is None else Best(other.plans[0].objective, other.proof.status == "optimal")
-    )
+    other = best(judge, spec, left, most, start=known.sought.first)
+    return None if other is None else Best(other.first.objective, other.found.proved)
 
 
 def alternatives(found: Result) -> Iterator[result.Alternative]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -164,9 +164,14 @@ class Judge:
         asked = self.problem(_plain(spec))
         return asked is None or self._excluded(asked)
 
-    def problem(self, spec: Spec) -> Problem | None:
-        """Return the fleet problem of a spec; None where no replica is legal, or within limits."""
-        candidates = _affordable(spec, self.replicas(spec))
+    def problem(
+        self, spec: Spec, worth: Callable[[Candidate], bool] = lambda _: True
+    ) -> Problem | None:
+        """Return the fleet problem of a spec; None where no replica is legal, or within limits.
+
+        Only replicas that are `worth` it are looked at.
+        """
+        candidates = [c for c in _affordable(spec, self.replicas(spec)) if worth(c)]
         if not candidates:
             return None
         return problem(spec, self.traffic(spec).load, candidates, self._bound)

@@ -74,19 +74,20 @@ def _feasible(
     """Return what binds. The verdict had a plan, so the search has one too, given the time."""
     timed = "time_limit_s" in spec.search.model_fields_set
     seconds = max((judge.deadline - time.monotonic()) / 2, 0.01)
-    found = best(judge, spec, seconds, None if timed else MOST_PLANS, listen)
-    if found is None:
+    sought = best(judge, spec, seconds, None if timed else MOST_PLANS, listen)
+    if sought is None:
         assert verdict.asked is not None
         assert verdict.plan is not None
         plan = label(verdict.asked, verdict.plan.counts)
         return _answer(spec, "feasible", f"the spec can be met, by {plan}; no best plan is known")
+    found = sought.told(judge, spec)
     first = found.plans[0]
     return _answer(spec, "feasible", f"the spec can be met; {found.proof.text}").model_copy(
         update={
             "best": first.label,
             "objective": first.objective,
             "unit": found.unit,
-            "held": held(judge, spec, found, known, listen),
+            "held": held(judge, spec, found, sought, known, listen),
             "carried": carried(judge, spec, known, first.label),
             "alternatives": tuple(alternatives(found)),
         }

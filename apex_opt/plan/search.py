@@ -141,12 +141,14 @@ class Search:
         gap: float,
         listen: Listen,
         most: int | None = None,
+        start: Sequence[Counts] = (),
+        extra: int = EXTRA,
     ) -> None:
         self.problem, self.play, self.top_k, self.most = problem, play, top_k, most
         self.deadline, self.threads, self.gap, self.listen = deadline, threads, gap, listen
         self.model = model_of(problem.data)
         self.found = Found(bound=-math.inf if not problem.goal.maximize else math.inf)
-        self.extra = EXTRA
+        self.start, self.extra = start, extra
         self.known: set[Counts] = set()
         self.climbed: set[frozenset[int]] = set()
         self.climb_at = CLIMB_AT
@@ -155,7 +157,7 @@ class Search:
         """Search until the answer is proved and the runners-up are known, or time is out."""
         found = self.found
         with ThreadPoolExecutor(self.threads) as pool:
-            for counts in seeds(self.problem):
+            for counts in (*self.start, *seeds(self.problem)):
                 if self._may_go_on():
                     self._meets(counts)
             while self._may_go_on():
@@ -336,6 +338,8 @@ def search(
     listen: Listen,
     gap: float = 0.0,
     most: int | None = None,
+    start: Sequence[Counts] = (),
+    extra: int = EXTRA,
 ) -> Found:
     """Return the best plans of `problem`; `play` simulates a count vector.
 
@@ -349,6 +353,8 @@ def search(
         gap: relative difference to the bound with which the search is content; infinite: any plan
             that meets the spec will do, and none beside it is looked for.
         most: simulations after which it stops, but for those under way; None: no limit.
+        start: plans of the space that are simulated first.
+        extra: simulations for ties and runners-up once the first plan is proved.
     """
     deadline = time.monotonic() + time_limit_s
-    return Search(problem, play, top_k, deadline, threads, gap, listen, most).run()
+    return Search(problem, play, top_k, deadline, threads, gap, listen, most, start, extra).run()

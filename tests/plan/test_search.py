@@ -285,3 +285,15 @@ def test_a_bound_is_known_also_where_time_ends_before_the_model_is_asked(monkeyp
         most=1,
     )
     assert (found.simulated, found.bound, found.proved) == (1, 0.0, False)
+
+
+def test_from_a_known_plan_only_better_ones_are_looked_for():
+    # Two kinds at 1 and 2 each; the known plan is as good as its bound, so is one more of the first.
+    found, played = run(
+        [(MICRO, 1), (2 * MICRO, 1)],
+        lambda c: (float(c[0] + 2 * c[1]), c != (1, 0)),
+        start=[(0, 1)],
+        extra=0,
+    )
+    assert (found.best[0].counts, found.proved) == ((0, 1), True)
+    assert set(played) == {(0, 1), (1, 0)}
