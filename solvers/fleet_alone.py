@@ -5,6 +5,7 @@ Where a plan uses one kind only, and that kind serves everything, all shares are
 
     stock, devices, replicas, price, power, starts     n <= `most`
     sum_j w[k,j] <= 10^9 n for each resource k         n >= `fewest`        (sense `min`)
+    sum_j v[k,j] <= 10^9 n + l[k] for each row due     likewise
 
 The objective grows with n: for `min` the fewest come first, for `max` the most. So the next plan is
 the best of one candidate for each kind.
@@ -54,8 +55,8 @@ def fewest(data: FleetData, r: int) -> int:
     kind = data.kinds[r]
     if data.sense == "max":
         return 1 + kind.spare
-    work = max((sum(row) for row in kind.work), default=0)
-    serving = max(1, -(-work // HORIZON))
+    rows = [sum(row) for row in kind.work] + [sum(due.work) - due.late for due in kind.due]
+    serving = max(1, -(-max(rows, default=0) // HORIZON))
     return max(serving + kind.spare * data.spares_idle, 1 + kind.spare)
 
 

@@ -53,6 +53,19 @@ class Seat:
 
 
 @dataclass(frozen=True)
+class Due:
+    """Work that must be done by a time before the horizon.
+
+    Attributes:
+        work: [feature], as that of a kind, in 1e-9 of that time.
+        late: what of it may be done later, wherever the kind is used.
+    """
+
+    work: tuple[int, ...]
+    late: int
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind of replica: what one of it takes, and the least work that traffic makes for it.
 
@@ -66,6 +79,7 @@ class Kind:
         power_mw: lower bound of the peak power of one running replica.
         work: [resource][feature], lower bound of the time that ONE replica would be busy on the
             resource if it served ALL of the feature, in 1e-9 of the horizon.
+        due: what of the work must be done earlier, a row each; read for sense `min`.
         fixed: objective of one replica.
         flow: [feature], objective of serving all of the feature here.
         companions: the other kinds of which at least one must be used with it; None: it may serve
@@ -94,6 +108,7 @@ class Kind:
     spare: int = 0
     running: int = 0
     spot_devices: int = 0
+    due: tuple[Due, ...] = ()
 
     @property
     def devices(self) -> int:
@@ -203,10 +218,14 @@ class FleetData:
     def _kind_faults(self, r: int, kind: Kind) -> Iterator[str]:
         numbers = [kind.price_u, kind.power_mw, kind.fixed, *kind.flow, *sum(kind.work, ())]
         numbers += [seat.power_mw for seat in kind.also]
+        numbers += [number for due in kind.due for number in (*due.work, due.late)]
         yield from self._stand_faults(kind)
         if not 0 <= kind.max_count <= MAX_COUNT:
             yield f"max_count must lie in 0..{MAX_COUNT}"
-        if any(len(row) != self.features for row in (kind.flow, *kind.work)):
+        if any(
+            len(row) != self.features
+            for row in (kind.flow, *kind.work, *(due.work for due in kind.due))
+        ):
             yield f"flow and work need {self.features} entries a row"
         if any(number < 0 for number in numbers):
             yield "price, power, work and objective must not be negative"
@@ -216,6 +235,8 @@ class FleetData:
             yield "its companions must be other kinds"
         if self.sense == "max" and (kind.fixed or any(kind.flow)):
             yield "sense `max` reads no fixed and no flow; they must be 0"
+        if self.sense == "max" and kind.due:
+            yield "sense `max` reads nothing that is due; there must be none"
 
     def _stand_faults(self, kind: Kind) -> Iterator[str]:
         places = (kind.pool, *(seat.pool for seat in kind.also))
@@ -304,18 +325,15 @@ class FleetData:
 
         work y <= SHARE HORIZON n holds for whole y, so y is at most the quotient rounded down;
         with y bounded so, each term of a work row is at most SHARE HORIZON max_count, however
-        large the work. It is 0 where the kind does not serve the feature.
+        large the work, and likewise of a row that is due. It is 0 where the kind does not serve the
+        feature.
         """
         return tuple(
             tuple(
                 0
                 if not self.serves(r, j)
                 else min(
-                    (
-                        min(SHARE, SHARE * HORIZON * kind.max_count // row[j])
-                        for row in kind.work
-                        if row[j]
-                    ),
+                    (min(SHARE, SHARE * room // row[j]) for row, room in _rooms(kind) if row[j]),
                     default=SHARE,
                 )
                 for j in range(self.features)
@@ -327,3 +345,10 @@ class FleetData:
         """Return the nodes of pool `p` that a group of kind `r` takes whole; 0: it fits in one."""
         size, node = self.kinds[r].group_devices, self.pools[p].node_devices
         return size // node if size > node else 0
+
+
+def _rooms(kind: Kind) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Yield each row of work with what all replicas have time for."""
+    room = HORIZON * kind.max_count
+    yield from ((row, room) for row in kind.work)
+    yield from ((due.work, room + due.late) for due in kind.due)

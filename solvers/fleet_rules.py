@@ -8,6 +8,8 @@ Sets        r in R            kinds of replica
 Data        N[r]              most replicas of a kind
             w[r,k,j]  1e-9 H  time that one replica is busy on its resource k with all of feature j,
                               at least; H is the horizon
+            v[r,k,j]          what of it must be done by a time of its own, in 1e-9 of that time,
+            l[r,k]            but for so much
             g[r], q[r,p]      devices of a group; groups of a replica in pool p
             c[p], nodes[p]    devices of a node; nodes
             S = 10^6          a share of 1
@@ -189,6 +191,22 @@ def work_fits(a: FleetData, v: Vars) -> Iterator[Row]:
             yield f"kind {r}, resource {k}", work <= SHARE * (HORIZON // d) * serving
 
 
+def due_is_done(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_j v[r,k,j] y[r,j] <= S (10^9 n[r] + l[r,k] used[r])    for r in R, each row k due.
+
+    Divided and rounded like the rows of `work_fits`.
+    """
+    for r, (kind, top) in enumerate(zip(a.kinds, a.most, strict=True)):
+        serving = v.n[r] - kind.spare * v.used[r] if a.spares_idle else v.n[r]
+        for k, due in enumerate(kind.due):
+            most = HORIZON * max(kind.max_count, 1) + due.late
+            d = shrink(a.features * SHARE * most, WORK_LIMIT)
+            busy = [(j, w // d) for j, w in enumerate(due.work) if top[j] and w]
+            work = total([v.y[r][j] for j, _ in busy], [w for _, w in busy])
+            room = SHARE * HORIZON // d * serving + -(-SHARE * due.late // d) * v.used[r]
+            yield f"kind {r}, due {k}", work <= room
+
+
 def companions_run(a: FleetData, v: Vars) -> Iterator[Row]:
     """used[r] <= sum_{q in companions[r]} used[q]    for r that may not serve alone."""
     for r, kind in enumerate(a.kinds):
@@ -365,6 +383,7 @@ STRUCTURE: tuple[Rule, ...] = (
     all_is_served,
     share_is_served,
     work_fits,
+    due_is_done,
     companions_run,
     all_or_apart,
     starts_counted,

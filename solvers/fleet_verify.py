@@ -149,6 +149,7 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
         slope s - S sum_r z[r,j] <= -intercept           sense `max`: each floor of j
         sum_j w[r,k,j] z[r,j] <= 10^9 n[r]               each resource k; without the spare ones
                                                          where the objective counts no split
+        sum_j v[r,k,j] z[r,j] <= 10^9 n[r] + l[r,k]      each row k that is due, likewise
     Sums over r are over the kinds that serve j. More than s may be served of a feature; it could be
     left out, as work and flow are >= 0.
     """
@@ -173,9 +174,10 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
     split = data.sense == "max" or any(any(kind.flow) for kind in data.kinds)
     for i, r in enumerate(used):
         serving = counts[r] if split else max(counts[r] - data.kinds[r].spare, 0)
-        for work in data.kinds[r].work:
+        due = [(one.work, one.late) for one in data.kinds[r].due]
+        for work, late in [*((work, 0) for work in data.kinds[r].work), *due]:
             rows.append(row(0, {(i, j): w for j, w in enumerate(work)}))
-            limits.append(HORIZON * serving)
+            limits.append(HORIZON * serving + late)
     flow = {(i, j): -f for i, r in enumerate(used) for j, f in enumerate(data.kinds[r].flow)}
     share, cost = lexicographic_maximum([row(1, {}), row(0, flow)], rows, limits)
     return share, -cost

@@ -8,7 +8,7 @@ that the integer model never excludes a plan that the real numbers allow.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +17,19 @@ import numpy as np
 from apex_opt.plan.apart import joined
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
+from apex_opt.plan.deadlines import Deadline, deadlines
 from apex_opt.plan.existing import running
 from apex_opt.plan.features import PREFILL, Features, Least, features, fits
 from apex_opt.plan.levels import NS_PER_S, counts_goodput, drain_limit_s, longest_s
 from apex_opt.plan.needs import require_memory
 from apex_opt.plan.objective import NO_FLOW, Goal, Traffic, goal
-from apex_opt.plan.optimistic import Optimistic, optimistic
+from apex_opt.plan.optimistic import Optimistic, Row, optimistic
 from apex_opt.plan.pace import pace
 from apex_opt.plan.quality import row
 from apex_opt.plan.roles import exchange
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import Int64
-from apex_opt.solvers.fleet_data import HORIZON, FleetData, Floor, Kind, PoolData, Seat
+from apex_opt.solvers.fleet_data import HORIZON, Due, FleetData, Floor, Kind, PoolData, Seat
 from apex_opt.spec.spec import Spec
 
 MICRO = 1_000_000
@@ -149,6 +150,27 @@ def _work(bounds: Optimistic, ranks: int, traffic: Traffic) -> tuple[tuple[int, 
     )
 
 
+def _due(
+    bounds: Optimistic, ranks: int, traffic: Traffic, asked: Sequence[Deadline]
+) -> Iterator[Due]:
+    """Yield what is due by each deadline, on the resource that it presses most."""
+    totals, present = traffic.features.totals, traffic.features.present
+    for deadline in asked:
+        unit = HORIZON / (deadline.window_s * NS_PER_S * ranks)
+
+        def work(
+            row: Row, unit: float = unit, kept: Sequence[float] = deadline.kept
+        ) -> list[float]:
+            return [row[j] * totals[j] * unit if kept[j] else 0.0 for j in present]
+
+        def late(row: Sequence[float], kept: Sequence[float] = deadline.kept) -> float:
+            return sum(w * (1 - kept[j]) for w, j in zip(row, present, strict=True))
+
+        most = max((work(row) for row in bounds.busy_ns), key=lambda w: sum(w) - late(w))
+        if sum(most) > late(most):
+            yield Due(tuple(map(math.floor, most)), math.ceil(late(most)))
+
+
 def _kind(
     spec: Spec,
     candidate: Candidate,
@@ -158,6 +180,7 @@ def _kind(
     needs: frozenset[int] | None,
     runs: int,
     cache: int,
+    asked: Sequence[Deadline],
 ) -> Kind:
     shape, stages = candidate.shape, candidate.stages_in
     coefficients = chosen.bound(candidate, bounds, traffic)  # zero where it is maximised
@@ -173,6 +196,7 @@ def _kind(
         price_u=math.floor(candidate.price_per_hour * MICRO),
         power_mw=math.floor(candidate.idle_w * MILLI),
         work=_work(bounds, shape.attention_data, traffic),
+        due=tuple(_due(bounds, shape.attention_data, traffic, asked)),
         fixed=math.floor(coefficients.fixed * MICRO),
         flow=tuple(math.floor(part * MICRO) for part in flow),
         companions=needs,
@@ -185,6 +209,14 @@ def _kind(
         running=runs,
         spot_devices=shape.spot_devices,
     )
+
+
+def _deadlines(spec: Spec, traffic: Traffic, chosen: Goal) -> tuple[Deadline, ...]:
+    """Return the deadlines before the horizon; none where a share is maximised, or time is open."""
+    if chosen.maximize or traffic.horizon_s is None:
+        return ()
+    found = deadlines(spec, traffic.features, traffic.requests, traffic.span_s)
+    return tuple(d for d in found if d.window_s < traffic.horizon_s)
 
 
 def _limit(limit: float | None, by: int) -> int | None:
@@ -283,6 +315,7 @@ def problem(
     chosen = goal(spec.objective)
     limits, pools = spec.limits, spec.pools
     known, present = _running(spec, candidates), traffic.features.present
+    due = _deadlines(spec, traffic, chosen)
     data = FleetData(
         pools=tuple(
             PoolData(
@@ -293,7 +326,7 @@ def problem(
             for p in pools
         ),
         kinds=tuple(
-            _kind(spec, c, b, traffic, chosen, n, runs, cache)
+            _kind(spec, c, b, traffic, chosen, n, runs, cache, due)
             for c, b, n, runs, cache in zip(
                 candidates, bounds, needs, known, caches(candidates), strict=True
             )

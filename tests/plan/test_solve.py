@@ -459,6 +459,9 @@ def assert_that_bounds_hold(asked_spec):
             "ttft_ms = 3000\ntpot_ms = 15\ndrain_s = 0.001",
             "ttft_ms = 500\nitl_ms = 200\nattainment = 0.5",
             "e2e_ms = 1500\nattainment = 0.1\ndrain_s = 1",
+            "ttft_ms = { p50 = 400 }",
+            "ttft_ms = { p90 = 1500 }\ntpot_ms = { p90 = 40 }",
+            "ttft_ms = { p99 = 2000 }\ne2e_ms = { p50 = 1200 }",
         ]
     ),
     prompt=st.sampled_from(["6000", '{ distribution = "uniform", low = 1, high = 9000 }']),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from apex_opt.solvers.fleet_data import (
     HORIZON,
     SHARE,
+    Due,
     FleetData,
     Floor,
     Kind,
@@ -67,6 +68,7 @@ def kinds(draw: st.DrawFn, pools: Sequence[PoolData], sizes: Sequence[int], flow
         flow=draw(st.tuples(*[st.integers(0, 9 if flow else 0)] * 2)),
         spare=draw(st.sampled_from([0, 0, 0, 1])),
         running=draw(st.sampled_from([0, 0, 2])),
+        due=draw(st.sampled_from([(), (Due((2 * HORIZON, HORIZON), HORIZON // 2),)])),
     )
 
 
@@ -107,7 +109,7 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
     if len(pools) == 2:
         drawn = [draw(across(k, pools)) for k in drawn]
     if sense == "max":
-        drawn = [replace(k, fixed=0) for k in drawn]
+        drawn = [replace(k, fixed=0, due=()) for k in drawn]
     if len(drawn) == 3 and draw(st.booleans()):
         caches = st.sampled_from([0, 0, 1])
         roles = draw(st.sampled_from(ROLES))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from apex_opt.solvers.fleet import FleetModel
 from apex_opt.solvers.fleet_alone import AloneModel, alone, fewest, model_of, most, possible
-from apex_opt.solvers.fleet_data import HORIZON, FleetData, Floor, PoolData
+from apex_opt.solvers.fleet_data import HORIZON, Due, FleetData, Floor, PoolData
 from apex_opt.solvers.fleet_verify import faults, value
 from tests.solvers.fleets import Counts, fleet, fleets, kind, vectors
 
@@ -113,6 +113,8 @@ def test_the_fewest_carry_the_traffic_and_spare_ones_come_on_top():
     assert fewest(fleet([kind(work=((2 * HORIZON,),), spare=1)]), 0) == 3
     assert fewest(fleet([kind(work=((2 * HORIZON,),), spare=2, flow=(1,))]), 0) == 3
     assert fewest(fleet([kind(fixed=0)], sense="max", total=1), 0) == 1
+    due = Due((3 * HORIZON + 2,), HORIZON + 1)
+    assert fewest(fleet([kind(due=(due,))]), 0) == 3
 
 
 def test_a_kind_that_may_not_serve_alone_has_no_plan():

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from apex_opt.solvers.fleet_data import HORIZON, SHARE, Floor, PoolData, Seat
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, Due, Floor, PoolData, Seat
 from tests.solvers.fleets import fleet, kind
 
 
@@ -102,6 +102,15 @@ def test_kinds_are_grouped_by_pool_and_sizes_inside_a_node_are_named():
     assert data.members == ((0, 2, 3, 4), (1,))
     assert data.sizes == ((4, 2), (8,))
     assert [data.whole_nodes(r, 0) for r in range(5)] == [0, 0, 2, 0, 0]
+
+
+def test_what_is_due_limits_the_most_that_a_kind_serves_too():
+    assert fleet([kind(due=(Due((10 * HORIZON,), HORIZON),))]).most == ((SHARE // 2,),)
+
+
+def test_nothing_is_due_where_a_share_is_maximised():
+    with pytest.raises(ValueError, match=r"^kind 0: sense `max` reads nothing that is due"):
+        fleet([kind(fixed=0, due=(Due((1,), 0),))], sense="max", total=1)
 
 
 @pytest.mark.parametrize(

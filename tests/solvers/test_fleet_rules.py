@@ -7,7 +7,7 @@ import pytest
 from ortools.sat.python.cp_model import OPTIMAL, CpSolver
 
 from apex_opt.solvers import fleet_rules as rules
-from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Floor, PoolData
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, Due, FleetData, Floor, PoolData
 from apex_opt.solvers.fleet_rules import LIMITS, STRUCTURE, Rule, build
 from tests.solvers.fleets import fleet, kind
 
@@ -115,6 +115,23 @@ def test_each_sense_has_its_own_rule_of_what_is_served(rule: Rule, data: FleetDa
 def test_work_fits_the_replicas_to_the_last_millionth(share: int, allowed: bool):
     data = fleet([kind(work=((0,), (2 * HORIZON,)))])
     assert holds(rules.work_fits, data, (1,), ((share,),)) is allowed
+
+
+@pytest.mark.parametrize(
+    ("n", "share", "allowed"),
+    [(1, 750_000, True), (1, 750_001, False), (2, SHARE, True), (0, 1, False)],
+)
+def test_what_is_due_fits_the_time_until_then_but_for_what_may_be_late(
+    n: int, share: int, allowed: bool
+):
+    data = fleet([kind(due=(Due((2 * HORIZON,), HORIZON // 2),))])
+    assert holds(rules.due_is_done, data, (n,), ((share,),)) is allowed
+
+
+def test_what_is_due_much_too_early_fits_a_row_of_64_bits():
+    data = fleet([kind(due=(Due((10**24,), 10**18),))])
+    assert not holds(rules.due_is_done, data, (4,), ((SHARE,),))
+    assert holds(rules.due_is_done, data, (4,), ((0,),))
 
 
 def test_work_of_many_replicas_fits_a_row_of_64_bits():
