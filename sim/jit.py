@@ -8,22 +8,31 @@ Integer division is C's (`error_model`): no divisor is ever zero.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
+from apex_opt.sim.whole import EntryCompiler, HelperCompiler
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-WITHIN: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **OPTIONS}
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "_nrt": False,
+    "no_cfunc_wrapper": True,
+}
+ENTRY: dict[str, Any] = {"pipeline_class": EntryCompiler, **OPTIONS}
+WITHIN: dict[str, Any] = {
+    "pipeline_class": HelperCompiler,
+    "no_cpython_wrapper": True,
+    **OPTIONS,
+}
 
-
-def stamp() -> str:
-    """Return a digest of all modules of this package."""
-    modules = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
+IMPORT = re.compile(r"^from apex_opt\.sim\.(\w+) import", re.MULTILINE)
 
 
 def njit(function: Function) -> Function:
@@ -31,15 +40,28 @@ def njit(function: Function) -> Function:
 
     Where numba finds no directory to write to (a read-only install, and no home), it raises when
     the function is decorated: then each process compiles for itself. Numba itself would run the
-    code that it kept until the file of the function changes; here it does until any module does,
-    since helpers from all of them stand in it.
+    code that it kept until the file of the function changes; here it does until any does that
+    the code was made of.
     """
     try:
-        compiled = numba.njit(cache=True, **OPTIONS)(function)
+        compiled = numba.njit(cache=True, **ENTRY)(function)
     except RuntimeError:
-        return cast("Function", numba.njit(**OPTIONS)(function))
-    compiled._cache._cache_file._source_stamp = stamp()  # noqa: SLF001  there is no other way
+        return cast("Function", numba.njit(**ENTRY)(function))
+    stamp = digest(Path(function.__code__.co_filename))
+    compiled._cache._cache_file._source_stamp = stamp  # noqa: SLF001  there is no other way
     return cast("Function", compiled)
+
+
+def digest(file: Path) -> str:
+    """Return a digest of a module and all of this package that it imports, and they import."""
+    modules, found = {file}, [file]
+    while found:
+        for name in IMPORT.findall(found.pop().read_text(encoding="utf-8")):
+            module = Path(__file__).with_name(f"{name}.py")
+            if module not in modules:
+                modules.add(module)
+                found.append(module)
+    return hashlib.sha256(b"".join(one.read_bytes() for one in sorted(modules))).hexdigest()
 
 
 def njit_helper(function: Function) -> Function:
@@ -48,5 +70,8 @@ def njit_helper(function: Function) -> Function:
 
 
 def njit_rare(function: Function) -> Function:
-    """Compile a helper that is called: for what is long and rare."""
-    return cast("Function", numba.njit(**WITHIN)(function))
+    """Compile a helper that is called: for what is long and rare.
+
+    That its code is not placed is said aloud, else it would take that over from its callers.
+    """
+    return cast("Function", numba.njit(forceinline=False, **WITHIN)(function))

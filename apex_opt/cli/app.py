@@ -8,7 +8,6 @@ imports what it needs when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 from typing import Annotated
@@ -30,11 +29,6 @@ from apex_opt.version import VERSION
 BUG = "This is a bug of apexopt; please report it with what follows."
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 """Faults of where stdout leads, not ours."""
-
-os.environ.setdefault("NUMBA_OPT", "1")
-"""The simulator compiles in half the time, and is as fast: its loops gain nothing from more passes.
-Only here: a library leaves it to those who import it how their process compiles.
-"""
 
 app = typer.Typer(
     name="apexopt",

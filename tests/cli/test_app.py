@@ -28,7 +28,3 @@ def test_a_full_disk_is_no_bug_of_ours(command):
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, text=True)
     assert done.stderr == "error: the output cannot be written: No space left on device\n"
     assert done.returncode == 2
-
-
-def test_the_command_line_says_how_the_simulator_is_compiled():
-    assert os.environ["NUMBA_OPT"] == "1"
