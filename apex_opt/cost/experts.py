@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -26,11 +27,20 @@ EXPERT_PRODUCTS = 2
 
 
 def touched(e: Experts, tokens: Array) -> Array:
-    """Return how many of a device's experts a batch reads, in expectation under even routing.
+    """Return how many of its experts the device reads that reads most, under even routing.
 
-    A token passes an expert by with probability 1 - k/E; n tokens do with (1 - k/E)^n.
+    A token passes an expert by with probability 1 - k/E; n tokens do with (1 - k/E)^n = 1 - p. Of
+    the devices that hold L experts each, one reads L p in expectation; the fullest of g reads as
+    many standard deviations sqrt(L p (1 - p)) more as the largest of g normal values lies above
+    their mean (G. Blom 1958, "Statistical Estimates and Transformed Beta-Variables": the quantile
+    (g - 3/8) / (g + 1/4)), but no more than there are.
     """
-    return np.asarray(e.local * -np.expm1(tokens * math.log1p(-min(e.top_k / e.total, 1 - 1e-9))))
+    read = -np.expm1(tokens * math.log1p(-min(e.top_k / e.total, 1 - 1e-9)))
+    if e.ranks == 1:
+        return np.asarray(e.local * read)
+    above = NormalDist().inv_cdf((e.ranks - 0.375) / (e.ranks + 0.25))
+    fullest = e.local * read + above * np.sqrt(e.local * read * (1.0 - read))
+    return np.minimum(fullest, e.local)
 
 
 def visits(e: Experts, tokens: Array, skew: float = 0.0) -> Array:

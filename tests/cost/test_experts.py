@@ -23,6 +23,33 @@ def test_one_token_touches_the_experts_it_visits_a_large_batch_all():
     assert touched(MIXTRAL, TOKENS).tolist() == pytest.approx([0, 2, 8 * (1 - 0.75**16), 8])
 
 
+def test_of_two_devices_the_fuller_reads_what_chance_adds_to_half():
+    spread = dataclasses.replace(MIXTRAL, local=4, ranks=2)
+    # One token visits 2 of 8: one a device, sd sqrt(4 x 1/4 x 3/4), z(1.625 / 2.25) = 0.589.
+    found = touched(spread, TOKENS)
+    assert found[:2].tolist() == pytest.approx([0, 1 + 0.589 * 0.75**0.5], abs=1e-3)
+    assert found[3] == 4
+
+
+@settings(max_examples=50, deadline=None)
+@given(tokens=st.integers(0, 5000), ranks=st.sampled_from([1, 2, 4, 8, 16]))
+def test_the_fullest_device_reads_no_less_than_the_mean_and_no_more_than_it_holds(tokens, ranks):
+    spread = dataclasses.replace(SPREAD, local=128 // ranks, ranks=ranks)
+    found = touched(spread, np.array([float(tokens)]))[0]
+    mean = 128 // ranks * (1 - (1 - 8 / 128) ** tokens)
+    assert mean - 1e-9 <= found <= 128 // ranks
+
+
+def test_a_few_tokens_are_served_slower_by_whole_experts_than_by_split_ones():
+    split, whole = (shape("mixtral-8x7b", tensor=8, expert=n) for n in (1, 8))
+    few = np.array([1.0])
+    one, other = (
+        experts(Rates(s), layer(s.model.layers["moe"], s).experts, few).seconds[0]
+        for s in (split, whole)
+    )
+    assert one < other
+
+
 def test_a_device_that_holds_all_experts_computes_every_visit():
     assert visits(MIXTRAL, TOKENS, skew=3.0).tolist() == [0, 2, 32, 8192]
 
