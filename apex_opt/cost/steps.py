@@ -31,6 +31,13 @@ FS = 1e15
 GRID = ((1, 256), (8, 1024), (64, 8192), (512, 1 << 30))
 """(step, up to): batch sizes that are computed; graph sizes up to 1,024 are among them."""
 
+PROMPTS_IN_GRAPHS = frozenset({"vllm-v1"})
+"""Schedulers whose steps with prompts run in CUDA graphs, but for attention, where they are small:
+vLLM V1 captures them in pieces (vllm/config/compilation.py, `cudagraph_mode`). Elsewhere graphs are
+for decoding alone: vLLM V0 (vllm/worker/model_runner.py), SGLang (srt/model_executor/
+cuda_graph_runner.py `can_run`), TensorRT-LLM (documentation, `cuda_graph_config`).
+"""
+
 
 def padded(tokens: Int64, graph_tokens: int) -> Int64:
     """Return batch sizes padded to vLLM's graph sizes: 1, 2, 4, 8 by 8 to 256, then by 16.
@@ -178,9 +185,11 @@ def _stage(rates: Rates, stage: int, counts: dict[str, int], kinds: Kinds, sizes
     layers, own = sum(counts.values()), shape.release.overheads
     eager = np.where(tokens > 0, own.eager_layer_us * 1e-6 * layers, 0.0)
     captured = tokens <= settings.graph_tokens
-    launched = np.where(captured, 0.0, own.host_layer_us * 1e-6 * layers)
-    decode = _at_least(decode + Cost(np.where(captured, 0.0, eager), none), launched)
-    mixed = _at_least(mixed + Cost(eager, none), launched)
+    prompts_captured = captured & (shape.release.scheduler in PROMPTS_IN_GRAPHS)
+    launch_s = own.host_layer_us * 1e-6 * layers * (tokens > 0)
+    decode = decode + Cost(np.where(captured, 0.0, eager), none)
+    decode = _at_least(decode, np.where(captured, 0.0, launch_s))
+    mixed = _at_least(mixed + Cost(eager, none), np.where(prompts_captured, 0.0, launch_s))
     return _Stage(
         decode_ns=_ceil(decode.seconds, NS),
         mixed_ns=_ceil(mixed.seconds, NS),

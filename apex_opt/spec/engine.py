@@ -32,8 +32,8 @@ class Overheads(Table):
     eager_layer_us: NonNegative = Field(description="Per layer, in a step outside CUDA graphs.")
     host_layer_us: NonNegative = Field(
         0.0,
-        description="Least time of a layer in a step of more tokens than CUDA graphs take: the "
-        "host launches its kernels one by one.",
+        description="Least time of a layer in a step outside CUDA graphs, of more tokens than they "
+        "take or, but for vLLM V1, with prompts: the host launches its kernels one by one.",
     )
     request_ms: NonNegative = Field(
         description="Per request, outside the scheduler: API, tokeniser."

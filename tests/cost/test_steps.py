@@ -145,6 +145,23 @@ def test_attention_is_never_faster_than_the_data_sheet(tensor, model, device, ca
             assert window or table.history_fs[stage] >= read
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "small_prompts_wait"),
+    [("vllm-v1", False), ("vllm-v0", True), ("sglang", True), ("tensorrt-llm", True)],
+)
+def test_steps_outside_graphs_wait_for_the_host_and_graphs_of_prompts_are_vllms(
+    scheduler, small_prompts_wait
+):
+    s = shape(settings=SMALL)
+    own = s.release.overheads.model_copy(update={"host_layer_us": 5000.0})
+    changed = {"scheduler": scheduler, "overheads": own}
+    s = dataclasses.replace(s, release=s.release.model_copy(update=changed))
+    table, launch_ns = step_table(s), len(s.model.sequence()) * 5_000_000
+    assert (table.decode_ns[0, 128], table.mixed_ns[0, 0]) < (launch_ns, 1)
+    assert (table.mixed_ns[0, 1] >= launch_ns) == small_prompts_wait
+    assert min(table.decode_ns[0, 129], table.mixed_ns[0, 129]) >= launch_ns
+
+
 def test_no_step_draws_more_than_the_power_limit():
     s = shape("llama-3.1-70b", tensor=8)
     table = step_table(s)
