@@ -66,3 +66,10 @@ def ranked(shape: Degrees, ranks: int) -> Degrees:
     return replace(
         shape, tensor=shape.stage_devices // ranks, attention_data=ranks, expert=ranks > 1
     )
+
+
+def dense(shape: Degrees) -> Degrees:
+    """Return the degrees of a model that has no experts to share: its ranks are replicas."""
+    return replace(
+        shape, expert=False, attention_data=1, replicas=shape.replicas * shape.attention_data
+    )

@@ -22,7 +22,7 @@ from apex_opt.spec.engine import EngineRelease, Overheads
 from benchmarks.fidelity.case import METRICS, Case
 from benchmarks.fidelity.predict import play
 from benchmarks.fidelity.search import LEAST_GAIN, Point, descend
-from benchmarks.fidelity.setup import Run, engine, prepare
+from benchmarks.fidelity.setup import Run, engine, prepare, with_overheads
 
 UNITS: Point = {
     "request_ms": 10.0,
@@ -78,12 +78,9 @@ def of_release(cases: Sequence[Case], release: EngineRelease, name: str) -> list
     return found
 
 
-def with_overheads(run: Run, overheads: Overheads) -> Run:
-    """Return a run whose engine has other overheads."""
-    old = run.part.candidate
-    release = old.shape.release.model_copy(update={"overheads": overheads})
-    new = replace(old, shape=replace(old.shape, release=release))
-    return replace(run, part=replace(run.part, candidate=new))
+def shipped(runs: Sequence[Measured]) -> Overheads:
+    """Return the overheads of runs of a release as they stand; `request_ms` of clients with it."""
+    return runs[0][1].part.candidate.shape.release.overheads
 
 
 def predicted(runs: Sequence[Measured], overheads: Overheads) -> Array:
@@ -95,7 +92,7 @@ def predicted(runs: Sequence[Measured], overheads: Overheads) -> Array:
     def one(pair: Measured) -> tuple[float, float]:
         case, run = pair
         try:
-            values, _ = play(case, with_overheads(run, overheads))
+            values, _ = play(case, replace(run, part=with_overheads(run.part, overheads)))
         except (ApexError, EndlessRunError, ValueError):
             return 0.0, 0.0
         return values["ttft_ms"]["mean"], values["tpot_ms"]["mean"]
@@ -191,12 +188,13 @@ def report(cases: Sequence[Case], asked: str, leave_out: Part | None, every: int
     runs = of_release(cases, release, catalog.engine(name).name)[::every]
     if not runs:
         raise ValueError(f"no case of {name} {release.version} can be predicted")
-    yield line("as shipped", score(runs, release.overheads))
-    best, found = fitted(runs, release.overheads)
+    start = shipped(runs)
+    yield line("as shipped", score(runs, start))
+    best, found = fitted(runs, start)
     yield line("fitted", found)
     yield "  ".join(f"{key} = {getattr(best, key):.3g}" for key in UNITS)
     if leave_out is not None:
-        for label, left in held_out(runs, leave_out, release.overheads):
+        for label, left in held_out(runs, leave_out, start):
             yield line(f"without {label}", left)
 
 

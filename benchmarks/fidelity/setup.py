@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 from apex_opt.errors import CallError
 from apex_opt.plan.by_hand import Wish, from_wish
@@ -11,8 +12,9 @@ from apex_opt.plan.use import Part
 from apex_opt.sim.load import Load
 from apex_opt.spec import catalog
 from apex_opt.spec.device_link import Link
-from apex_opt.spec.engine import Engine
+from apex_opt.spec.engine import Engine, Overheads
 from apex_opt.spec.goals import Limits
+from apex_opt.spec.model import Model
 from apex_opt.spec.pools import Device, Pool
 from apex_opt.spec.quantization import Quantization
 from apex_opt.spec.spec import Spec
@@ -21,7 +23,7 @@ from apex_opt.spec.workload import Prefix, Workload
 from apex_opt.trace.traffic import traffic
 from benchmarks.fidelity import clients, formats, recipes
 from benchmarks.fidelity.case import Case, known
-from benchmarks.fidelity.degrees import Degrees, counted_once, degrees, ranked
+from benchmarks.fidelity.degrees import Degrees, counted_once, degrees, dense, ranked
 from benchmarks.fidelity.recipe import DEFAULTS, Recipe
 
 SETTINGS = frozenset(Engine.model_fields) - {"name", "version"}
@@ -129,26 +131,38 @@ def prepare(case: Case) -> Run:
     """Return what is simulated for a case: the first way to read its degrees that can be started.
 
     Devices that a record may count twice are counted once; else it stands as it is; else whole
-    experts are spread where it has them split, if an engine refuses to split them.
+    experts are spread where it has them split, if an engine refuses to split them. A dense model
+    has neither experts nor ranks. Formats of weights: see `formats.readings`.
 
     Raises:
         ApexError, ValueError: the case cannot be predicted, with the reason.
     """
-    written = degrees(case.parallel)
-    refused: CallError | None = None
-    for shape in (counted_once(case.parallel), written, replace(written, expert=True)):
-        if shape is not None:
-            try:
-                return _prepared(case, shape)
-            except CallError as why:
-                refused = refused or why
-    assert refused is not None  # the second shape is never None
-    raise refused
+    model, written = catalog.model(case.model), degrees(case.parallel)
+    blocks = formats.reads_blocks(case.engine["name"], case.engine.get("version"))
+    shapes = [counted_once(case.parallel), written]
+    if formats.routed(model):
+        shapes.append(replace(written, expert=True))
+    else:
+        shapes = [shape and dense(shape) for shape in shapes]
+    readings = formats.readings(model, case.weights, blocks=blocks)
+    refused: list[CallError] = []
+    for shape, weights in product(filter(None, shapes), readings):
+        run = _attempt(case, shape, model, weights)
+        if isinstance(run, Run):
+            return run
+        refused.append(run)
+    raise refused[0]
 
 
-def _prepared(case: Case, written: Degrees) -> Run:
-    model = catalog.model(case.model)
-    weights = formats.weights(model, case.weights)
+def _attempt(case: Case, written: Degrees, model: Model, weights: str) -> Run | CallError:
+    """Return what is simulated with these degrees and weights, or why it cannot be started."""
+    try:
+        return _prepared(case, written, model, weights)
+    except CallError as why:
+        return why
+
+
+def _prepared(case: Case, written: Degrees, model: Model, weights: str) -> Run:
     recipe = recipes.recipe(case, weights)
     shape = written if recipe.ranks is None else ranked(written, recipe.ranks)
     offered = workload(case, shape.attention_data if recipe.balanced_steps else 1)
@@ -172,7 +186,25 @@ def _prepared(case: Case, written: Degrees) -> Run:
         replicas=shape.replicas,
     )
     (part,) = from_wish(spec, wish, longest_request(spec, requests))
+    if offered.arrival == "closed":
+        part = _late(part)
     return Run(spec, _captured(part, recipe.graph_tokens), requests.load, recipe)
+
+
+def with_overheads(part: Part, overheads: Overheads) -> Part:
+    """Return a part whose engine has other overheads."""
+    old = part.candidate
+    release = old.shape.release.model_copy(update={"overheads": overheads})
+    return replace(part, candidate=replace(old, shape=replace(old.shape, release=release)))
+
+
+def _late(part: Part) -> Part:
+    """Return a part whose first tokens come as late as in closed loops."""
+    shape = part.candidate.shape
+    late_ms = clients.LATE_MS.get((shape.settings.engine, shape.release.version), 0.0)
+    own = shape.release.overheads
+    total = own.model_copy(update={"request_ms": own.request_ms + late_ms})
+    return with_overheads(part, total)
 
 
 def _captured(part: Part, graph_tokens: int | None) -> Part:

@@ -11,9 +11,9 @@ from apex_opt.spec import catalog
 from benchmarks.fidelity import queueing
 from benchmarks.fidelity.__main__ import app
 from benchmarks.fidelity.case import parse, read
-from benchmarks.fidelity.clients import closed, total
-from benchmarks.fidelity.degrees import Degrees, counted_once, degrees
-from benchmarks.fidelity.formats import weights
+from benchmarks.fidelity.clients import LATE_MS, closed, total
+from benchmarks.fidelity.degrees import Degrees, counted_once, degrees, dense
+from benchmarks.fidelity.formats import reads_blocks, weights
 from benchmarks.fidelity.outcome import Outcome, outcomes
 from benchmarks.fidelity.predict import ratio_of_means
 from benchmarks.fidelity.score import errors, rank_agreement
@@ -118,6 +118,45 @@ def test_lengths_of_sglang_are_fixed_on_workloads_of_its_own():
 )
 def test_short_names_of_formats_mean_the_published_checkpoint(model, name, expected):
     assert weights(catalog.model(model), name) == expected
+
+
+def test_engines_older_than_blocks_read_a_scale_a_tensor():
+    assert weights(catalog.model("mixtral-8x7b"), "fp8", blocks=False) == "fp8"
+    assert not reads_blocks("vllm", "0.6.0")
+    assert reads_blocks("vllm", "0.6.6")
+    assert not reads_blocks("sglang", "v0.3.6.post1")
+    assert reads_blocks("sglang", None)
+    old = case(engine={"name": "vllm", "version": "0.6.0"}, model="mixtral-8x7b", weights="fp8")
+    assert prepare(old).part.candidate.shape.weights.name == "fp8"
+
+
+def test_where_blocks_do_not_fit_a_replica_the_checkpoint_has_a_scale_a_channel():
+    run = {"model": "glm-4.5", "weights": "fp8", "device": "h200-sxm-141gb"}
+    split = {tensor: prepare(case(parallel={"tensor": tensor}, **run)) for tensor in (4, 8)}
+    found = {tensor: one.part.candidate.shape for tensor, one in split.items()}
+    assert {tensor: one.weights.name for tensor, one in found.items()} == {4: "fp8-block", 8: "fp8"}
+    assert {one.expert for one in found.values()} == {1}
+
+
+def test_ranks_of_a_dense_model_are_replicas_and_a_flag_that_spreads_experts_says_nothing():
+    assert dense(Degrees(2, attention_data=4, expert=True, replicas=3)) == Degrees(2, replicas=12)
+    part = prepare(case(parallel={"tensor": 2, "attention_data": 2, "moe_expert": 4})).part
+    shape = part.candidate.shape
+    assert (part.count, shape.tensor, shape.attention_data, shape.expert) == (2, 2, 1, 1)
+
+
+def test_clients_of_closed_loops_get_their_first_token_late_and_paced_ones_do_not():
+    engine = {"name": "sglang", "version": "0.5.9"}
+    own = catalog.release("sglang", "0.5.9").overheads.request_ms
+    loop = {"arrival": "closed", "concurrency": 1, "prompt_tokens": 100, "output_tokens": 10}
+    found = [prepare(case(engine=engine, workload=one)) for one in (CONSTANT, loop)]
+    waits = [one.part.candidate.shape.release.overheads.request_ms for one in found]
+    assert waits == [own, own + LATE_MS["sglang", "0.5"]]
+
+
+def test_what_is_late_is_late_in_releases_of_the_catalogue():
+    for name, version in LATE_MS:
+        assert catalog.release(name, version).version == version
 
 
 def test_a_version_without_a_number_is_the_newest():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -6,10 +7,11 @@ from typer.testing import CliRunner
 from apex_opt.spec import catalog
 from benchmarks.fidelity.__main__ import app
 from benchmarks.fidelity.case import parse
-from benchmarks.fidelity.fit import UNITS, fitted, of_release, score, with_overheads
+from benchmarks.fidelity.clients import LATE_MS
+from benchmarks.fidelity.fit import UNITS, fitted, of_release, score, shipped
 from benchmarks.fidelity.predict import play
 from benchmarks.fidelity.search import descend
-from benchmarks.fidelity.setup import prepare
+from benchmarks.fidelity.setup import prepare, with_overheads
 
 RELEASE = catalog.release("vllm", "0.15.1")
 TRUE = RELEASE.overheads.model_copy(
@@ -39,7 +41,8 @@ def records(tmp_path_factory):
     for model in ("llama-3.1-8b", "qwen3-8b"):
         for clients in (1, 8):
             one = parse(record(model, clients, {}), folder)
-            values, _ = play(one, with_overheads(prepare(one), TRUE))
+            run = prepare(one)
+            values, _ = play(one, replace(run, part=with_overheads(run.part, TRUE)))
             means = {key: {"mean": values[key]["mean"]} for key in ("ttft_ms", "tpot_ms")}
             found.append(record(model, clients, means))
     return found
@@ -60,6 +63,15 @@ def test_the_fit_finds_the_overheads_that_made_the_runs(runs):
     assert found.ttft + found.tpot < 3.0 < score(runs, RELEASE.overheads).ttft
     assert best.step_us == pytest.approx(TRUE.step_us, rel=0.05)
     assert best.request_ms == pytest.approx(TRUE.request_ms, rel=0.1)
+
+
+def test_a_fit_starts_where_clients_of_closed_loops_are_late(tmp_path):
+    release = catalog.release("sglang", "0.5.9")
+    late = record("llama-3.1-8b", 1, {"ttft_ms": {"mean": 1.0}, "tpot_ms": {"mean": 1.0}})
+    late["engine"] = {"name": "sglang", "version": "0.5.9"}
+    runs = of_release([parse(late, tmp_path)], release, "sglang")
+    total_ms = release.overheads.request_ms + LATE_MS["sglang", "0.5"]
+    assert shipped(runs) == release.overheads.model_copy(update={"request_ms": total_ms})
 
 
 def test_runs_of_other_releases_do_not_count(records, tmp_path):

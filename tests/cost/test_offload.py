@@ -47,8 +47,8 @@ def test_the_tokens_of_all_ranks_visit_the_experts():
         for share in (0.0, 0.5)
     )
     more = (replica_table(two).decode_ns - replica_table(one).decode_ns)[0]
-    # Four of the eight experts on each device, two visits for each of 2 x 3 tokens; the fuller device
-    # reads 0.589 standard deviations more than the mean.
+    # Four of the eight experts on each device, two visits for each of 2 x 3 tokens; the fuller
+    # device reads 0.589 standard deviations more than the mean.
     read = 1 - 0.75**6
     fuller = read + 0.589 * (read * (1 - read) / 4) ** 0.5
     assert more[3] == pytest.approx(EXPERTS / 2 / LINK * 1e9 * fuller, rel=1e-3)

@@ -209,19 +209,19 @@ def test_requests_that_keep_a_pace_take_no_fewer_steps_than_it_asks_for(
 
 
 def test_a_pace_of_small_batches_asks_for_half_again_the_time():
-    # 256 sequences decode in 7.3 ms together; whose tokens come every 6.5 ms are far fewer.
+    # 256 sequences decode in 7.2 ms together; whose tokens come every 6.4 ms are far fewer.
     s = shape(settings=SETTINGS)
     c = Candidate(s, fit(s), 0)
     requests = load([0] * 2000, [(100, 200)] * 2000, 0)
     decode = requests.output_tokens - 1
     bound = {}
-    for limit_ms in (1e6, 6.5):
+    for limit_ms in (1e6, 6.4):
         asked = Pace(limit_ms * 1e6, decode)
         traffic = features(requests, 8192, 1, None, lambda _, asked=asked: asked)
         bound[limit_ms] = max(value(row, traffic.totals) for row in optimistic(c, traffic).busy_ns)
     free = features(requests, 8192, 1)
     assert bound[1e6] == max(value(row, free.totals) for row in optimistic(c, free).busy_ns)
-    assert bound[6.5] > 1.5 * bound[1e6]
+    assert bound[6.4] > 1.5 * bound[1e6]
 
 
 @settings(max_examples=120, deadline=None)

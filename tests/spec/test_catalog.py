@@ -132,8 +132,12 @@ def test_a_name_costs_one_file_and_an_alias_the_aliases_of_its_kind(monkeypatch)
         ("vllm", "0.24.0", "0.21"),
         ("vllm", "0.12.0", "0.8"),
         ("vllm", "0.6", "0.6"),
+        ("vllm", "0.5.4", "0.3"),
         ("SGLang", "0.5.10.post1", "0.5"),
+        ("sglang", "0.4.6.post1", "0.4"),
+        ("sglang", "0.3.6", "0.2"),
         ("trtllm", "1.2.0rc6.post1", "1.0"),
+        ("trtllm", "0.17.0", "0.9"),
     ],
 )
 def test_a_release_is_the_newest_that_is_no_newer_than_the_version(engine, version, found):
@@ -143,7 +147,7 @@ def test_a_release_is_the_newest_that_is_no_newer_than_the_version(engine, versi
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        ("0.5.4", "vllm 0.5.4 is older than the oldest known, `0.6`"),
+        ("0.2.7", "vllm 0.2.7 is older than the oldest known, `0.3`"),
         ("nightly", "`nightly` is no version of vllm; write one like `0.19`"),
     ],
 )
