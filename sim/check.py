@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from typing import get_args
 
 import numpy as np
@@ -136,34 +137,14 @@ def check_encoder(load: Load, rules: EngineRules, steps: StepTable) -> None:
         raise ValueError("rules.cross_cache: what an encoder reads is no prefix to be cached")
 
 
-AT_LEAST = {
-    "max_seqs": 1,
-    "max_batch_tokens": 1,
-    "max_model_tokens": 1,
-    "block_tokens": 1,
-    "blocks": 0,
-    "sequence_blocks": 0,
-    "token_blocks": 0,
-    "window_limit": 0,
-    "window_ppm": 0,
-    "request_overhead_ns": 0,
-    "watermark_blocks": 0,
-    "owed_ppm": 0,
-    "owed_least_ppm": 0,
-    "owed_decay_ppm": 0,
-    "host_blocks": 0,
-    "host_block_ns": 0,
-    "drafts": 0,
-    "acceptance_ppm": 0,
-    "seed": 0,
-    "max_encoder_tokens": 0,
-}
+AT_LEAST_ONE = ("max_seqs", "max_batch_tokens", "max_model_tokens", "block_tokens")
+"""Rules that are no number of things that there may be none of."""
 
 
 def check_rules(rules: EngineRules) -> None:
     """Check signs of the limits, and that a step has a token for each sequence."""
-    for name, least in AT_LEAST.items():
-        value = getattr(rules, name)
+    for name in numbers(EngineRules, "int"):
+        value, least = getattr(rules, name), int(name in AT_LEAST_ONE)
         if value < least or value >= MOST:
             words = "be at least 1" if least else "not be negative"
             raise ValueError(f"rules.{name}: must {words}, is {value}")
@@ -187,29 +168,9 @@ def check_rules(rules: EngineRules) -> None:
         )
 
 
-LEFT_OUT = (
-    "history_fs",
-    "mixed_context_fs",
-    "mixed_window_fs",
-    "draft_ns",
-    "draft_j",
-    "encoder_ns",
-    "encoder_j",
-    "encoder_pair_fs",
-)
-"""Columns that may have length 0."""
-
-NOT_NEGATIVE = (
-    "context_j",
-    "window_j",
-    "pair_j",
-    "window_pair_j",
-    "history_j",
-    "mixed_context_j",
-    "mixed_window_j",
-    "encoder_pair_j",
-    "idle_w",
-)
+def numbers(kind: type, of: str) -> list[str]:
+    """Return the fields of a dataclass that are of a type, by its name."""
+    return [field.name for field in fields(kind) if field.type == of]
 
 
 def check_table(steps: StepTable) -> None:
@@ -237,9 +198,10 @@ def check_table(steps: StepTable) -> None:
         "encoder_j": (by_tokens[1:], np.float64),
         "encoder_pair_fs": (by_tokens[:1], np.int64),
     }
+    left_out = {field.name for field in fields(StepTable) if field.default_factory is not MISSING}
     for name, (shape, kind) in shapes.items():
         array = getattr(steps, name)
-        if name in LEFT_OUT and array.shape == (0,):
+        if name in left_out and array.shape == (0,):
             continue
         if array.shape != shape or array.dtype != kind or not array.flags.c_contiguous:
             raise ValueError(
@@ -248,7 +210,7 @@ def check_table(steps: StepTable) -> None:
             )
         if not ((array >= 0) & (array < LARGEST)).all():
             raise ValueError(f"steps.{name}: must not be negative nor reach 2^53")
-    for name in NOT_NEGATIVE:
+    for name in numbers(StepTable, "float"):
         if not getattr(steps, name) >= 0:
             raise ValueError(f"steps.{name}: must not be negative, is {getattr(steps, name)}")
     if steps.window_tokens < 1:

@@ -24,11 +24,10 @@ from apex_opt.sim.layout import (
     tables,
     zeros,
 )
-from apex_opt.sim.line import Line, together
+from apex_opt.sim.line import together
 from apex_opt.sim.load import Load
-from apex_opt.sim.log import DONE, REJECTED, Log
 from apex_opt.sim.member import FleetLog, Member, Role, Router, Routing, in_role
-from apex_opt.sim.replica import ENDLESS, EndlessRunError, rejects, totals, unfinished
+from apex_opt.sim.replica import ENDLESS, EndlessRunError, line, log, rejects, totals, unfinished
 from apex_opt.sim.state import NOBODY, Given, Node, Request, State
 from apex_opt.sim.totals import add
 from apex_opt.sim.world import NEVER, Door, Site, World
@@ -243,21 +242,9 @@ def plant(
 
 def read(world: World, s: State, members: Sequence[Member], refused: Bool) -> FleetLog:
     """Return the log of a run that has ended."""
-    records, machines = cast("Any", s.requests), cast("Any", s.machines)[:-1]
+    machines = s.machines[:-1]
     each = [totals(machine) for machine in machines]
+    lines = [line(machine, tracks) for machine, tracks in zip(machines, s.line[:-1], strict=True)]
     rest = iter(each)
-    lines = [Line(int(m["tick_ns"]), t) for m, t in zip(machines, s.line[:-1], strict=True)]
-    log = Log(
-        arrival_ns=records["arrival"].copy(),
-        start_ns=records["start"].copy(),
-        first_ns=records["first"].copy(),
-        last_ns=records["last"].copy(),
-        gap_ns=records["gap"].copy(),
-        status=np.where(refused, REJECTED, DONE).astype(np.int8),
-        preempted=records["preempted"].copy(),
-        gaps=s.gaps,
-        totals=add(each),
-        line=together(lines),
-    )
     by_member = tuple(add([next(rest) for _ in range(places(one))]) for one in members)
-    return FleetLog(log, world.replica, by_member)
+    return FleetLog(log(s, refused, add(each), together(lines)), world.replica, by_member)

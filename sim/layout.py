@@ -127,15 +127,7 @@ def begin(s: State, load: Load, rules: Sequence[EngineRules], each: Sequence[Siz
         machine["sent"] = min(load.concurrency or len(load), len(load.opens))
         machine["share_ppm"] = rule.owed_ppm
         machine["tick_ns"] = TICK_NS if size.rows else 0
-        for end in (
-            "line",
-            "last",
-            "tree",
-            "oldest_node",
-            "newest_node",
-            "oldest_host",
-            "newest_host",
-        ):
+        for end in ENDS:
             machine[end] = NOBODY
         spare = cast("Any", s.sequences)[slots : slots + size.slots]
         spare["spare"] = np.arange(slots, slots + size.slots)
@@ -164,8 +156,10 @@ def lay_out(
 def given(load: Load, rules: EngineRules, steps: StepTable) -> Given:
     """Return the constants of a run."""
     record = np.zeros(1, dtype(Given))[0]
-    for name in SAME:
+    for name in common(EngineRules):
         record[name] = getattr(rules, name)
+    for name in common(StepTable):
+        record[name] = getattr(steps, name)
     record["overhead_ns"] = rules.request_overhead_ns
     record["queued"] = rules.order != "fcfs"
     record["by_priority"] = rules.order == "priority"
@@ -173,8 +167,6 @@ def given(load: Load, rules: EngineRules, steps: StepTable) -> Given:
     record["encodes"] = len(load.encoder_tokens) > 0
     record["patience"] = PATIENCE * rules.max_seqs
     record["depth"], record["stages"] = depth(rules, steps), steps.stages
-    for name in OF_TABLE:
-        record[name] = getattr(steps, name)
     return for_share(cast("Given", record), load)
 
 
@@ -186,46 +178,9 @@ def for_share(constants: Given, load: Load) -> Given:
     return cast("Given", record)
 
 
-SAME = (
-    "max_seqs",
-    "max_batch_tokens",
-    "block_tokens",
-    "blocks",
-    "sequence_blocks",
-    "token_blocks",
-    "window_limit",
-    "window_ppm",
-    "chunked_prefill",
-    "full_sequence_gate",
-    "prefill_first",
-    "watermark_blocks",
-    "reserve_output",
-    "owed_ppm",
-    "owed_least_ppm",
-    "owed_decay_ppm",
-    "retract_fewest",
-    "prefix_caching",
-    "host_blocks",
-    "host_block_ns",
-    "drafts",
-    "acceptance_ppm",
-    "seed",
-    "cross_cache",
-)
-"""Rules that the loop reads under their own name."""
-
-OF_TABLE = (
-    "window_tokens",
-    "context_j",
-    "window_j",
-    "pair_j",
-    "window_pair_j",
-    "history_j",
-    "mixed_context_j",
-    "mixed_window_j",
-    "encoder_pair_j",
-)
-"""Numbers of the step table that it reads under their own name."""
+def common(fields: type) -> list[str]:
+    """Return the constants of a run that another class has under the same name."""
+    return [name for name in Given.__annotations__ if name in fields.__annotations__]
 
 
 def depth(rules: EngineRules, steps: StepTable) -> int:

@@ -15,7 +15,7 @@ from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE, REJECTED, Log
 from apex_opt.sim.loop import run
 from apex_opt.sim.state import Given, Machine, State, Table
-from apex_opt.sim.steps import StepTable
+from apex_opt.sim.steps import Float64, StepTable
 from apex_opt.sim.totals import Totals
 
 
@@ -101,7 +101,13 @@ def rejects(load: Load, rules: EngineRules) -> Bool:
 
 
 def read(state: State, refused: Bool) -> Log:
-    """Return the log of a run that has ended."""
+    """Return the log of a run of one replica that has ended."""
+    machine = state.machines[0]
+    return log(state, refused, totals(machine), line(machine, state.line[0]))
+
+
+def log(state: State, refused: Bool, did: Totals, over_time: Line) -> Log:
+    """Return the log of a run that has ended, with what all its replicas did."""
     records = cast("Any", state.requests)
     return Log(
         arrival_ns=records["arrival"].copy(),
@@ -112,9 +118,14 @@ def read(state: State, refused: Bool) -> Log:
         status=np.where(refused, REJECTED, DONE).astype(np.int8),
         preempted=records["preempted"].copy(),
         gaps=state.gaps,
-        totals=totals(state.machines[0]),
-        line=Line(int(cast("Any", state.machines[0])["tick_ns"]), state.line[0]),
+        totals=did,
+        line=over_time,
     )
+
+
+def line(machine: Machine, tracks: Float64) -> Line:
+    """Return the time line of a replica."""
+    return Line(int(cast("Any", machine)["tick_ns"]), tracks)
 
 
 def totals(machine: Machine) -> Totals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,11 @@ RULES = EngineRules(max_seqs=4, max_batch_tokens=8, max_model_tokens=100, block_
 @pytest.fixture
 def rules() -> EngineRules:
     return RULES
+
+
+@pytest.fixture
+def caching() -> EngineRules:
+    return replace(RULES, prefix_caching=True, max_batch_tokens=32)
 
 
 @pytest.fixture
