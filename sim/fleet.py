@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apex_opt.sim.joint import IN_TURN, play_together
-from apex_opt.sim.line import together
+from apex_opt.sim.line import by_member, together
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import Log
 from apex_opt.sim.member import FleetLog, Member, Routing
@@ -77,8 +77,9 @@ def play_fleet(
     else:
         logs = [one(k) for k in range(len(kinds))]
     totals = iter([log.totals for log in logs])
-    by_member = tuple(add([next(totals) for _ in range(m.count)]) for m in members)
-    return FleetLog(gather(logs, shares, len(load)), replica, by_member)
+    each = tuple(add([next(totals) for _ in range(m.count)]) for m in members)
+    lines = by_member([log.line for log in logs], [m.count for m in members])
+    return FleetLog(gather(logs, shares, len(load)), replica, each, lines)
 
 
 def assign(

@@ -24,7 +24,7 @@ from apex_opt.sim.layout import (
     tables,
     zeros,
 )
-from apex_opt.sim.line import together
+from apex_opt.sim.line import by_member, together
 from apex_opt.sim.load import Load
 from apex_opt.sim.member import FleetLog, Member, Role, Router, Routing, in_role
 from apex_opt.sim.replica import ENDLESS, EndlessRunError, line, log, rejects, totals, unfinished
@@ -246,5 +246,6 @@ def read(world: World, s: State, members: Sequence[Member], refused: Bool) -> Fl
     each = [totals(machine) for machine in machines]
     lines = [line(machine, tracks) for machine, tracks in zip(machines, s.line[:-1], strict=True)]
     rest = iter(each)
-    by_member = tuple(add([next(rest) for _ in range(places(one))]) for one in members)
-    return FleetLog(log(s, refused, add(each), together(lines)), world.replica, by_member)
+    sums = tuple(add([next(rest) for _ in range(places(one))]) for one in members)
+    of_members = by_member(lines, [places(one) for one in members])
+    return FleetLog(log(s, refused, add(each), together(lines)), world.replica, sums, of_members)

@@ -41,6 +41,18 @@ def no_line() -> Line:
     return Line(0, np.empty((0, TRACKS)))
 
 
+def by_member(lines: Sequence[Line], counts: Sequence[int]) -> tuple[Line, ...]:
+    """Return the time lines of so many replicas each, all in rows of the widest.
+
+    Args:
+        lines: of the replicas, in order; all have as many rows.
+        counts: replicas of each member.
+    """
+    tick = max(line.tick_ns for line in lines)
+    wide = iter([line.coarser(tick) if tick else line for line in lines])
+    return tuple(together([next(wide) for _ in range(count)]) for count in counts)
+
+
 def together(lines: Sequence[Line]) -> Line:
     """Return the time line of several replicas; all have as many rows."""
     tick = max(line.tick_ns for line in lines)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from apex_opt.sim.engine import EngineRules
+from apex_opt.sim.line import Line
 from apex_opt.sim.log import Log
 from apex_opt.sim.steps import Int64, StepTable
 from apex_opt.sim.totals import Totals
@@ -80,8 +81,10 @@ class FleetLog:
         replica: (n,) which replica, or rank, took each request, in the end; members' replicas
             follow one another; -1 where it was rejected by all.
         members: totals of each member, its replicas taken together.
+        lines: time line of each member, likewise; all have rows of one width.
     """
 
     log: Log
     replica: Int64
     members: tuple[Totals, ...]
+    lines: tuple[Line, ...] = ()

@@ -13,9 +13,9 @@ from apex_opt.auditing.near import closest
 from apex_opt.auditing.replica_causes import replica_cause
 from apex_opt.auditing.result import Code
 from apex_opt.auditing.words import both, digits
-from apex_opt.cost.rates import replica_idle_w
 from apex_opt.plan.companions import floor_ns
 from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric
+from apex_opt.plan.power import least_w
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.tell import NAMES, label
 from apex_opt.sim.member import Role
@@ -148,8 +148,9 @@ def _smallest(found: Found, code: Code) -> str:
         least, s = min(((s.price_per_hour, s) for s in shapes), key=lambda x: x[0])
         taken = f"costs {digits(least)} USD/h"
     elif code == "power":
-        least, s = min(((replica_idle_w(s), s) for s in shapes), key=lambda x: x[0])
-        taken = f"draws {digits(least)} W when idle"
+        least, s = min(((sum(least_w(found.core, s)), s) for s in shapes), key=lambda x: x[0])
+        rated = found.core.limits.power_by == "rated"
+        taken = f"is rated for {digits(least)} W" if rated else f"draws {digits(least)} W when idle"
     else:
         s = min(shapes, key=lambda s: s.devices)
         taken = f"takes {s.devices:,} device{'' if s.devices == 1 else 's'}"

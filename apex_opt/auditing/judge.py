@@ -17,7 +17,6 @@ from itertools import islice
 from typing import Literal
 
 from apex_opt.auditing.guesses import Counts, every, guesses
-from apex_opt.cost.rates import replica_idle_w, standing_w
 from apex_opt.cost.shape import Shape
 from apex_opt.plan.candidate import Candidate, Drawn
 from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
@@ -26,6 +25,7 @@ from apex_opt.plan.features import Features
 from apex_opt.plan.levels import counts_goodput
 from apex_opt.plan.objective import goal
 from apex_opt.plan.optimistic import Optimistic, optimistic
+from apex_opt.plan.power import least_w
 from apex_opt.plan.predict import measure, play_parts
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.roles import candidates_of
@@ -303,10 +303,10 @@ def affordable(spec: Spec, shape: Shape) -> bool:
     rows = [
         (limits.devices, shape.devices),
         (limits.budget_per_hour, shape.price_per_hour),
-        (limits.power_w, replica_idle_w(shape)),
+        (limits.power_w, sum(least_w(spec, shape))),
     ]
-    for pool, stages in shape.pools():
-        rows.append((pool.power_w, stages * shape.stage_devices * standing_w(pool)))
+    drawn = zip(shape.pools(), least_w(spec, shape), strict=True)
+    rows += [(pool.power_w, watts) for (pool, _), watts in drawn]
     return all(most is None or taken <= most for most, taken in rows)
 
 

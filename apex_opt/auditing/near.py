@@ -40,13 +40,7 @@ def misses(spec: Spec, plan: Tried) -> list[tuple[str, str]]:
         for limit in limits_of(spec, plan.outcome)
         if limit.used > limit.value
     ]
-    return [*levels, *limits] or [(_pool_key(spec, plan.missed or ""), plan.missed or "")]
-
-
-def _pool_key(spec: Spec, missed: str) -> str:
-    """Return the key of the pool whose power limit is missed: it stands among no plan's limits."""
-    mine = (p.name for p in spec.pools if missed.startswith(f"peak power of pool {p.name} "))
-    return next((f"pools.{name}.power_w" for name in mine), "")
+    return [*levels, *limits] or [("", plan.missed or "")]
 
 
 def _key(check: Check) -> str:

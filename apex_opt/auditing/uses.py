@@ -8,7 +8,7 @@ from apex_opt.auditing.entries import Entry
 from apex_opt.plan.levels import counts_goodput
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.search import Tried
-from apex_opt.plan.use import Part, peak_in_w
+from apex_opt.plan.use import Part
 from apex_opt.spec.goals import Percentiles
 from apex_opt.spec.spec import Spec
 
@@ -26,7 +26,7 @@ def uses(entry: Entry, spec: Spec, asked: Problem, plan: Tried) -> float | None:
         return shown.drain_s
     if entry.loc[0] == "limits":
         sums = {
-            "power_w": shown.power_peak_w,
+            "power_w": played.power.total_w,
             "budget_per_hour": shown.cost_per_hour,
             "devices": float(sum(p.devices for p in parts)),
             **{f"{role}_devices": _of_role(parts, role) for role in ("prefill", "decode")},
@@ -61,10 +61,7 @@ def _of_pool(entry: Entry, asked: Problem, plan: Tried) -> float | None:
     nth = int(entry.loc[1])
     parts = plan.outcome.parts
     if entry.loc[-1] == "power_w":
-        return sum(
-            peak_in_w(part, peak, nth)
-            for part, peak in zip(parts, plan.outcome.peaks_w, strict=True)
-        )
+        return plan.outcome.power.in_pool_w(nth)
     return float(max(1, _nodes(asked, nth, parts)))
 
 

@@ -62,7 +62,7 @@ def narrowed(asked: Problem, spec: Spec, window: Window | None) -> Problem:
         data = replace(data, price_u=_least(data.price_u, window.most * MICRO))
     elif name == "devices":
         data = replace(data, devices=_least(data.devices, window.most))
-    elif name == "power":
+    elif name == "power" and spec.limits.power_by == "peak":
         data = replace(data, power_mw=_least(data.power_mw, window.most * MILLI))
     return replace(asked, data=data)
 

@@ -10,6 +10,7 @@ import numpy as np
 from apex_opt.plan.check import checks
 from apex_opt.plan.existing import start_usd_per_hour
 from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, drain_limit_s
+from apex_opt.plan.power import Power, counted, rated_w, rows_for
 from apex_opt.plan.quality import usd_per_hour
 from apex_opt.plan.requests import met
 from apex_opt.plan.result import Check, Prediction, Statistics
@@ -38,7 +39,7 @@ class Played:
 
     Attributes:
         parts: its deployments.
-        peaks_w: peak of power of each.
+        power: what they draw, as limits count it.
         prediction: what the simulation shows.
         checks: its service levels.
         lost: the same plan without its spare replicas; None where it has none.
@@ -47,7 +48,7 @@ class Played:
     """
 
     parts: tuple[Part, ...]
-    peaks_w: tuple[float, ...]
+    power: Power
     prediction: Prediction
     checks: tuple[Check, ...]
     router: Router = "round_robin"
@@ -136,6 +137,7 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
         energy_j_per_output_token=used.energy_j / max(sampled, 1),
         power_mean_w=used.energy_j / times.duration_s,
         power_peak_w=sum(peaks_w(parts, played.members)),
+        power_rated_w=sum(map(rated_w, parts)),
         cost_per_hour=cost,
         hit_tokens_share=hits / max(hits + log.totals.prompt_tokens, 1),
         extra_cost_per_hour=usd_per_hour(spec, offered, parts, played, times.offered_s)
@@ -208,7 +210,8 @@ def play_parts(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -
             replace(member, steps=pace.of(member.steps))
             for member, pace in zip(members, run.paces, strict=True)
         ]
-    return play_fleet(load, members, threads=run.threads, routing=found, rows=run.rows)
+    rows = max(run.rows, rows_for(spec, load, sum(part.count * part.ranks for part in parts)))
+    return play_fleet(load, members, threads=run.threads, routing=found, rows=rows)
 
 
 def measure(
@@ -223,10 +226,11 @@ def measure(
 
 
 def _measure(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog, run: Run) -> Played:
-    found = predict(spec, load, parts, played)
-    router, peaks = run.router or spec.routing.router, peaks_w(parts, played.members)
-    levels = checks(spec, found)
-    return Played(tuple(parts), peaks, found, levels, router, did=played.members)
+    found, power = predict(spec, load, parts, played), counted(spec, parts, played)
+    if spec.limits.power_window_s is not None:
+        found = found.model_copy(update={"power_window_w": power.total_w})
+    router, levels = run.router or spec.routing.router, checks(spec, found)
+    return Played(tuple(parts), power, found, levels, router, did=played.members)
 
 
 def play(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -> Played:

@@ -25,6 +25,7 @@ from apex_opt.plan.needs import require_memory
 from apex_opt.plan.objective import NO_FLOW, Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, Row, optimistic
 from apex_opt.plan.pace import pace
+from apex_opt.plan.power import least_w
 from apex_opt.plan.quality import row
 from apex_opt.plan.roles import exchange
 from apex_opt.sim.load import Load
@@ -187,6 +188,7 @@ def _kind(
     lost = row(spec, candidate, traffic) if chosen.name == "cost" else NO_FLOW
     totals, present = traffic.features.totals, traffic.features.present
     flow = [(coefficients.flow[j] + lost[j]) * totals[j] for j in present]
+    drawn_mw = [watts * MILLI for watts in least_w(spec, shape)]
     most = min(pool.devices // (n * shape.stage_devices) for pool, n in shape.pools())
     return Kind(
         pool=candidate.pool,
@@ -194,14 +196,15 @@ def _kind(
         groups=stages[candidate.pool],
         max_count=min(most, spec.limits.replicas or most),
         price_u=math.floor(candidate.price_per_hour * MICRO),
-        power_mw=math.floor(candidate.idle_w * MILLI),
+        power_mw=math.floor(sum(drawn_mw)),
         work=_work(bounds, shape.attention_data, traffic),
         due=tuple(_due(bounds, shape.attention_data, traffic, asked)),
         fixed=math.floor(coefficients.fixed * MICRO),
         flow=tuple(math.floor(part * MICRO) for part in flow),
         companions=needs,
         also=tuple(
-            Seat(p, stages[p], math.floor(candidate.idle_in(p) * MILLI)) for p in candidate.also
+            Seat(p, stages[p], math.floor(mw))
+            for p, mw in zip(candidate.also, drawn_mw[1:], strict=True)
         ),
         role=candidate.role,
         cache=cache,

@@ -273,6 +273,10 @@ class Prediction(Record):
     power_peak_w: float
     cost_per_hour: float
     cost_per_million_output_tokens: float
+    power_rated_w: float | None = None
+    """What all devices of the plan may draw at most, with their nodes and the facility."""
+    power_window_w: float | None = None
+    """The highest mean over `limits.power_window_s`, where the spec names one."""
     extra_cost_per_hour: float = 0.0
     """What quality lost to formats and starting replicas is worth; not part of `cost_per_hour`."""
     hit_tokens_share: float = 0.0

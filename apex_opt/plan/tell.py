@@ -27,7 +27,7 @@ from apex_opt.plan.result import (
 )
 from apex_opt.plan.search import Counts, Found, Tried
 from apex_opt.plan.ties import ties
-from apex_opt.plan.use import Part, peak_in_w
+from apex_opt.plan.use import Part
 from apex_opt.sim.member import Role
 from apex_opt.solvers.fleet_data import PoolData
 from apex_opt.solvers.fleet_space import space
@@ -76,7 +76,7 @@ def limits_of(spec: Spec, played: Played) -> tuple[Binding, ...]:
         ("limits.devices", limits.devices, float(devices), "devices"),
         ("limits.replicas", limits.replicas, float(replicas), "replicas"),
         ("limits.budget_per_hour", limits.budget_per_hour, shown.cost_per_hour, "USD/h"),
-        ("limits.power_w", limits.power_w, shown.power_peak_w, "W"),
+        ("limits.power_w", limits.power_w, played.power.total_w, "W"),
     ]
     for role in ("prefill", "decode"):
         mine = sum(p.devices for p in played.parts if p.role == role)
@@ -90,6 +90,9 @@ def limits_of(spec: Spec, played: Played) -> tuple[Binding, ...]:
     for number, pool in enumerate(spec.pools):
         held = sum(p.devices_in(number) for p in played.parts)
         rows.append((f"pools.{pool.name}.devices", pool.devices, float(held), "devices"))
+        if pool.power_w is not None:
+            watts = played.power.in_pool_w(number)
+            rows.append((f"pools.{pool.name}.power_w", pool.power_w, watts, "W"))
     return tuple(
         Binding(limit=name, value=float(limit), used=used, unit=unit)
         for name, limit, used, unit in rows
@@ -98,16 +101,16 @@ def limits_of(spec: Spec, played: Played) -> tuple[Binding, ...]:
 
 
 def limits_missed(spec: Spec, played: Played) -> str | None:
-    """Return the first limit that only simulation shows to be exceeded: power at the peak."""
-    limit, peak = spec.limits.power_w, played.prediction.power_peak_w
-    if limit is not None and peak > limit:
-        return f"peak power {peak:,.0f} W > {limit:,.0f} W"
+    """Return the first limit that only simulation shows to be exceeded: on power."""
+    limits, drawn = spec.limits, played.power.total_w
+    which = "rated" if limits.power_by == "rated" else "peak"
+    over = "" if limits.power_window_s is None else f" over {limits.power_window_s:g} s"
+    if limits.power_w is not None and drawn > limits.power_w:
+        return f"{which} power{over} {drawn:,.0f} W > {limits.power_w:,.0f} W"
     for number, pool in enumerate(spec.pools):
-        drawn = sum(
-            peak_in_w(p, w, number) for p, w in zip(played.parts, played.peaks_w, strict=True)
-        )
-        if pool.power_w is not None and drawn > pool.power_w:
-            return f"peak power of pool {pool.name} {drawn:,.0f} W > {pool.power_w:,.0f} W"
+        if pool.power_w is not None and (watts := played.power.in_pool_w(number)) > pool.power_w:
+            mine = f"{which} power of pool {pool.name}{over}"
+            return f"{mine} {watts:,.0f} W > {pool.power_w:,.0f} W"
     return None
 
 

@@ -20,11 +20,25 @@ def binding(plan: Plan) -> Section:
     )
     grid = table("limit", "allowed", "used", "share", "")
     for limit in plan.limits:
-        grid.add_row(*_row(limit))
+        grid.add_row(*_row(limit, _oversubscribed(limit, plan)))
     return section("What binds", Text(words), *([grid] if plan.limits else []))
 
 
-def _row(limit: Binding) -> tuple[Text, str, str, str, str]:
+def _oversubscribed(limit: Binding, plan: Plan) -> str:
+    """Return by how much the devices of a plan are rated for more than the limit on its power."""
+    rated = plan.prediction.power_rated_w
+    if limit.limit != "limits.power_w" or rated is None or rated <= limit.value:
+        return ""
+    return f"rated {percent(rated / limit.value)} of it"
+
+
+def _row(limit: Binding, more: str) -> tuple[Text, str, str, str, str]:
     share = limit.used / limit.value if limit.value else 1.0
     used, allowed = (count(x, limit.unit) for x in (limit.used, limit.value))
-    return Text(limit.limit), allowed, used, percent(share), "all of it" if share >= 1 else ""
+    return (
+        Text(limit.limit),
+        allowed,
+        used,
+        percent(share),
+        more or ("all of it" if share >= 1 else ""),
+    )

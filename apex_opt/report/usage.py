@@ -55,7 +55,11 @@ def _energy(found: Prediction) -> str:
 
 def _power(found: Prediction) -> str:
     mean, peak = (inside(ends(found, f"power_{which}_w"), power) for which in ("mean", "peak"))
-    return f"{power(found.power_mean_w)} mean{mean}, {power(found.power_peak_w)} peak{peak}"
+    words = [f"{power(found.power_mean_w)} mean{mean}", f"{power(found.power_peak_w)} peak{peak}"]
+    if found.power_window_w is not None:
+        words.append(f"{power(found.power_window_w)} over the window")
+    rated = "" if found.power_rated_w is None else f"; {power(found.power_rated_w)} rated"
+    return ", ".join(words) + rated
 
 
 def _price(found: Prediction) -> str:

@@ -146,6 +146,19 @@ def limits_of_roles_need_roles(spec: Spec) -> Iterator[Fault]:
             yield Fault(("limits", key), why)
 
 
+def windows_of_power_are_of_a_limit(spec: Spec) -> Iterator[Fault]:
+    """`limits.power_window_s` stands beside a limit on power that is not of what is rated."""
+    limits = spec.limits
+    if limits.power_window_s is None:
+        return
+    if limits.power_by == "rated":
+        why = 'says nothing where `power_by = "rated"`, which no time changes; leave one out'
+        yield Fault(("limits", "power_window_s"), why)
+    elif limits.power_w is None and all(pool.power_w is None for pool in spec.pools):
+        why = "limits nothing; write `power_w`, here or under a pool"
+        yield Fault(("limits", "power_window_s"), why)
+
+
 def classes_are_dealt_beforehand(spec: Spec) -> Iterator[Fault]:
     """`routing.by_class` goes with requests dealt in turn, in an open loop.
 
@@ -231,6 +244,7 @@ RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     (("quantization",), (formats_differ, quality_is_of_formats_there_are)),
     (("routing", "workload.arrival"), (classes_are_dealt_beforehand,)),
     (("limits", "parallelism.disaggregate"), (limits_of_roles_need_roles,)),
+    (("limits", "pools.power_w"), (windows_of_power_are_of_a_limit,)),
     (("limits", "pools.spot"), (spot_limits_need_spot_pools,)),
 )
 """The rules, by the keys that they read: where one of those is faulty, a rule cannot be judged."""

@@ -70,6 +70,16 @@ class Limits(Table):
         description="Power of all devices of the plan, at the peak, with `node_power_w` and `pue` "
         "of their pools where these are set.",
     )
+    power_by: Literal["peak", "rated"] = Field(
+        "peak",
+        description="What `power_w` counts, here and under pools: `peak`: what a plan draws in its "
+        "simulation, `rated`: what its devices may draw at most.",
+    )
+    power_window_s: Positive | None = Field(
+        None,
+        description="The highest mean over windows so long counts, which breakers and supplies "
+        "stand; default: the peak of every step.",
+    )
     budget_per_hour: NonNegative | None = Field(None, description="Price of all devices.")
     replicas: Count | None = Field(None, description="Replicas.")
     spot_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from apex_opt.plan.result import Plan, Proof, Rejected, Result
+from apex_opt.plan.result import Binding, Plan, Proof, Rejected, Result
 from apex_opt.report.console import as_text, render
 from apex_opt.report.simulation import render_plan
 from tests.report.samples import checks, deployment, plan, prediction, replica, result, statistics
@@ -280,3 +280,15 @@ def test_any_name_and_any_size_stay_within_the_width(
     )
     text = printed(result(plans=(odd, odd)), width)
     assert max(map(cell_len, text.split("\n"))) <= width
+
+
+def test_power_is_told_beside_what_is_rated_and_by_how_much_a_limit_holds_more() -> None:
+    limit = Binding(limit="limits.power_w", value=4400.0, used=4100.0, unit="W")
+    drawn = prediction(power_rated_w=5600.0, power_window_w=4100.0)
+    text = printed(plan(prediction=drawn, limits=(limit,)))
+    words = "power 3,000 W mean, 5,234 W peak, 4,100 W over the window; 5,600 W rated"
+    assert words in " ".join(text.split())
+    row = " ".join(section(text, "What binds")[-1].split())
+    assert row == "limits.power_w 4,400 W 4,100 W 93 % rated 127 % of it"
+    fits = plan(prediction=prediction(power_rated_w=4400.0), limits=(limit,))
+    assert " ".join(section(printed(fits), "What binds")[-1].split()).endswith("4,100 W 93 %")

@@ -263,3 +263,15 @@ def test_a_fault_that_only_follows_from_another_is_not_told():
 
 def test_a_sound_spec_has_no_faults():
     assert checks.check(spec()) == []
+
+
+def test_a_window_of_power_is_that_of_a_limit_on_what_is_drawn():
+    assert spec("[limits]\npower_w = 900\npower_window_s = 10")
+    assert spec("[limits]\npower_window_s = 10", pools=TABLES["pools"] + "\npower_w = 900")
+    assert faults("[limits]\npower_window_s = 10") == [
+        "limits.power_window_s: limits nothing; write `power_w`, here or under a pool"
+    ]
+    why = 'says nothing where `power_by = "rated"`, which no time changes; leave one out'
+    assert faults('[limits]\npower_w = 900\npower_by = "rated"\npower_window_s = 10') == [
+        f"limits.power_window_s: {why}"
+    ]
