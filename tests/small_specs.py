@@ -16,6 +16,13 @@ TABLES = {
     "objective": 'minimize = "cost"',
 }
 
+TWO_POOLS = (
+    'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1\ndevices_per_node = 2\n'
+    "[[pools]]\n"
+    'name = "l40s"\ndevice = "l40s"\nnodes = 1\ndevices_per_node = 2'
+)
+"""Two pools of two devices, in place of the usual one."""
+
 
 def text(*, more: str = "", **tables: str) -> str:
     """Return a spec in TOML; a table given replaces the usual one, an empty one leaves it out."""

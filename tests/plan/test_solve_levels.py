@@ -1,0 +1,120 @@
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from apex_opt.plan.objective import GOALS, goal
+from apex_opt.plan.predict import play
+from apex_opt.plan.problem import problem
+from apex_opt.plan.search import better
+from apex_opt.plan.solve import legal_candidates, parts_of, solve
+from apex_opt.trace.traffic import traffic
+from benchmarks.exhaustive import best_of_all
+from benchmarks.exhaustive import plans as every_plan
+from tests.plan.bounds import assert_that_bounds_hold
+from tests.small_specs import TABLES, TWO_POOLS, spec
+
+
+def edge(asked_spec, metric, statistic, nth):
+    """Return what one of the plans shows of a level, and its attainment."""
+    offered = traffic(asked_spec.workload, asked_spec.search.seed, asked_spec.folder)
+    asked = problem(asked_spec, offered.load, legal_candidates(asked_spec, offered))
+    plans = [*every_plan(asked.data)]
+    parts = parts_of(asked, plans[nth % len(plans)])
+    shown = play(asked_spec, offered.load, parts).prediction
+    return getattr(getattr(shown, metric), statistic), shown.attainment
+
+
+EDGES = {
+    "llama": {},
+    "moe": {
+        "model": 'name = "gpt-oss-20b"',
+        "parallelism": "tensor = [1, 2]\nexpert = [1, 2]\npipeline = 1",
+    },
+    "latent": {"model": 'name = "deepseek-v2-lite"', "parallelism": "pipeline = [1, 2]"},
+    "pools": {"pools": TWO_POOLS, "parallelism": "pipeline = 1"},
+    "settings": {
+        "engine": "max_num_seqs = [4, 64]\ncuda_graphs = false",
+        "parallelism": "tensor = 2\npipeline = [1, 2]",
+    },
+}
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    tables=st.sampled_from(sorted(EDGES)),
+    objective=st.sampled_from(["cost", "devices", "latency", "energy"]),
+    metric=st.sampled_from(["ttft_ms", "tpot_ms", "itl_ms", "e2e_ms"]),
+    statistic=st.sampled_from(["mean", "p50", "p90", "p99"]),
+    count=st.sampled_from([1, 2, 7, 100]),
+    arrival=st.sampled_from(['"poisson"\nrate_rps = 30.0', '"closed"\nconcurrency = 5']),
+    outputs=st.sampled_from(["1", '{ distribution = "uniform", low = 1, high = 60 }']),
+    nth=st.integers(0, 1000),
+    each=st.booleans(),
+)
+def test_a_plan_that_just_meets_its_level_is_found(
+    tables, objective, metric, statistic, count, arrival, outputs, nth, each
+):
+    given_tables = EDGES[tables] | {
+        "objective": f'minimize = "{objective}"',
+        "workload": (
+            f"arrival = {arrival}\nrequests = {count}\n"
+            'prompt_tokens = { distribution = "uniform", low = 20, high = 900 }\n'
+            f"output_tokens = {outputs}"
+        ),
+    }
+    limit, _ = edge(spec(**given_tables), metric, statistic, nth)
+    slo = f"{metric} = {{ {statistic} = {max(limit, 1e-9)!r} }}"
+    if each:
+        slo = f"{metric} = {max(limit, 1e-9)!r}"
+        _, share = edge(spec(**given_tables, slo=slo), metric, statistic, nth)
+        assume(share > 0)
+        slo += f"\nattainment = {share!r}"
+    asked = spec(**given_tables, slo=slo)
+    best, _ = best_of_all(asked)
+    result = solve(asked)
+    chosen = goal(asked.objective)
+    assert best is not None
+    assert not better(chosen, best, result.plans[0].objective)
+    assert not better(chosen, result.plans[0].objective, best)
+
+
+@pytest.mark.parametrize("objective", sorted(GOALS))
+@settings(max_examples=10, deadline=None)
+@given(
+    rate=st.sampled_from([5.0, 100.0, 1000.0]),
+    slo=st.sampled_from(
+        [
+            "drain_s = 0.001",
+            "ttft_ms = 3000\ndrain_s = 0.001",
+            "ttft_ms = 3000\ntpot_ms = 15\ndrain_s = 0.001",
+            "ttft_ms = 500\nitl_ms = 200\nattainment = 0.5",
+            "e2e_ms = 1500\nattainment = 0.1\ndrain_s = 1",
+            "ttft_ms = { p50 = 400 }",
+            "ttft_ms = { p90 = 1500 }\ntpot_ms = { p90 = 40 }",
+            "ttft_ms = { p99 = 2000 }\ne2e_ms = { p50 = 1200 }",
+        ]
+    ),
+    prompt=st.sampled_from(["6000", '{ distribution = "uniform", low = 1, high = 9000 }']),
+    pools=st.sampled_from([TWO_POOLS, TABLES["pools"]]),
+    count=st.sampled_from([1, 60]),
+)
+@example(
+    # Overload: what counts is done long after the last arrival.
+    rate=1000.0,
+    slo="ttft_ms = 3000\ntpot_ms = 50\ndrain_s = 0.001",
+    prompt="6000",
+    pools=TWO_POOLS,
+    count=60,
+)
+def test_no_plan_that_meets_the_spec_beats_its_bound(objective, rate, slo, prompt, pools, count):
+    asked_spec = spec(
+        pools=pools,
+        objective=("maximize" if GOALS[objective].maximize else "minimize") + f' = "{objective}"',
+        slo=slo,
+        workload=(
+            f'arrival = "poisson"\nrate_rps = {rate}\nrequests = {count}\n'
+            f"prompt_tokens = {prompt}\noutput_tokens = 40"
+        ),
+        parallelism="tensor = [1, 2]\npipeline = 1",
+    )
+    assert_that_bounds_hold(asked_spec)
