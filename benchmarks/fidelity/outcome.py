@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from apex_opt.cost.shape import Shape
 from apex_opt.errors import ApexError
 from apex_opt.plan.candidate import Drawn
 from apex_opt.sim.replica import EndlessRunError
@@ -26,6 +27,7 @@ class Outcome:
         requests: how many were simulated.
         output_tokens: mean of a request.
         band: both ends of each mean, over its prediction.
+        shape: the replica that was simulated.
     """
 
     case: Case
@@ -35,6 +37,7 @@ class Outcome:
     requests: int = 0
     output_tokens: float = 0.0
     band: Factors = field(default_factory=dict)
+    shape: Shape | None = None
 
     def inside(self, metric: str) -> bool | None:
         """Return whether the measured mean lies within the band; None where either is missing."""
@@ -81,7 +84,7 @@ def outcome(case: Case, run: Run) -> Outcome:
         return Outcome(case, reason=str(why))
     shape, load = run.part.candidate.shape, run.load
     mean = float(load.output_tokens.mean())
-    return Outcome(case, values, "", shape.weights.name, len(load), mean, band)
+    return Outcome(case, values, "", shape.weights.name, len(load), mean, band, shape)
 
 
 def _alike_together(ready: list[tuple[int, Run]]) -> Iterator[tuple[int, Run]]:

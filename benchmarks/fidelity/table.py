@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from apex_opt.spec import catalog
+from benchmarks.fidelity import pairs
 from benchmarks.fidelity.case import METRICS, STATISTICS
 from benchmarks.fidelity.coverage import coverage, half_width
 from benchmarks.fidelity.outcome import Outcome
@@ -36,7 +37,7 @@ def line(name: str, rows: Sequence[Outcome], statistic: str = "mean") -> str:
 
 
 def table(name: str, rows: Sequence[Outcome]) -> Iterator[str]:
-    """Yield the table of a file: all of it, each group, percentiles, what is set apart."""
+    """Yield the table of a file: all of it, each group, percentiles, what is set apart, pairs."""
     good = [row for row in rows if row.predicted is not None and not row.case.set_apart]
     yield f"{name}: errors in percent, of means over requests"
     yield heading()
@@ -51,6 +52,7 @@ def table(name: str, rows: Sequence[Outcome]) -> Iterator[str]:
         if some:
             yield line(f"{label}, not in all", some)
     yield from _covered(good)
+    yield from pairs.table(good)
     ranked = rank_agreement(rows)
     if ranked is not None:
         yield f"plans ranked as measured: {100 * ranked:.1f} % of the pairs"
