@@ -8,7 +8,7 @@ import numpy as np
 
 from apex_opt.calibrate.columns import Columns
 from apex_opt.calibrate.fit import SHARE, Fit, Problem, Range, fit
-from apex_opt.cost.curves import Array, decode_seconds, prefill_seconds
+from apex_opt.cost.curves import Array, Prompts, Reads, decode_seconds, prefill_seconds
 from apex_opt.cost.operators import ACTIVATION_BYTES
 from apex_opt.cost.rates import half_precision
 from apex_opt.spec.device_efficiency import AttentionFormat, Decode, Prefill
@@ -23,11 +23,17 @@ PREFILL_RANGES = {
     "floor_us": Range(0.5, (10.0, 15.0), 60.0),
     "length_ns": Range(0.0, (5.0, 10.0), 100.0),
 }
+SCORE_RANGES = {**PREFILL_RANGES, "score_ps": Range(0.0, (0.1, 0.6), 20.0)}
+"""Of tables with heads of several widths: at one width scores cannot be told from products."""
+
 DECODE_RANGES = {
     "memory": SHARE,
     "floor_us": Range(0.5, (8.0, 12.0), 60.0),
     "ramp_us": Range(0.0, (10.0, 20.0), 100.0),
-    "ramp_mb": Range(5.0, (100.0, 40.0), 400.0),
+    "ramp_mb": Range(5.0, (20.0, 40.0), 400.0),
+    "head_ns": Range(0.0, (2.0, 10.0), 200.0),
+    "token_ns": Range(0.0, (0.5, 3.0), 60.0),
+    "cached_mb": Range(1.0, (20.0, 50.0), 200.0),
 }
 
 
@@ -65,10 +71,11 @@ def prefill_problem(rows: Columns, device: Device, name: str) -> Problem[Prefill
     bandwidth = device.bandwidth_gbytes_per_s * 1e9
     flops = 4.0 * batch * heads * dim * length * (length + 1) / 2
     moved = batch * length * dim * 2 * (heads * ACTIVATION_BYTES + kv_heads * width)
+    prompts = Prompts(flops, moved, length, flops / (4.0 * dim))
     return Problem(
         Prefill,
-        PREFILL_RANGES,
-        lambda curve: prefill_seconds(curve, peak, bandwidth, flops, moved, length),
+        prompt_ranges(dim),
+        lambda curve: prefill_seconds(curve, peak, bandwidth, prompts),
         rows.microseconds(),
         np.maximum(flops / peak, moved / bandwidth),
         batch * 1e6 + heads * 1e3 + kv_heads,
@@ -95,14 +102,20 @@ def decode_problem(rows: Columns, device: Device, name: str) -> Problem[Decode]:
     heads, kv_heads, dim = head_shape(rows)
     bandwidth = device.bandwidth_gbytes_per_s * 1e9
     moved = 2.0 * batch * length * kv_heads * dim * FORMATS[name][1]
+    reads = Reads(moved, length, batch * kv_heads, batch * heads, np.zeros_like(moved))
     return Problem(
         Decode,
         DECODE_RANGES,
-        lambda curve: decode_seconds(curve, bandwidth, moved),
+        lambda curve: decode_seconds(curve, 1.0, bandwidth, reads, repeated=True),
         rows.microseconds(),
         moved / bandwidth,
         batch * 1e6 + heads * 1e3 + kv_heads,
     )
+
+
+def prompt_ranges(dim: Array) -> dict[str, Range]:
+    """Return the numbers of a curve that prompts with heads of these widths tell."""
+    return SCORE_RANGES if len(set(dim.tolist())) > 1 else PREFILL_RANGES
 
 
 def head_shape(rows: Columns) -> tuple[Array, Array, Array]:

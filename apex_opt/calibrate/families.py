@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from apex_opt.calibrate.attention import FORMATS, PREFILL_RANGES, by_format, head_shape
+from apex_opt.calibrate.attention import (
+    DECODE_RANGES,
+    FORMATS,
+    PREFILL_RANGES,
+    by_format,
+    head_shape,
+    prompt_ranges,
+)
 from apex_opt.calibrate.columns import Columns
 from apex_opt.calibrate.fit import SHARE, Fit, Problem, Range, fit
-from apex_opt.cost.curves import Array, head_seconds, latent_read_seconds, prefill_seconds
+from apex_opt.cost.curves import Array, Prompts, Reads, decode_seconds, prefill_seconds
 from apex_opt.cost.operators import ACTIVATION_BYTES
 from apex_opt.cost.rates import half_precision
-from apex_opt.spec.device_efficiency import (
-    AttentionFormat,
-    LatentDecode,
-    Prefill,
-    ShortDecode,
-)
+from apex_opt.spec.device_efficiency import AttentionFormat, Decode, LatentDecode, Prefill
 from apex_opt.spec.pools import Device
 
-SHORT_RANGES = {
-    "memory": SHARE,
-    "floor_us": Range(0.5, (8.0, 15.0), 80.0),
-    "head_ns": Range(0.0, (1.0, 20.0), 200.0),
-}
-LATENT_RANGES = {
-    **SHORT_RANGES,
-    "compute": SHARE,
-    "blend": Range(1.0, (4.0, 8.0), 12.0),
-}
+WINDOW_RANGES = {**DECODE_RANGES, "query_ns": Range(0.0, (0.5, 20.0), 200.0)}
+STATE_RANGES = {name: one for name, one in DECODE_RANGES.items() if name != "token_ns"}
+LATENT_RANGES = {**DECODE_RANGES, "compute": SHARE, "blend": Range(1.0, (4.0, 8.0), 12.0)}
+LINEAR_RANGES = {**PREFILL_RANGES, "blend": Range(1.0, (2.0, 6.0), 12.0)}
 STATE_BYTES = 4
 """Bytes of a number of a recurrent state: kernels keep it in 32 bits."""
 
@@ -47,7 +43,8 @@ def latent_prefill(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[P
     flops = 2.0 * batch * heads * width * _pairs(length, length)
     latent = rows.numbers("kv_lora_rank") + rope
     moved = ACTIVATION_BYTES * batch * length * (2 * heads * width + latent)
-    return _prompts(rows, device, (flops, moved), batch * 1e3 + heads)
+    work = Prompts(flops, moved, length, flops / (2.0 * width))
+    return _prompts(rows, device, work, batch * 1e3 + heads, PREFILL_RANGES)
 
 
 def latent_decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[LatentDecode]]:
@@ -75,13 +72,11 @@ def _latent_decode(rows: Columns, device: Device, name: str) -> Problem[LatentDe
     bandwidth = device.bandwidth_gbytes_per_s * 1e9
     flops = 2.0 * batch * length * heads * (2 * rank + rope)
     moved = batch * length * (rank + rope) * width
+    reads = Reads(moved, length, batch * heads, batch * heads, flops)
     return Problem(
         LatentDecode,
         LATENT_RANGES,
-        lambda curve: (
-            head_seconds(curve, batch * heads)
-            + latent_read_seconds(curve, peak, bandwidth, flops, moved)
-        ),
+        lambda curve: decode_seconds(curve, peak, bandwidth, reads, repeated=True),
         rows.microseconds(),
         np.maximum(flops / peak, moved / bandwidth),
         batch * 1e3 + heads,
@@ -99,10 +94,12 @@ def window_prefill(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[P
     heads, kv_heads, dim = head_shape(rows)
     flops = 4.0 * batch * heads * dim * _pairs(length, window)
     moved = ACTIVATION_BYTES * batch * length * dim * 2 * (heads + kv_heads)
-    return _prompts(rows, device, (flops, moved), batch * 1e6 + heads * 1e3 + kv_heads)
+    work = Prompts(flops, moved, length, flops / (4.0 * dim))
+    shapes = batch * 1e6 + heads * 1e3 + kv_heads
+    return _prompts(rows, device, work, shapes, prompt_ranges(dim))
 
 
-def window_decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[ShortDecode]]:
+def window_decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Decode]]:
     """Return the curve of each format of decoding sequences that attend to a window.
 
     Rows whose window is not full are left out: another kernel runs there.
@@ -111,12 +108,14 @@ def window_decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Sh
         CallError: a column is missing, or a row holds no number.
     """
     length, window = rows.numbers("kv_len"), rows.numbers("window_size")
-    found: dict[AttentionFormat, Fit[ShortDecode]] = {}
+    found: dict[AttentionFormat, Fit[Decode]] = {}
     for name, part in by_format(rows.pick((length > window).tolist()), ["kv_cache_dtype"]):
         kind, width = FORMATS[name]
-        batch, (_, kv_heads, dim) = part.numbers("batch_size"), head_shape(part)
-        moved = 2.0 * batch * part.numbers("window_size") * kv_heads * dim * width
-        fitted = fit(_short(part, device, moved, batch * kv_heads))
+        batch, (heads, kv_heads, dim) = part.numbers("batch_size"), head_shape(part)
+        seen = part.numbers("window_size")
+        moved = 2.0 * batch * seen * kv_heads * dim * width
+        reads = Reads(moved, seen, batch * kv_heads, batch * heads, np.zeros_like(moved))
+        fitted = fit(_short(part, device, reads, WINDOW_RANGES))
         if fitted is not None:
             found[kind] = fitted
     return found
@@ -132,10 +131,11 @@ def linear_prefill(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[P
     keys, values, size, _ = _states(rows)
     moved = ACTIVATION_BYTES * tokens * (2 * keys + 3 * values)
     shapes = rows.numbers("batch_size") * 1e3 + rows.numbers("num_v_heads")
-    return _prompts(rows, device, (6.0 * tokens * size, moved), shapes)
+    work = Prompts(6.0 * tokens * size, moved, rows.numbers("isl"), np.zeros_like(moved))
+    return _prompts(rows, device, work, shapes, LINEAR_RANGES)
 
 
-def linear_decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[ShortDecode]]:
+def linear_decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Decode]]:
     """Return the curve of decoding sequences that pass a recurrent state.
 
     Raises:
@@ -143,40 +143,42 @@ def linear_decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Sh
     """
     batch, (_, _, size, conv) = rows.numbers("batch_size"), _states(rows)
     moved = 2.0 * batch * (size * STATE_BYTES + conv * ACTIVATION_BYTES)
-    fitted = fit(_short(rows, device, moved, batch * rows.numbers("num_v_heads")))
+    heads, none = batch * rows.numbers("num_v_heads"), np.zeros_like(moved)
+    fitted = fit(_short(rows, device, Reads(moved, none, heads, heads, none), STATE_RANGES))
     return {} if fitted is None else {"bf16": fitted}
 
 
 def _prompts(
-    rows: Columns, device: Device, work: tuple[Array, Array], shapes: Array
+    rows: Columns, device: Device, work: Prompts, shapes: Array, ranges: dict[str, Range]
 ) -> dict[AttentionFormat, Fit[Prefill]]:
-    """Return the curve of prompts in 16 bits, of operations and bytes."""
-    flops, moved = work
+    """Return the curve of prompts in 16 bits."""
     peak = device.peak_tflops[half_precision(device)] * 1e12
-    bandwidth, length = device.bandwidth_gbytes_per_s * 1e9, rows.numbers("isl")
+    bandwidth = device.bandwidth_gbytes_per_s * 1e9
     fitted = fit(
         Problem(
             Prefill,
-            PREFILL_RANGES,
-            lambda curve: prefill_seconds(curve, peak, bandwidth, flops, moved, length),
+            ranges,
+            lambda curve: prefill_seconds(curve, peak, bandwidth, work),
             rows.microseconds(),
-            np.maximum(flops / peak, moved / bandwidth),
+            np.maximum(work.flops / peak, work.moved / bandwidth),
             shapes,
         )
     )
     return {} if fitted is None else {"bf16": fitted}
 
 
-def _short(rows: Columns, device: Device, moved: Array, heads: Array) -> Problem[ShortDecode]:
+def _short(
+    rows: Columns, device: Device, reads: Reads, ranges: dict[str, Range]
+) -> Problem[Decode]:
     """Return reads of windows or states and the times that their curve should meet."""
     bandwidth = device.bandwidth_gbytes_per_s * 1e9
     return Problem(
-        ShortDecode,
-        SHORT_RANGES,
-        lambda curve: head_seconds(curve, heads) + moved / (bandwidth * curve.memory),
+        Decode,
+        ranges,
+        lambda curve: decode_seconds(curve, 1.0, bandwidth, reads, repeated=True),
         rows.microseconds(),
-        moved / bandwidth,
-        rows.numbers("batch_size") * 1e6 + heads,
+        reads.moved / bandwidth,
+        rows.numbers("batch_size") * 1e6 + reads.heads,
     )
 
 

@@ -11,6 +11,8 @@ from apex_opt.spec.table import Table
 CURVES = ("products", "experts", "prefill", "decode", *KINDS)
 LINK = frozenset({"link", "collectives"})
 POWER = frozenset({"power"})
+NEUTRAL = (0.0, 1.0)
+"""Defaults of numbers that leave a part of a curve out: they need not be said."""
 
 
 def fragment(calibration: Calibration, source: str) -> str:
@@ -60,7 +62,12 @@ def _group(name: str, curves: dict[Any, Any]) -> list[str]:
         return []
     lines = ["", f"[{name}]"]
     for key, curve in curves.items():
-        values = {k: v for k, v in curve.model_dump().items() if v is not None}
+        fields = type(curve).model_fields
+        values = {
+            k: v
+            for k, v in curve.model_dump().items()
+            if v is not None and not (v in NEUTRAL and v == fields[k].default)
+        }
         names = sorted(values, key=lambda name: name == "error")
         lines.append(f"{key} = {{ {', '.join(f'{n} = {_value(values[n])}' for n in names)} }}")
     return lines

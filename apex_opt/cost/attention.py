@@ -2,10 +2,9 @@
 
 The simulator's step table is linear in cached tokens and in pairs. Measured decode attention is
 not: it has a shortest time, and takes longer than the rate of large reads until the cache in use is
-large. Both go into the part that depends on how many sequences decode, at `NOMINAL_CONTEXT` tokens
-a sequence; the slope is the rate of large reads, which never beats the memory. Latent vectors,
-windows and states are so small that time goes by the heads of all sequences instead; this is
-linear as it stands.
+large; few sequences leave the device idle, and heads cost time of their own. All this goes into the
+part that depends on how many sequences decode, at `NOMINAL_CONTEXT` tokens a sequence, or at its
+window; the slope is the rate of large reads, which never beats the memory.
 
 vLLM V1 attends to prompts and decoding sequences of a step in one kernel. That of FlashAttention-2
 computes tiles of 64 rows of queries, of which a decoding sequence fills one, in each query head by
@@ -23,11 +22,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from apex_opt.cost.context import gather_cost
-from apex_opt.cost.curves import Array, head_seconds, latent_read_seconds, ramp_seconds
+from apex_opt.cost.curves import (
+    Array,
+    Reads,
+    alone_seconds,
+    blended,
+    large_read_seconds,
+    overhead_seconds,
+    pair_seconds,
+)
 from apex_opt.cost.kernels import decode_curve, prefill_curve
 from apex_opt.cost.operators import Attention
 from apex_opt.cost.rates import Cost, Rates, half_precision, nothing
-from apex_opt.spec.device_efficiency import Decode, LatentDecode
+from apex_opt.spec.device_efficiency import LatentDecode
 from apex_opt.spec.engine import Scheduler
 
 NOMINAL_CONTEXT = 1024
@@ -64,13 +71,21 @@ class ContextRates:
     state: Cost
 
 
-def _work(rates: Rates, a: Attention, flops: float, moved: float) -> Cost:
-    """Return the greater of compute and memory time, at the shares that attention reaches."""
+def _work(rates: Rates, a: Attention, flops: float, moved: float, scores: float = 0.0) -> Cost:
+    """Return the greater of compute and memory time, at the shares that attention reaches.
+
+    Args:
+        rates: of the device.
+        a: attention.
+        flops: operations.
+        moved: bytes.
+        scores: query-key pairs of every head.
+    """
     curve, precision = prefill_curve(rates, a)
-    compute_s = flops / (rates.peak(precision) * curve.compute)
+    work = np.array([flops]), np.array([scores])
+    compute_s = pair_seconds(curve, rates.peak(precision), *work)
     memory_s = moved / (rates.bandwidth * decode_curve(rates, a)[0].memory)
-    seconds = np.array([max(compute_s, memory_s)])
-    return rates.cost(seconds, np.array([flops]), np.array([moved]), precision)
+    return rates.cost(np.maximum(compute_s, memory_s), work[0], np.array([moved]), precision)
 
 
 def _read(rates: Rates, a: Attention) -> Cost:
@@ -78,16 +93,28 @@ def _read(rates: Rates, a: Attention) -> Cost:
     curve, precision = decode_curve(rates, a)
     if not isinstance(curve, LatentDecode):
         return _work(rates, a, a.decode_flops, a.kv_bytes)
-    flops, moved = np.array([a.decode_flops]), np.array([a.kv_bytes])
-    seconds = latent_read_seconds(curve, rates.peak(precision), rates.bandwidth, flops, moved)
-    return rates.cost(seconds, flops, moved, precision)
+    one = _reads(a, np.ones(1), 1.0)
+    seconds = large_read_seconds(curve, rates.peak(precision), rates.bandwidth, one)
+    return rates.cost(seconds, one.flops, one.moved, precision)
+
+
+def _reads(a: Attention, sequences: Array, tokens: float) -> Reads:
+    """Return what decoding sequences read of so many tokens each, and of their states."""
+    moved = tokens * (a.kv_bytes + a.index_bytes) + 2.0 * a.state_bytes
+    return Reads(
+        moved=sequences * moved,
+        length=np.full_like(sequences, tokens if a.kv_bytes else 0.0),
+        heads=sequences * a.heads,
+        query_heads=sequences * a.query_heads,
+        flops=sequences * tokens * a.decode_flops,
+    )
 
 
 def context_rates(rates: Rates, a: Attention) -> ContextRates:
     """Return the cost rates of attention in one layer."""
     none = nothing(1)
     read = _read(rates, a)
-    pair = _work(rates, a, a.pair_flops, 0.0)
+    pair = _work(rates, a, a.pair_flops, 0.0, float(a.query_heads))
     index = _work(rates, a, a.index_flops, a.index_bytes)
     index_pair = _work(rates, a, a.index_flops, 0.0)
     mixed = mixed_rate(rates, a, read)
@@ -128,7 +155,7 @@ def mixed_rate(rates: Rates, a: Attention, read: Cost) -> Cost:
     rows = rates.device.efficiency.mixed_rows
     if rates.shape.release.scheduler not in ONE_KERNEL or not rows or a.expand_flops:
         return nothing(1)
-    whole = _work(rates, a, rows * a.decode_flops, a.kv_bytes)
+    whole = _work(rates, a, rows * a.decode_flops, a.kv_bytes, float(rows * a.query_heads))
     return Cost(
         np.maximum(whole.seconds - read.seconds, 0.0), np.maximum(whole.joules - read.joules, 0.0)
     )
@@ -141,20 +168,23 @@ def prompt_cost(rates: Rates, a: Attention, tokens: Array) -> Cost:
     """
     curve, precision = prefill_curve(rates, a)
     moved = tokens * (a.io_bytes + a.kv_bytes + a.expanded_bytes)
-    seconds = curve.floor_us * 1e-6 + moved / (rates.bandwidth * curve.memory)
-    seconds = np.where(tokens > 0, seconds + curve.length_ns * 1e-9 * tokens, 0.0)
+    streamed = moved / (rates.bandwidth * curve.memory)
+    paced = blended(streamed, curve.length_ns * 1e-9 * tokens, curve.blend)
+    seconds = np.where(tokens > 0, curve.floor_us * 1e-6 + paced, 0.0)
     return rates.cost(seconds, np.zeros_like(moved), moved, precision)
 
 
 def decode_cost(rates: Rates, a: Attention, sequences: Array) -> Cost:
-    """Return what attention costs by decoding sequences, beyond the rate of large reads."""
-    curve, _ = decode_curve(rates, a)
-    if isinstance(curve, Decode):
-        seen = min(a.window or NOMINAL_CONTEXT, NOMINAL_CONTEXT)
-        moved = sequences * seen * (a.kv_bytes + a.index_bytes)
-        seconds = curve.floor_us * 1e-6 + ramp_seconds(curve, moved)
-    else:
-        seconds = head_seconds(curve, sequences * a.heads)
+    """Return what attention costs by decoding sequences, beyond the rate of large reads.
+
+    That a sequence alone is read more slowly counts for any number of them: few microseconds.
+    """
+    curve, precision = decode_curve(rates, a)
+    seen = min(a.window or NOMINAL_CONTEXT, NOMINAL_CONTEXT)
+    one = _reads(a, np.ones(1), seen)
+    large = large_read_seconds(curve, rates.peak(precision), rates.bandwidth, one)
+    waits = np.maximum(alone_seconds(curve, one) - large, 0.0)
+    seconds = overhead_seconds(curve, _reads(a, sequences, seen)) + waits
     seconds = np.where(sequences > 0, seconds, 0.0)
     none = np.zeros_like(seconds)
     return rates.cost(seconds, none, none, half_precision(rates.device))

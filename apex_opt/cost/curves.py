@@ -8,6 +8,8 @@ term adds time, no kernel is faster than its roofline.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,11 +20,46 @@ from apex_opt.spec.device_efficiency import (
     PowerUse,
     Prefill,
     Product,
-    ShortDecode,
 )
 from apex_opt.spec.device_link import Collective
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts as attention sees them.
+
+    Attributes:
+        flops: operations over all query-key pairs.
+        moved: bytes of queries, keys, values and outputs.
+        length: tokens of the longest prompt: its last queries see most and end last.
+        scores: query-key pairs of every head.
+    """
+
+    flops: Array
+    moved: Array
+    length: Array
+    scores: Array
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Decoding sequences as attention sees them.
+
+    Attributes:
+        moved: bytes of their caches, windows or states.
+        length: tokens that one of them reads; 0 of a state.
+        heads, query_heads: of all sequences; see `Attention.heads`.
+        flops: operations of all heads on all latent vectors.
+    """
+
+    moved: Array
+    length: Array
+    heads: Array
+    query_heads: Array
+    flops: Array
+
 
 TILE_ROWS = 64
 """Rows that a matrix unit computes at least: the smallest tile of a warp group's instructions (PTX
@@ -31,6 +68,11 @@ wgmma: m64); with it small batches of narrow products are met.
 
 DEPTH = 128
 """Inner dimension that one turn of a product's main loop takes; a unit only."""
+
+SHARP = 6.0
+"""How sharply reads of the same cache stop to come from the L2 cache as they grow (a power of their
+size over `cached_mb`; where it was fitted, 4 to 7), and products and scores change over (a blend).
+"""
 
 EXPERT_HIDDEN = 4096
 """Hidden size at which `visit_ns` is stated; a unit only."""
@@ -62,52 +104,68 @@ def product_seconds(
     return np.asarray(curve.floor_us * 1e-6 + busy + curve.depth_ns * 1e-9 * k / DEPTH)
 
 
-def prefill_seconds(
-    curve: Prefill, peak: float, bandwidth: float, flops: Array, moved: Array, length: Array
-) -> Array:
+def prefill_seconds(curve: Prefill, peak: float, bandwidth: float, prompts: Prompts) -> Array:
     """Return the time of attention of prompts.
 
     Args:
         curve: the format's curve.
         peak: operations/s.
         bandwidth: bytes/s.
-        flops: operations over all query-key pairs.
-        moved: bytes of queries, keys, values and outputs.
-        length: tokens of the longest prompt: its last queries see most and end last.
+        prompts: what is attended to.
     """
-    busy = flops / (peak * curve.compute) + moved / (bandwidth * curve.memory)
-    return np.asarray(curve.floor_us * 1e-6 + busy + curve.length_ns * 1e-9 * length)
+    pairs = pair_seconds(curve, peak, prompts.flops, prompts.scores)
+    work = pairs + prompts.moved / (bandwidth * curve.memory)
+    paced = blended(work, curve.length_ns * 1e-9 * prompts.length, curve.blend)
+    return np.asarray(curve.floor_us * 1e-6 + paced)
 
 
-def ramp_seconds(curve: Decode, moved: Array) -> Array:
-    """Return what decode attention takes beyond the rate of large reads: it grows, then stays."""
-    return np.asarray(curve.ramp_us * 1e-6 * -np.expm1(-moved / (curve.ramp_mb * 1e6)))
+def pair_seconds(curve: Prefill, peak: float, flops: Array, scores: Array) -> Array:
+    """Return the time of query-key pairs, of operations and of scores: pairs of each head."""
+    return blended(flops / (peak * curve.compute), curve.score_ps * 1e-12 * scores, SHARP)
 
 
-def decode_seconds(curve: Decode, bandwidth: float, moved: Array) -> Array:
-    """Return the time of decode attention that reads `moved` bytes of cache."""
-    streamed = moved / (bandwidth * curve.memory)
-    return np.asarray(curve.floor_us * 1e-6 + streamed + ramp_seconds(curve, moved))
+def large_read_seconds(curve: Decode, peak: float, bandwidth: float, reads: Reads) -> Array:
+    """Return the time of decode attention at the rate of large reads."""
+    streamed = reads.moved / (bandwidth * curve.memory)
+    if not isinstance(curve, LatentDecode):
+        return np.asarray(streamed)
+    return blended(reads.flops / (peak * curve.compute), streamed, curve.blend)
 
 
-def latent_read_seconds(
-    curve: LatentDecode, peak: float, bandwidth: float, flops: Array, moved: Array
+def overhead_seconds(curve: Decode, reads: Reads) -> Array:
+    """Return what decode attention takes beside reading: floor, ramp and heads."""
+    ramp = curve.ramp_us * 1e-6 * -np.expm1(-reads.moved / (curve.ramp_mb * 1e6))
+    heads = curve.head_ns * 1e-9 * reads.heads + curve.query_ns * 1e-9 * reads.query_heads
+    return np.asarray(curve.floor_us * 1e-6 + ramp + heads)
+
+
+def alone_seconds(curve: Decode, reads: Reads) -> Array:
+    """Return what reading takes at least: the time of one sequence, whose tokens follow in turn."""
+    return np.asarray(curve.token_ns * 1e-9 * reads.length)
+
+
+def decode_seconds(
+    curve: Decode, peak: float, bandwidth: float, reads: Reads, *, repeated: bool = False
 ) -> Array:
-    """Return what decode attention to `moved` bytes of latent vectors takes beyond its floor.
+    """Return the time of decode attention.
 
     Args:
         curve: the format's curve.
-        peak: operations/s.
+        peak: operations/s; only latent attention is bound by them.
         bandwidth: bytes/s.
-        flops: operations of all heads on all vectors.
-        moved: bytes of the vectors.
+        reads: what decoding sequences read.
+        repeated: the same cache is read again and again, as kernels are measured, so that reads far
+            smaller than `cached_mb` come from the L2 cache. In service other layers pass between.
     """
-    return blended(flops / (peak * curve.compute), moved / (bandwidth * curve.memory), curve.blend)
+    missed = replace(reads, moved=_missed(curve, reads.moved)) if repeated else reads
+    large = large_read_seconds(curve, peak, bandwidth, missed)
+    return overhead_seconds(curve, reads) + np.maximum(large, alone_seconds(curve, reads))
 
 
-def head_seconds(curve: ShortDecode, heads: Array) -> Array:
-    """Return what decode attention takes beside reading, by the heads of all sequences."""
-    return np.asarray(curve.floor_us * 1e-6 + curve.head_ns * 1e-9 * heads)
+def _missed(curve: Decode, moved: Array) -> Array:
+    """Return the bytes that do not come from the L2 cache where the same are read again."""
+    missed = 1.0 + (curve.cached_mb * 1e6 / np.maximum(moved, 1.0)) ** SHARP
+    return np.asarray(moved / missed)
 
 
 def experts_seconds(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from apex_opt.cost.formats import attention_format
 from apex_opt.cost.operators import Attention
 from apex_opt.cost.rates import Rates, half_precision
-from apex_opt.spec.device_efficiency import AttentionFormat, Decode, Prefill, ShortDecode
+from apex_opt.spec.device_efficiency import AttentionFormat, Decode, Prefill
 from apex_opt.spec.pools import Precision
 
 
@@ -31,10 +31,10 @@ def prefill_curve(rates: Rates, a: Attention) -> tuple[Prefill, Precision]:
     return curves[name], precision
 
 
-def decode_curve(rates: Rates, a: Attention) -> tuple[Decode | ShortDecode, Precision]:
+def decode_curve(rates: Rates, a: Attention) -> tuple[Decode, Precision]:
     """Return how decoding sequences read their cache or state, and in which precision."""
     reached = rates.device.efficiency
-    own: dict[str, Mapping[AttentionFormat, Decode | ShortDecode]] = {
+    own: dict[str, Mapping[AttentionFormat, Decode]] = {
         "full": reached.decode,
         "window": reached.window_decode,
         "latent": reached.latent_decode,

@@ -56,44 +56,60 @@ class Product(Curve):
 class Prefill(Curve):
     """Attention of prompts.
 
-    Time = floor + pairs / (peak x compute) + bytes of queries, keys, values, outputs / (bandwidth x
-    memory) + length x tokens of the longest prompt.
+    Time = floor + (W^blend + L^blend)^(1/blend), with L = length x tokens of the longest prompt and
+    W = the greater of operations / (peak x compute) and score x pairs x heads, and on top of it
+    bytes of queries, keys, values and outputs / (bandwidth x memory).
     """
 
     compute: Fraction = Field(0.45, description="Share of the dense peak.")
     memory: Fraction = Field(0.35, description="Share of memory bandwidth for inputs and outputs.")
     floor_us: NonNegative = Field(13.0, description="Shortest time.")
     length_ns: NonNegative = Field(8.0, description="Time by token of the longest prompt.")
+    score_ps: NonNegative = Field(
+        0.0,
+        description="Time of a query, a key and a head at least, however narrow the heads: each "
+        "takes an exponential; 0: not known apart from `compute`.",
+    )
+    blend: Annotated[float, Field(ge=1, le=100)] = Field(
+        1.0, description="How the pace of the longest prompt joins the work of all; 1: they add up."
+    )
 
 
 class Decode(Curve):
-    """Attention of one token a sequence over its cache.
+    """Attention of one token a sequence over its cache, over a window of it, or to a state.
 
-    Time = floor + bytes / (bandwidth x memory) + ramp (1 - exp(-bytes / ramp bytes)).
+    Time = floor + ramp (1 - exp(-bytes / ramp bytes)) + head x heads + query x query heads +
+    max(bytes / (bandwidth x memory), token x tokens of a sequence); heads are those of all
+    sequences: key-value heads, or value heads of a state.
     """
 
     memory: Fraction = Field(0.85, description="Share of memory bandwidth that large reads reach.")
     floor_us: NonNegative = Field(10.0, description="Shortest time.")
     ramp_us: NonNegative = Field(10.0, description="What large reads take beyond that rate.")
     ramp_mb: Positive = Field(100.0, description="Cache, 1e6 bytes, over which that sets in.")
+    head_ns: NonNegative = Field(0.0, description="Time by head of a sequence.")
+    query_ns: NonNegative = Field(
+        0.0,
+        description="Time by query head of a sequence, where a kernel takes each by itself, as "
+        "FlashAttention-2 does with a window.",
+    )
+    token_ns: NonNegative = Field(
+        0.0,
+        description="Time by token of a sequence: how fast one cache is read, however idle the "
+        "device. Kernels that do not split it over the device take ten times as long.",
+    )
+    cached_mb: NonNegative = Field(
+        0.0,
+        description="Cache, 1e6 bytes, that the L2 cache held from one repeat to the next while "
+        "this was measured. In service other layers pass in between: planning takes it as 0.",
+    )
 
 
-class ShortDecode(Curve):
-    """Attention of one token a sequence that reads a window or a recurrent state.
-
-    Time = floor + bytes / (bandwidth x memory) + head x heads of all sequences: key-value heads of
-    a window, value heads of a state.
-    """
-
-    memory: Fraction = Field(0.75, description="Share of memory bandwidth that large reads reach.")
-    floor_us: NonNegative = Field(10.0, description="Shortest time.")
-    head_ns: NonNegative = Field(10.0, description="Time by head of a sequence.")
-
-
-class LatentDecode(ShortDecode):
+class LatentDecode(Decode):
     """Latent attention of one token a sequence: all query heads score one cached vector a token.
 
-    Time = floor + (C^blend + B^blend)^(1/blend) + head x query heads of all sequences.
+    As `Decode`, by query heads of all sequences, with (C^blend + B^blend)^(1/blend) in place of the
+    time B of the bytes: C = operations / (peak x compute).
     """
 
     compute: Fraction = Field(0.65, description="Share of the dense peak.")
@@ -185,13 +201,13 @@ class Efficiency(Table):
     window_prefill: dict[AttentionFormat, Prefill] = Field(
         {}, description="Attention of prompts to a window; none: as `prefill`."
     )
-    window_decode: dict[AttentionFormat, ShortDecode] = Field(
+    window_decode: dict[AttentionFormat, Decode] = Field(
         {}, description="Attention of decoding sequences to a window; none: as `decode`."
     )
     linear_prefill: dict[AttentionFormat, Prefill] = Field(
         {}, description="Prompts that pass a recurrent state, in 16 bits; none: as `prefill`."
     )
-    linear_decode: dict[AttentionFormat, ShortDecode] = Field(
+    linear_decode: dict[AttentionFormat, Decode] = Field(
         {}, description="Decoding sequences that pass a recurrent state; none: as `decode`."
     )
     mixed_rows: Annotated[int, Field(ge=0, le=1024)] = Field(

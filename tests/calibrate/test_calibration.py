@@ -30,6 +30,11 @@ def test_attention_that_follows_a_curve_gives_it_back(tmp_path):
     close(found["decode", "bf16"].curve, tables.DECODE)
 
 
+def test_heads_of_several_widths_tell_scores_from_products(tmp_path):
+    tables.attention(tmp_path, widths=(32, 128))
+    close(fitted(tmp_path)["prefill", "bf16"].curve, tables.SCORED)
+
+
 def test_all_reduces_that_follow_a_curve_give_it_back(tmp_path):
     tables.collectives(tmp_path)
     close(fitted(tmp_path)["link",].curve, tables.ALL_REDUCE)

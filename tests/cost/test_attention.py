@@ -11,7 +11,7 @@ from apex_opt.cost.attention import (
     mixed_rate,
     prompt_cost,
 )
-from apex_opt.cost.curves import decode_seconds, head_seconds, latent_read_seconds
+from apex_opt.cost.curves import Reads, decode_seconds
 from apex_opt.cost.operators import layer
 from apex_opt.cost.rates import Rates
 from apex_opt.spec import catalog
@@ -31,7 +31,12 @@ def test_decode_attention_is_met_at_the_nominal_context(cache):
     curve = s.pool.device.efficiency.decode[cache]
     slope = context_rates(rates, a).context.seconds[0]
     found = decode_cost(rates, a, sequences).seconds + slope * sequences * NOMINAL_CONTEXT
-    assert found.tolist() == pytest.approx(decode_seconds(curve, rates.bandwidth, moved).tolist())
+    tokens, none = np.full(3, float(NOMINAL_CONTEXT)), np.zeros(3)
+    reads = Reads(moved, tokens, sequences, sequences * 8, none)  # of 8 and 64 heads
+    expected = decode_seconds(curve, 1, rates.bandwidth, reads)
+    # One sequence alone is met; that it is read more slowly counts for many too.
+    assert found[0] == pytest.approx(expected[0])
+    assert found.tolist() == pytest.approx(expected.tolist(), rel=0.02)
 
 
 def recurrent(s):
@@ -41,30 +46,38 @@ def recurrent(s):
 
 @pytest.mark.parametrize("cache", ["bf16", "fp8"])
 @pytest.mark.parametrize("tensor", [1, 8])
-def test_latent_decoding_is_met_at_every_context(cache, tensor):
+def test_latent_decoding_is_met_at_the_nominal_context(cache, tensor):
     s = shape("deepseek-v3", "h200-sxm-141gb", tensor=tensor, weights="fp8-block", kv_cache=cache)
     rates, a, curve = Rates(s), attention(s), catalog.device("h200").efficiency.latent_decode[cache]
     sequences, heads = np.array([1.0, 16.0, 256.0]), 128 / tensor
-    tokens = sequences * 5000
+    tokens = sequences * NOMINAL_CONTEXT
     width = {"bf16": 2, "fp8": 1}[cache]  # 512 + 64 numbers a token, 1,088 products a head
-    work = 2.0 * tokens * heads * 1088, tokens * 576.0 * width
-    expected = head_seconds(curve, sequences * heads) + latent_read_seconds(
-        curve, rates.peak(cache), rates.bandwidth, *work
+    reads = Reads(
+        moved=tokens * 576.0 * width,
+        length=np.full(3, float(NOMINAL_CONTEXT)),
+        heads=sequences * heads,
+        query_heads=sequences * heads,
+        flops=2.0 * tokens * heads * 1088,
     )
+    expected = decode_seconds(curve, rates.peak(cache), rates.bandwidth, reads)
     slope = context_rates(rates, a).context.seconds[0]
     found = decode_cost(rates, a, sequences).seconds + slope * tokens
-    assert found.tolist() == pytest.approx(expected.tolist())
+    assert found[0] == pytest.approx(expected[0])
+    assert found.tolist() == pytest.approx(expected.tolist(), rel=0.02)
 
 
 def test_a_window_costs_its_heads_and_at_most_its_tokens():
     s = shape("gpt-oss-120b", tensor=2)
     rates, a = Rates(s), attention(s, kind=0)
     curve = s.pool.device.efficiency.window_decode["bf16"]
-    assert decode_cost(rates, a, np.array([256.0])).seconds[0] == pytest.approx(
-        curve.floor_us * 1e-6 + 256 * 4 * curve.head_ns * 1e-9
-    )
-    # Keys and values of 4 heads of 64, 2 bytes each.
     token = context_rates(rates, a).window.seconds[0]
+    found = decode_cost(rates, a, np.array([256.0])).seconds[0] + token * 256 * 128
+    # 128 tokens of 4 heads of 64, keys and values, 2 bytes each; 32 query heads.
+    moved = 256 * 128 * 4 * 64 * 2 * 2.0
+    reads = Reads(*(np.array([n]) for n in (moved, 128.0, 256.0 * 4, 256.0 * 32, 0.0)))
+    expected = decode_seconds(curve, 1, rates.bandwidth, reads)[0]
+    assert found == pytest.approx(expected, rel=0.02)
+    # Keys and values of 4 heads of 64, 2 bytes each.
     assert token == pytest.approx(4 * 64 * 2 * 2 / (3350e9 * curve.memory))
     assert context_rates(rates, a).context.seconds[0] == 0
 
@@ -79,6 +92,16 @@ def test_a_recurrent_state_is_read_and_written_by_sequence_and_passed_token_by_t
     )
     prompt = prompt_cost(rates, a, np.array([1000.0, 2000.0])).seconds
     assert prompt[1] - prompt[0] >= reached.linear_prefill["bf16"].length_ns * 1e-6
+
+
+def test_narrow_heads_pay_for_their_exponentials():
+    s = shape("gpt-oss-120b", tensor=2)
+    rates, a = Rates(s), attention(s)
+    curve = s.pool.device.efficiency.prefill["bf16"]
+    assert curve.score_ps > 0
+    pair = context_rates(rates, a).pair.seconds[0]
+    assert pair >= 32 * curve.score_ps * 1e-12  # of 32 query heads
+    assert pair >= a.pair_flops / (989.4e12 * curve.compute)
 
 
 def test_a_device_without_such_kernels_attends_as_with_full_attention():

@@ -4,16 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apex_opt.cost.curves import (
+    Prompts,
+    Reads,
     blended,
     collective_seconds,
     decode_seconds,
     experts_seconds,
-    head_seconds,
-    latent_read_seconds,
+    large_read_seconds,
     power_share,
     prefill_seconds,
     product_seconds,
-    ramp_seconds,
 )
 from apex_opt.spec import catalog
 from apex_opt.spec.device_efficiency import (
@@ -23,7 +23,6 @@ from apex_opt.spec.device_efficiency import (
     PowerUse,
     Prefill,
     Product,
-    ShortDecode,
 )
 from apex_opt.spec.device_link import Collective
 
@@ -77,15 +76,17 @@ def test_no_attention_of_any_device_beats_its_roofline(device, tokens, heads):
     peak, bandwidth = 1e12 * max(device.peak_tflops.values()), 1e9 * device.bandwidth_gbytes_per_s
     flops, moved = column(tokens**2 * heads * 256.0, tokens * heads * 512.0)
     reached = device.efficiency
-    prompts = (reached.prefill, reached.latent_prefill, reached.window_prefill)
-    for curve in (c for curves in (*prompts, reached.linear_prefill) for c in curves.values()):
-        length = np.array([float(tokens)])
-        seconds = prefill_seconds(curve, peak, bandwidth, flops, moved, length)
-        assert seconds[0] >= max(flops[0] / peak, moved[0] / bandwidth)
-    for curve in reached.decode.values():
-        assert decode_seconds(curve, bandwidth, moved)[0] >= moved[0] / bandwidth
+    kinds = (reached.prefill, reached.latent_prefill, reached.window_prefill)
+    prompts = Prompts(flops, moved, *column(tokens, tokens**2 * heads))
+    for curve in (c for curves in (*kinds, reached.linear_prefill) for c in curves.values()):
+        seconds = prefill_seconds(curve, peak, bandwidth, prompts)[0]
+        assert seconds >= max(flops[0] / peak, moved[0] / bandwidth) * (1 - 1e-12)
+    reads = Reads(moved, *column(tokens, heads, 4 * heads), flops)
+    for curves in (reached.decode, reached.window_decode, reached.linear_decode):
+        for curve in curves.values():
+            assert decode_seconds(curve, peak, bandwidth, reads)[0] >= moved[0] / bandwidth
     for curve in reached.latent_decode.values():
-        seconds = latent_read_seconds(curve, peak, bandwidth, flops, moved)[0]
+        seconds = decode_seconds(curve, peak, bandwidth, reads)[0]
         assert seconds >= max(flops[0] / peak, moved[0] / bandwidth) * (1 - 1e-12)
 
 
@@ -102,29 +103,65 @@ def test_no_experts_of_any_device_beat_their_roofline(device, visits, hidden):
 
 def test_prompts_pay_for_pairs_for_bytes_and_for_their_longest():
     curve = Prefill(compute=0.5, memory=0.5, floor_us=10, length_ns=5)
-    seconds = prefill_seconds(curve, PEAK, BANDWIDTH, *column(5e9, 1.5e6, 1000))
+    prompts = Prompts(*column(5e9, 1.5e6, 1000, 1e7))
+    seconds = prefill_seconds(curve, PEAK, BANDWIDTH, prompts)
     assert seconds[0] == pytest.approx(10e-6 + 10e-6 + 1e-6 + 5e-6)
+
+
+def test_narrow_heads_take_the_time_of_their_exponentials():
+    curve = Prefill(compute=0.5, memory=0.5, floor_us=0, length_ns=0, score_ps=1)
+    for flops, expected in ((5e9, 10e-6), (5e12, 10e-3)):  # 1e7 scores take 10 us
+        prompts = Prompts(*column(flops, 0, 1000, 1e7))
+        seconds = prefill_seconds(curve, PEAK, BANDWIDTH, prompts)[0]
+        assert expected <= seconds <= expected * 2 ** (1 / 6)
+
+
+def test_a_long_prompt_sets_the_pace_of_a_recurrent_state_where_little_else_is_to_do():
+    curve = Prefill(compute=0.5, memory=0.5, floor_us=0, length_ns=50, blend=12)
+    work = (0, 1.5e9)  # 1 ms to move
+    for length, expected in ((1000, 1e-3), (100_000, 5e-3)):
+        seconds = prefill_seconds(curve, PEAK, BANDWIDTH, Prompts(*column(*work, length, 0)))
+        assert seconds[0] == pytest.approx(expected, rel=1e-3)
+
+
+def reads(moved, length=0, heads=0, query_heads=0, flops=0):
+    return Reads(*column(moved, length, heads, query_heads, flops))
 
 
 def test_a_small_cache_is_read_slowly_a_large_one_at_the_rate_of_large_reads():
     curve = Decode(memory=0.9, floor_us=10, ramp_us=20, ramp_mb=100)
-    assert ramp_seconds(curve, np.array([0.0, 1e12])).tolist() == pytest.approx([0, 20e-6])
-    one, two = decode_seconds(curve, BANDWIDTH, np.array([1e9, 2e9]))
-    assert two - one == pytest.approx(1e9 / 2.7e12, rel=1e-3)
-    assert decode_seconds(curve, BANDWIDTH, np.array([0.0]))[0] == pytest.approx(10e-6)
+
+    def taken(moved):
+        return decode_seconds(curve, PEAK, BANDWIDTH, reads(moved))[0]
+
+    assert taken(0) == pytest.approx(10e-6)
+    assert taken(1e12) - 1e12 / 2.7e12 == pytest.approx(30e-6)
+    assert taken(2e9) - taken(1e9) == pytest.approx(1e9 / 2.7e12, rel=1e-3)
+
+
+def test_decoding_pays_for_every_head_and_no_less_than_for_one_sequence():
+    curve = Decode(floor_us=9, ramp_us=0, head_ns=5, query_ns=1, token_ns=2)
+    seconds = decode_seconds(curve, PEAK, BANDWIDTH, reads(0, heads=1000, query_heads=4000))
+    assert seconds[0] == pytest.approx(9e-6 + 5e-6 + 4e-6)
+    alone = decode_seconds(curve, PEAK, BANDWIDTH, reads(1e6, length=5000))
+    assert alone[0] == pytest.approx(9e-6 + 10e-6)
+
+
+def test_only_what_is_measured_again_and_again_comes_from_the_l2_cache():
+    curve = Decode(memory=0.5, floor_us=0, ramp_us=0, cached_mb=40)
+    for moved, share in ((1e6, 0.0), (1e9, 1.0)):
+        served = decode_seconds(curve, PEAK, BANDWIDTH, reads(moved))[0]
+        measured = decode_seconds(curve, PEAK, BANDWIDTH, reads(moved), repeated=True)[0]
+        assert served == pytest.approx(moved / 1.5e12)
+        assert measured == pytest.approx(served * share, abs=1e-9)
+    assert decode_seconds(curve, PEAK, BANDWIDTH, reads(0), repeated=True)[0] == 0
 
 
 def test_latent_vectors_are_read_and_scored_at_once():
     curve = LatentDecode(compute=0.5, memory=0.5, blend=1)
     # 1e12 operations at 500 TFLOP/s and 3e9 bytes at 1.5 TB/s, one after the other at blend 1.
-    seconds = latent_read_seconds(curve, PEAK, BANDWIDTH, *column(1e12, 3e9))
+    seconds = large_read_seconds(curve, PEAK, BANDWIDTH, reads(3e9, flops=1e12))
     assert seconds[0] == pytest.approx(2e-3 + 2e-3)
-
-
-def test_short_decoding_pays_for_every_head():
-    assert head_seconds(ShortDecode(floor_us=9, head_ns=5), np.array([1000.0]))[0] == pytest.approx(
-        14e-6
-    )
 
 
 def test_experts_pay_for_every_visit():
