@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from apex_opt.auditing.conflict import Found
+from apex_opt.auditing.dials import Range
 from apex_opt.auditing.entries import Entry
+from apex_opt.auditing.guesses import alone as of_one_kind
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.near import closest
 from apex_opt.auditing.replica_causes import replica_cause
@@ -16,10 +18,10 @@ from apex_opt.auditing.words import both, digits
 from apex_opt.plan.companions import floor_ns
 from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric
 from apex_opt.plan.power import least_w
-from apex_opt.plan.problem import Problem
+from apex_opt.plan.problem import MILLI, Problem
 from apex_opt.plan.tell import NAMES, label
 from apex_opt.sim.member import Role
-from apex_opt.solvers.fleet_alone import most
+from apex_opt.solvers.fleet_alone import alone, fewest, most
 from apex_opt.solvers.fleet_data import HORIZON
 
 RESOURCES: tuple[Code, ...] = ("power", "budget", "devices", "replicas", "stock", "node", "kinds")
@@ -63,9 +65,12 @@ def _text(found: Found, code: Code) -> str:
     if code == "length":
         return "; ".join(_too_long(found))
     if code in {"slo.unreachable", "slo.load"}:
-        return _simulated(found, asked) or "; ".join(_floors(found, asked)) or _busy(asked)
+        floors = "; ".join(_floors(found, asked))
+        return _simulated(found, asked) or floors or _pressed(found, asked) or _busy(asked)
     if code == "demand":
-        return _busy(asked)
+        return _simulated(found, asked) or _busy(asked)
+    if code == "power" and not found.verdict.missed and alone(asked.data):
+        return _least_power(found, asked)
     return _simulated(found, asked) or _smallest(found, code)
 
 
@@ -100,6 +105,8 @@ def _floors(found: Found, asked: Problem) -> Iterator[str]:
             if one.role != NOT_OF.get(metric)
         }
         best = min(floors, key=lambda r: floors[r])
+        if isinstance(entry.dial, Range) and floors[best] <= entry.dial.value:
+            continue
         name = NAMES[metric][0] + (f" {statistic}" if statistic else "")
         yield (
             f"{name} is at least {digits(floors[best])} ms for requests alone on idle devices "
@@ -123,6 +130,24 @@ def _floor(asked: Problem, r: int, metric: Metric, statistic: str | None) -> flo
     return float(known.mean() if statistic == "mean" else np.quantile(known, SHARE[statistic]))
 
 
+def _pressed(found: Found, asked: Problem) -> str | None:
+    """Return how far the strongest fleet falls short of what levels ask to be done in time."""
+    ratios = []
+    for r in asked.data.of_role("mixed"):
+        kind, n = asked.data.kinds[r], most(asked.data, r)
+        if n and kind.due:
+            ratios.append((max(sum(due.work) - due.late for due in kind.due) / (HORIZON * n), r, n))
+    ratio, r, n = min(ratios, default=(0.0, 0, 0))
+    if ratio <= 1:
+        return None
+    levels = both([f"`{e.key}` = {e.shown}" for e in found.members if e.family == "slo"])
+    return (
+        f"what must be done in time is work for at least {digits(ratio)} times as long on the "
+        f"strongest fleet of one kind that the limits allow, {n:,} x "
+        f"{asked.candidates[r].replica.label}; {levels}"
+    )
+
+
 def _busy(asked: Problem) -> str:
     """Return how long the strongest fleet of one kind works on what arrives, at the very least."""
     horizon_s, span_s = asked.traffic.horizon_s, asked.traffic.span_s
@@ -138,6 +163,19 @@ def _busy(asked: Problem) -> str:
         f"what arrives in {digits(span_s)} s is work for at least {digits(seconds)} s on the "
         f"strongest fleet of one kind that the limits allow, {n:,} x "
         f"{asked.candidates[r].replica.label}"
+    )
+
+
+def _least_power(found: Found, asked: Problem) -> str:
+    """Return the least peak of power of any fleet of one kind that may carry the traffic."""
+    data = asked.data
+    able = [r for r in data.of_role("mixed") if data.kinds[r].companions is None]
+    fleets = [(fewest(data, r), r) for r in able or data.of_role("mixed")]
+    watts, n, r = min((n * data.kinds[r].power_mw / MILLI, n, r) for n, r in fleets)
+    asked_for = both([f"`{e.key}` = {e.shown}" for e in found.members])
+    return (
+        f"the fleet that draws least, {label(asked, of_one_kind(asked, r, n))}, draws at least "
+        f"{digits(watts)} W at its peak; {asked_for}"
     )
 
 

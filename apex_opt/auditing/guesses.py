@@ -56,6 +56,17 @@ def alone(asked: Problem, r: int, n: int) -> Counts:
     return tuple(n if q == r else 0 for q in range(len(asked.data.kinds)))
 
 
+def singles(asked: Problem) -> list[Counts]:
+    """Return all plans of one kind within the bounds: what the limits allow and may carry all."""
+    data = asked.data
+    return [
+        alone(asked, r, n)
+        for r in range(len(data.kinds))
+        if possible(data, r)
+        for n in range(fewest(data, r), most(data, r) + 1)
+    ]
+
+
 def carries(asked: Problem, r: int, n: int) -> bool:
     """Whether bounds allow `n` replicas of kind `r` to serve all traffic alone."""
     kind = asked.data.kinds[r]

@@ -10,36 +10,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from apex_opt.auditing.guesses import Counts, every, guesses
-from apex_opt.cost.shape import Shape
-from apex_opt.plan.candidate import Candidate, Drawn
-from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
+from apex_opt.auditing.guesses import Counts, every, guesses, singles
+from apex_opt.auditing.looked_at import candidates_within, spread
+from apex_opt.auditing.memory import Memory
+from apex_opt.plan.candidate import Candidate
+from apex_opt.plan.enumerate import Enumeration
 from apex_opt.plan.events import Event, Listen
-from apex_opt.plan.features import Features
 from apex_opt.plan.levels import counts_goodput
-from apex_opt.plan.objective import goal
-from apex_opt.plan.optimistic import Optimistic, optimistic
-from apex_opt.plan.power import least_w
-from apex_opt.plan.predict import measure, play_parts
 from apex_opt.plan.problem import Problem, problem
-from apex_opt.plan.roles import candidates_of
-from apex_opt.plan.search import Tried, best_of, search
-from apex_opt.plan.solve import AT_ONCE, longest_request, routings, tried
-from apex_opt.plan.use import Part
-from apex_opt.sim.member import FleetLog, Role
-from apex_opt.sim.replica import EndlessRunError
-from apex_opt.solvers.fleet_alone import model_of
+from apex_opt.plan.search import Tried, search
+from apex_opt.plan.solve import AT_ONCE
+from apex_opt.solvers.fleet_alone import alone, model_of
 from apex_opt.solvers.fleet_space import space
 from apex_opt.solvers.fleet_verify import faults
 from apex_opt.spec.goals import Objective
 from apex_opt.spec.spec import Spec
-from apex_opt.trace.traffic import Traffic, traffic
+from apex_opt.trace.traffic import Traffic
 
 SMALL = 500
 """Plans of a space that is listed whole."""
@@ -47,17 +38,12 @@ SMALL = 500
 MOST_PLANS = 120
 """Simulations for one question about a large space."""
 
+BUDGET = 600
+"""Simulations of an audit, after which a question about a large space has only `FEW`."""
+
 FEW = 24
-"""Guesses for one question of a bisection about a large space."""
-
-SAMPLE = 24
-"""Replicas among which a plan is looked for first, where there are many."""
-
-KEPT_REQUESTS = 2_000_000
-"""Requests whose simulated times are remembered, about 100 bytes each."""
-
-KEPT_BOUNDS = 100_000_000
-"""Requests times replicas whose bounds are remembered, 16 bytes each."""
+"""Guesses for one question of a bisection about a large space; plans to simulate of a listed one.
+"""
 
 Stage = Literal["replica", "bound", "simulation"]
 
@@ -99,46 +85,38 @@ class Judge:
     def __init__(self, deadline: float, listen: Listen) -> None:
         self.deadline, self.listen = deadline, listen
         self.questions = 0
-        self.simulated = 0
-        self._traffic: OrderedDict[str, Traffic] = OrderedDict()
-        self._replicas: deque[tuple[object, Enumeration]] = deque(maxlen=16)
-        self._bounds: dict[tuple[Drawn, Role, int], Optimistic] = {}
-        self._bounded = 0
-        self._played: OrderedDict[object, FleetLog | None] = OrderedDict()
-        self._kept = 0
+        self.memory = Memory()
+
+    @property
+    def simulated(self) -> int:
+        """Plans simulated."""
+        return self.memory.simulated
+
+    def traffic(self, spec: Spec) -> Traffic:
+        """Return the traffic of a spec."""
+        return self.memory.traffic(spec)
+
+    def replicas(self, spec: Spec) -> Enumeration:
+        """Return the replicas of a spec, legal and not; limits and levels have no say in it."""
+        return self.memory.replicas(spec)
+
+    def play(self, spec: Spec, offered: Traffic, asked: Problem, counts: Counts) -> Tried:
+        """Return a plan, simulated unless it has been, held against `spec`."""
+        return self.memory.play(spec, offered, asked, counts)
 
     @property
     def late(self) -> bool:
         """Whether the time is over."""
         return time.monotonic() > self.deadline
 
-    def traffic(self, spec: Spec) -> Traffic:
-        """Return the traffic of a spec."""
-        key = self._traffic_key(spec)
-        if key not in self._traffic:
-            self._traffic[key] = traffic(spec.workload, spec.search.seed, spec.folder, spec.model)
-            if len(self._traffic) > 8:
-                self._traffic.popitem(last=False)
-        return self._traffic[key]
-
-    def replicas(self, spec: Spec) -> Enumeration:
-        """Return the replicas of a spec, legal and not; limits and levels have no say in it."""
-        longest = longest_request(spec, self.traffic(spec))
-        own = (spec.pools, spec.network, spec.quantization, spec.engine, spec.parallelism)
-        key = (*own, spec.limits.memory_reserve_fraction, longest)
-        known = next((found for at, found in self._replicas if at == key), None)
-        if known is None:
-            known = enumerate_replicas(spec, longest)
-            self._replicas.append((key, known))
-        return known
-
     def ask(self, spec: Spec, most: int = MOST_PLANS) -> Verdict:
         """Return whether a plan meets `spec`; of a large space, at most `most` are simulated."""
         self._count()
+        most = min(most, max(FEW, BUDGET - self.simulated))
         found = self.replicas(spec)
         if not found.legal:
             return Verdict("infeasible", "replica", found)
-        candidates = _affordable(spec, found)
+        candidates = candidates_within(spec, found)
         if not candidates:
             return Verdict("infeasible", "bound", found)
         sample = spread(candidates)
@@ -152,7 +130,7 @@ class Judge:
         """Return a verdict that looks at few replicas: of it only `feasible` is to be trusted."""
         self._count()
         found = self.replicas(spec)
-        candidates = spread(_affordable(spec, found))
+        candidates = spread(candidates_within(spec, found))
         return self._decide(spec, found, candidates, 0) if candidates else None
 
     def _count(self) -> None:
@@ -171,10 +149,10 @@ class Judge:
 
         Only replicas that are `worth` it are looked at.
         """
-        candidates = [c for c in _affordable(spec, self.replicas(spec)) if worth(c)]
+        candidates = [c for c in candidates_within(spec, self.replicas(spec)) if worth(c)]
         if not candidates:
             return None
-        return problem(spec, self.traffic(spec).load, candidates, self._bound)
+        return problem(spec, self.traffic(spec).load, candidates, self.memory.bound)
 
     def _decide(
         self,
@@ -185,13 +163,9 @@ class Judge:
     ) -> Verdict:
         """Answer for plans of these candidates; of a large space after guesses and `most` plans."""
         offered = self.traffic(spec)
-        asked = problem(_plain(spec), offered.load, candidates, self._bound)
-        # Each kind alone makes as many plans as there may be replicas of it.
-        small = sum(k.max_count for k in asked.data.kinds) <= SMALL >= space(asked.data)
+        asked = problem(_plain(spec), offered.load, candidates, self.memory.bound)
+        plans, whole = self._plans(spec, asked, most)
         missed: list[Tried] = []
-        plans = (p for p in every(asked) if not faults(asked.data, p)) if small else guesses(asked)
-        if not small and not most:
-            plans = islice(plans, FEW)
         for counts in plans:
             if self.late:
                 return Verdict("undecided", "simulation", found, asked, None, tuple(missed))
@@ -199,12 +173,28 @@ class Judge:
             if one.missed is None:
                 return Verdict("feasible", "simulation", found, asked, one, tuple(missed))
             missed.append(one)
-        if small or (not missed and self._excluded(asked)):
+        if whole or (not missed and self._excluded(asked)):
             stage: Stage = "simulation" if missed else "bound"
             return Verdict("infeasible", stage, found, asked, None, tuple(missed))
         if most <= len(missed):
             return Verdict("undecided", "simulation", found, asked, None, tuple(missed))
         return self._search(spec, offered, asked, found, missed, most)
+
+    def _plans(self, spec: Spec, asked: Problem, most: int) -> tuple[Iterable[Counts], bool]:
+        """Return plans to simulate, and whether they are all of the space that bounds leave.
+
+        Of a large space: good guesses, a few of them where nothing (`most` = 0) is to follow.
+        """
+        data = asked.data
+        if alone(data):
+            left = singles(asked)
+            new = sum(not self.memory.knows(spec, asked, plan) for plan in left[: 2 * SMALL])
+            if len(left) <= 2 * SMALL and new <= max(most, FEW):
+                return dict.fromkeys((*guesses(asked), *left)), True
+        # Each kind alone makes as many plans as there may be replicas of it.
+        elif sum(k.max_count for k in data.kinds) <= SMALL >= space(data):
+            return (p for p in every(asked) if not faults(data, p)), True
+        return guesses(asked) if most else islice(guesses(asked), FEW), False
 
     def _excluded(self, asked: Problem) -> bool:
         """Whether bounds exclude every plan of a large space."""
@@ -240,83 +230,6 @@ class Judge:
         return Verdict(
             "infeasible" if proved else "undecided", stage, found, asked, None, everything
         )
-
-    def play(self, spec: Spec, offered: Traffic, asked: Problem, counts: Counts) -> Tried:
-        """Return a plan, simulated unless it has been, held against `spec`."""
-        ways = routings(spec, asked, counts)
-        return best_of(
-            goal(spec.objective), [self._play(spec, offered, counts, parts) for parts in ways]
-        )
-
-    def _play(self, spec: Spec, offered: Traffic, counts: Counts, parts: tuple[Part, ...]) -> Tried:
-        log = self._log(spec, offered, parts)
-        if log is None:
-            return Tried(
-                counts, math.nan, math.nan, "cannot be simulated: its run has no end", None
-            )
-        return tried(spec, counts, measure(spec, offered.load, parts, log))
-
-    def _log(self, spec: Spec, offered: Traffic, parts: tuple[Part, ...]) -> FleetLog | None:
-        """Return the simulation of a plan; None where its run has no end."""
-        shapes = tuple(
-            (p.candidate.drawn, p.role, p.count, p.weight, p.class_weights, p.up_to_tokens)
-            for p in parts
-        )
-        what = (self._traffic_key(spec), spec.routing.router, shapes)
-        if what in self._played:
-            return self._played[what]
-        self.simulated += 1
-        try:
-            log = play_parts(spec, offered.load, parts)
-        except EndlessRunError:
-            log = None
-        self._played[what] = log
-        self._kept += len(offered.load)
-        while self._kept > KEPT_REQUESTS and len(self._played) > 1:
-            _, old = self._played.popitem(last=False)
-            self._kept -= len(offered.load) if old is None else len(old.replica)
-        return log
-
-    def _bound(self, candidate: Candidate, traffic: Features) -> Optimistic:
-        """Return the optimistic model of a candidate; lengths alone decide it, not the rate."""
-        key = (candidate.drawn, candidate.role, traffic.columns.shape[1])
-        if key not in self._bounds:
-            if self._bounded > KEPT_BOUNDS:
-                self._bounds.clear()
-                self._bounded = 0
-            self._bounds[key] = optimistic(candidate, traffic)
-            self._bounded += traffic.columns.shape[1]
-        return self._bounds[key]
-
-    def _traffic_key(self, spec: Spec) -> str:
-        return f"{spec.search.seed} {spec.workload.model_dump_json()}"
-
-
-def _affordable(spec: Spec, found: Enumeration) -> list[Candidate]:
-    """Return the legal replicas of which limits and pools allow one."""
-    return candidates_of(spec, [one for one in found.legal if affordable(spec, one[0])])
-
-
-def affordable(spec: Spec, shape: Shape) -> bool:
-    """Whether limits and pool allow one replica of this shape, whatever it does."""
-    limits = spec.limits
-    rows = [
-        (limits.devices, shape.devices),
-        (limits.budget_per_hour, shape.price_per_hour),
-        (limits.power_w, sum(least_w(spec, shape))),
-    ]
-    drawn = zip(shape.pools(), least_w(spec, shape), strict=True)
-    rows += [(pool.power_w, watts) for (pool, _), watts in drawn]
-    return all(most is None or taken <= most for most, taken in rows)
-
-
-def spread(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return few of many candidates, from the smallest to the largest replica."""
-    apart = any(c.role != "mixed" for c in candidates)  # a sample may lack one of the roles
-    if apart or len(candidates) <= 2 * SAMPLE:
-        return list(candidates)
-    order = sorted(candidates, key=lambda c: (c.shape.devices, c.fit.blocks))
-    return [order[round(i * (len(order) - 1) / (SAMPLE - 1))] for i in range(SAMPLE)]
 
 
 def _plain(spec: Spec) -> Spec:

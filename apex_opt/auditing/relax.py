@@ -123,6 +123,10 @@ def _settled(judge: Judge, spec: Spec, dial: Range, best: Repair, little: float)
     verdict = judge.ask(changed)
     if verdict.plan is None or verdict.asked is None:
         return replace(best, barred=(little,))
+    used = uses(entry, spec, verdict.asked, verdict.plan)
+    if used is not None and (near - dial.rounded(used)) * dial.looser > 0:
+        near = dial.rounded(used)
+        changed = dial.put(spec, dial.exact(near))
     tighter = dial.tighter(near)
     less = dial.put(spec, dial.exact(tighter))
     proved = (little - tighter) * dial.looser >= 0 and entry.family != "demand"

@@ -27,6 +27,9 @@ from apex_opt.plan.tell import label
 from apex_opt.spec.spec import Spec
 from apex_opt.version import VERSION
 
+MOST_FIRST = 500
+"""Simulations for the question whether the spec itself can be met."""
+
 MOST_PLANS = 100
 """Simulations for the best plan of a spec that can be met, unless spec or call name a time."""
 
@@ -49,7 +52,7 @@ def audit(spec: Spec, listen: Listen = silent) -> Audit:
 
 def answer(spec: Spec, judge: Judge, listen: Listen = silent) -> Audit:
     """Return the audit of a spec, every question of it put to `judge`."""
-    verdict = judge.ask(spec)
+    verdict = judge.ask(spec, MOST_FIRST)
     known = known_entries(spec, judge, verdict)
     if verdict.feasible:
         found = _feasible(spec, known, judge, listen, verdict)

@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, PREFILL, Features
+from apex_opt.plan.peak import prompt_step_w
 from apex_opt.plan.tangents import Line, lines
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.steps import StepTable
@@ -61,6 +62,7 @@ class Optimistic:
         e2e_ns: bounds the sum of end-to-end times.
         ttft_ns, decode_ns: (n,) floors per request: time to the first token; from first to last.
             Of what another role does, they are floors once `apex_opt.plan.apart` has joined them.
+        step_w: bounds the power above idle of a step with prompts (`apex_opt.plan.peak`).
     """
 
     busy_ns: tuple[Row, ...]
@@ -68,6 +70,7 @@ class Optimistic:
     e2e_ns: Row
     ttft_ns: Float
     decode_ns: Float
+    step_w: float = 0.0
 
 
 def row(**parts: float) -> Row:
@@ -384,4 +387,5 @@ def optimistic(candidate: Candidate, traffic: Features) -> Optimistic:
         e2e_ns=_own(candidate, _end_to_end(lone, rules, traffic)),
         ttft_ns=_time_to_first(lone, rules, traffic),
         decode_ns=lone.step * traffic.steps + reading,
+        step_w=prompt_step_w(candidate),
     )

@@ -102,13 +102,23 @@ def _latencies(log: Log, output_tokens: Int64, gaps: Log) -> dict[str, Statistic
     }
 
 
-def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> Prediction:
+LATENCIES = ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms", "queue_ms")
+
+
+def predict(
+    spec: Spec,
+    load: Load,
+    parts: Sequence[Part],
+    played: FleetLog,
+    known: Prediction | None = None,
+) -> Prediction:
     """Return what a simulated plan does.
 
     Metrics are those of the field: TTFT from arrival to first token, TPOT the mean gap of a request
     (requests of one token left out), ITL over all gaps, E2E from arrival to last token. Rates are
     over the run, from the first arrival to the last token. Samples of a request are one
-    (`apex_opt.plan.samples`), of which every token counts.
+    (`apex_opt.plan.samples`), of which every token counts. Latencies are those of `known`, if it is
+    of the same run: other limits and levels do not change them.
     """
     times, samples = _times(played.log, closed=load.concurrency > 0), spec.workload.samples
     tokens = load.output_tokens.reshape(-1, samples).sum(axis=1)
@@ -119,12 +129,16 @@ def predict(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog) -> 
     cost = sum(p.count * p.candidate.price_per_hour for p in parts)
     used = use(parts, played.members, times.duration_s)
     hits = log.totals.hit_tokens
+    if known is None:
+        latencies = _latencies(log, load.output_tokens, played.log)
+    else:
+        latencies = {name: getattr(known, name) for name in LATENCIES}
     return Prediction(
         requests=len(load),
         completed=completed,
         rejected=int((log.status == REJECTED).sum()),
         preemptions=int(log.preempted.sum()),
-        **_latencies(log, load.output_tokens, played.log),
+        **latencies,
         duration_s=times.duration_s,
         drain_s=times.drain_s,
         stable=times.drain_s <= drain_limit_s(spec.slo, times.span_s),
@@ -215,18 +229,33 @@ def play_parts(spec: Spec, load: Load, parts: Sequence[Part], run: Run = ONCE) -
 
 
 def measure(
-    spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog, run: Run = ONCE
+    spec: Spec,
+    load: Load,
+    parts: Sequence[Part],
+    played: FleetLog,
+    run: Run = ONCE,
+    known: Prediction | None = None,
 ) -> Played:
-    """Return what a simulation shows, held against the service levels of `spec`."""
-    whole = _measure(spec, load, parts, played, run)
+    """Return what a simulation shows, held against the service levels of `spec`.
+
+    What was predicted of it under other levels may be `known`.
+    """
+    whole = _measure(spec, load, parts, played, run, known)
     left = without_spares(parts)
     if left is None:
         return whole
     return replace(whole, lost=_measure(spec, load, left, play_parts(spec, load, left, run), run))
 
 
-def _measure(spec: Spec, load: Load, parts: Sequence[Part], played: FleetLog, run: Run) -> Played:
-    found, power = predict(spec, load, parts, played), counted(spec, parts, played)
+def _measure(
+    spec: Spec,
+    load: Load,
+    parts: Sequence[Part],
+    played: FleetLog,
+    run: Run,
+    known: Prediction | None = None,
+) -> Played:
+    found, power = predict(spec, load, parts, played, known), counted(spec, parts, played)
     if spec.limits.power_window_s is not None:
         found = found.model_copy(update={"power_window_w": power.total_w})
     router, levels = run.router or spec.routing.router, checks(spec, found)

@@ -25,6 +25,7 @@ from apex_opt.plan.needs import require_memory
 from apex_opt.plan.objective import NO_FLOW, Goal, Traffic, goal
 from apex_opt.plan.optimistic import Optimistic, Row, optimistic
 from apex_opt.plan.pace import pace
+from apex_opt.plan.peak import peaks_above_idle
 from apex_opt.plan.power import least_w
 from apex_opt.plan.quality import row
 from apex_opt.plan.roles import exchange
@@ -182,6 +183,7 @@ def _kind(
     runs: int,
     cache: int,
     asked: Sequence[Deadline],
+    above_w: Callable[[Candidate, float, int], float],
 ) -> Kind:
     shape, stages = candidate.shape, candidate.stages_in
     coefficients = chosen.bound(candidate, bounds, traffic)  # zero where it is maximised
@@ -190,13 +192,14 @@ def _kind(
     flow = [(coefficients.flow[j] + lost[j]) * totals[j] for j in present]
     drawn_mw = [watts * MILLI for watts in least_w(spec, shape)]
     most = min(pool.devices // (n * shape.stage_devices) for pool, n in shape.pools())
+    most = min(most, spec.limits.replicas or most)
     return Kind(
         pool=candidate.pool,
         group_devices=shape.stage_devices,
         groups=stages[candidate.pool],
-        max_count=min(most, spec.limits.replicas or most),
+        max_count=most,
         price_u=math.floor(candidate.price_per_hour * MICRO),
-        power_mw=math.floor(sum(drawn_mw)),
+        power_mw=math.floor(sum(drawn_mw) + above_w(candidate, bounds.step_w, most) * MILLI),
         work=_work(bounds, shape.attention_data, traffic),
         due=tuple(_due(bounds, shape.attention_data, traffic, asked)),
         fixed=math.floor(coefficients.fixed * MICRO),
@@ -319,6 +322,8 @@ def problem(
     limits, pools = spec.limits, spec.pools
     known, present = _running(spec, candidates), traffic.features.present
     due = _deadlines(spec, traffic, chosen)
+    max_kinds = spec.search.max_deployments or min(len(pools), 3)
+    above_w = peaks_above_idle(spec, load, max_kinds)
     data = FleetData(
         pools=tuple(
             PoolData(
@@ -329,14 +334,14 @@ def problem(
             for p in pools
         ),
         kinds=tuple(
-            _kind(spec, c, b, traffic, chosen, n, runs, cache, due)
+            _kind(spec, c, b, traffic, chosen, n, runs, cache, due, above_w)
             for c, b, n, runs, cache in zip(
                 candidates, bounds, needs, known, caches(candidates), strict=True
             )
         ),
         features=len(present),
         prefill=frozenset(i for i, j in enumerate(present) if j in PREFILL),
-        max_kinds=spec.search.max_deployments or min(len(pools), 3),
+        max_kinds=max_kinds,
         devices=limits.devices,
         prefill_devices=limits.prefill_devices,
         decode_devices=limits.decode_devices,

@@ -1,0 +1,131 @@
+"""What questions of an audit share: traffic, replicas, bounds and simulations, each made once."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+
+from apex_opt.auditing.guesses import Counts
+from apex_opt.plan.candidate import Candidate, Drawn
+from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
+from apex_opt.plan.features import Features
+from apex_opt.plan.objective import goal
+from apex_opt.plan.optimistic import Optimistic, optimistic
+from apex_opt.plan.power import rows_for
+from apex_opt.plan.predict import measure, play_parts
+from apex_opt.plan.problem import Problem
+from apex_opt.plan.result import Prediction
+from apex_opt.plan.search import Tried, best_of
+from apex_opt.plan.solve import longest_request, routings, tried
+from apex_opt.plan.use import Part
+from apex_opt.sim.member import FleetLog, Role
+from apex_opt.sim.replica import EndlessRunError
+from apex_opt.spec.spec import Spec
+from apex_opt.trace.traffic import Traffic, traffic
+
+KEPT_REQUESTS = 2_000_000
+"""Requests whose simulated times are remembered, about 100 bytes each."""
+
+KEPT_BOUNDS = 100_000_000
+"""Requests times replicas whose bounds are remembered, 16 bytes each."""
+
+
+class Memory:
+    """Remembers what specs of one model share that differ in an entry or two."""
+
+    def __init__(self) -> None:
+        self.simulated = 0
+        self._traffic: OrderedDict[str, Traffic] = OrderedDict()
+        self._replicas: deque[tuple[object, Enumeration]] = deque(maxlen=16)
+        self._bounds: dict[tuple[Drawn, Role, int], Optimistic] = {}
+        self._bounded = 0
+        self._played: OrderedDict[object, FleetLog | None] = OrderedDict()
+        self._shown: dict[object, Prediction] = {}
+        self._kept = 0
+
+    def traffic(self, spec: Spec) -> Traffic:
+        """Return the traffic of a spec."""
+        key = self._traffic_key(spec)
+        if key not in self._traffic:
+            self._traffic[key] = traffic(spec.workload, spec.search.seed, spec.folder, spec.model)
+            if len(self._traffic) > 8:
+                self._traffic.popitem(last=False)
+        return self._traffic[key]
+
+    def replicas(self, spec: Spec) -> Enumeration:
+        """Return the replicas of a spec, legal and not; limits and levels have no say in it."""
+        longest = longest_request(spec, self.traffic(spec))
+        own = (spec.pools, spec.network, spec.quantization, spec.engine, spec.parallelism)
+        key = (*own, spec.limits.memory_reserve_fraction, longest)
+        known = next((found for at, found in self._replicas if at == key), None)
+        if known is None:
+            known = enumerate_replicas(spec, longest)
+            self._replicas.append((key, known))
+        return known
+
+    def play(self, spec: Spec, offered: Traffic, asked: Problem, counts: Counts) -> Tried:
+        """Return a plan, simulated unless it has been, held against `spec`."""
+        ways = routings(spec, asked, counts)
+        return best_of(
+            goal(spec.objective), [self._play(spec, offered, counts, parts) for parts in ways]
+        )
+
+    def knows(self, spec: Spec, asked: Problem, counts: Counts) -> bool:
+        """Whether a plan has been simulated under the traffic of `spec`."""
+        ways = routings(spec, asked, counts)
+        return all(self._what(spec, parts) in self._played for parts in ways)
+
+    def _play(self, spec: Spec, offered: Traffic, counts: Counts, parts: tuple[Part, ...]) -> Tried:
+        what = self._what(spec, parts)
+        log = self._log(spec, offered, parts, what)
+        if log is None:
+            return Tried(
+                counts, math.nan, math.nan, "cannot be simulated: its run has no end", None
+            )
+        played = measure(spec, offered.load, parts, log, known=self._shown.get(what))
+        self._shown[what] = played.prediction
+        return tried(spec, counts, played)
+
+    def _what(self, spec: Spec, parts: tuple[Part, ...]) -> object:
+        """Return what decides a simulation: traffic, router and replicas, no limit and no level."""
+        shapes = tuple(
+            (p.candidate.drawn, p.role, p.count, p.weight, p.class_weights, p.up_to_tokens)
+            for p in parts
+        )
+        rows = rows_for(
+            spec, self.traffic(spec).load, sum(part.count * part.ranks for part in parts)
+        )
+        return (self._traffic_key(spec), spec.routing.router, rows, shapes)
+
+    def _log(
+        self, spec: Spec, offered: Traffic, parts: tuple[Part, ...], what: object
+    ) -> FleetLog | None:
+        """Return the simulation of a plan; None where its run has no end."""
+        if what in self._played:
+            return self._played[what]
+        self.simulated += 1
+        try:
+            log = play_parts(spec, offered.load, parts)
+        except EndlessRunError:
+            log = None
+        self._played[what] = log
+        self._kept += len(offered.load)
+        while self._kept > KEPT_REQUESTS and len(self._played) > 1:
+            key, old = self._played.popitem(last=False)
+            self._shown.pop(key, None)
+            self._kept -= len(offered.load) if old is None else len(old.replica)
+        return log
+
+    def bound(self, candidate: Candidate, traffic: Features) -> Optimistic:
+        """Return the optimistic model of a candidate; lengths alone decide it, not the rate."""
+        key = (candidate.drawn, candidate.role, traffic.columns.shape[1])
+        if key not in self._bounds:
+            if self._bounded > KEPT_BOUNDS:
+                self._bounds.clear()
+                self._bounded = 0
+            self._bounds[key] = optimistic(candidate, traffic)
+            self._bounded += traffic.columns.shape[1]
+        return self._bounds[key]
+
+    def _traffic_key(self, spec: Spec) -> str:
+        return f"{spec.search.seed} {spec.workload.model_dump_json()}"

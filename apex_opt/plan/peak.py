@@ -1,0 +1,104 @@
+"""The least peak of power of a replica that serves anything: a bound for limits on power.
+
+Whoever serves a request runs a step with prompt tokens, and the peak is at least the power of that
+step: its energy over no more than the time of all stages. Both are sums of the same terms (a table
+by tokens, sampled rows, what the step reads), so their ratio is at least the least ratio of a term.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apex_opt.plan.candidate import Candidate
+from apex_opt.sim.load import Load
+from apex_opt.sim.replica import rejects
+from apex_opt.spec.spec import Spec
+
+Float = NDArray[np.float64]
+NS_PER_S, FS_PER_S = 1e9, 1e15
+ROUNDING = 1 - 1e-9
+"""Of sums in floating point."""
+
+
+def prompt_step_w(candidate: Candidate) -> float:
+    """Return the least power above idle of any step with prompt tokens, watts.
+
+    Zero where nothing is known: where guesses, an encoder or blocks from host memory take time of
+    their own, with ranks that step together, and with roles apart.
+    """
+    steps, rules = candidate.steps, candidate.rules_in_role
+    own_time = rules.drafts or rules.host_blocks or len(steps.encoder_ns)
+    if own_time or candidate.shape.attention_data > 1 or candidate.role != "mixed":
+        return 0.0
+    reading = [
+        (steps.context_j + steps.mixed_context_j, (steps.context_fs, steps.mixed_context_fs)),
+        (steps.window_j + steps.mixed_window_j, (steps.window_fs, steps.mixed_window_fs)),
+        (steps.pair_j, (steps.pair_fs,)),
+        (steps.window_pair_j, (steps.window_pair_fs,)),
+        (steps.history_j, (steps.history_fs,)),
+    ]
+    least = _tokens_w(steps.mixed_ns, steps.mixed_j, steps.rows_ns, steps.rows_j)
+    for joules, columns in reading:
+        femtoseconds = sum(int(column.sum()) for column in columns)
+        if femtoseconds:
+            least = min(least, joules * FS_PER_S / femtoseconds)
+    return least * ROUNDING
+
+
+def _tokens_w(
+    tokens_ns: NDArray[np.int64], tokens_j: Float, rows_ns: NDArray[np.int64], rows_j: Float
+) -> float:
+    """Return the least of energy over time by tokens n with any r <= n sampled rows, watts.
+
+    With q the least energy by time of up to r rows, and t their most time, (A + q t) / (B + t) is
+    monotone in t: it is least with no rows or with all.
+    """
+    spent, drawn = tokens_ns.sum(axis=0)[1:] / NS_PER_S, tokens_j[1:]
+    by_row = rows_ns.sum(axis=0)[1:] / NS_PER_S
+    ratio = np.divide(rows_j[1:], by_row, out=np.full_like(by_row, np.inf), where=by_row > 0)
+    most = np.minimum(np.arange(len(spent)), len(by_row) - 1)
+    rows_s = np.maximum.accumulate(by_row)[most]
+    rows_w = np.minimum.accumulate(ratio)[most]
+    taken = np.where(rows_s > 0, rows_w, 0.0) * rows_s
+    return float(min((drawn / spent).min(), ((drawn + taken) / (spent + rows_s)).min()))
+
+
+def sharing(spec: Spec, load: Load) -> int:
+    """Return how many replicas of one kind get a request each for sure; 0 where none does.
+
+    Dealt in turn, the first requests go to a replica each; in a closed loop the clients do.
+    """
+    if spec.routing.router != "round_robin" or spec.routing.by_class:
+        return 0
+    return min(load.concurrency or len(load), len(load.opens))
+
+
+def peaks_above_idle(
+    spec: Spec, load: Load, max_kinds: int
+) -> Callable[[Candidate, float, int], float]:
+    """Return what gives the power above idle that a replica draws at its peak at least, watts.
+
+    It takes the replica, its `prompt_step_w`, and how many equal ones a plan has at most. Those
+    that get no request stay idle: what the others draw is then shared by all. Zero where limits
+    count no peaks, and where plans may have several kinds of replica: who gets a request is not
+    known then.
+    """
+    limits = spec.limits
+    by_peak = limits.power_by == "peak" and limits.power_window_s is None
+    shared = sharing(spec, load) if by_peak and max_kinds == 1 else 0
+
+    def above_w(candidate: Candidate, step_w: float, most: int) -> float:
+        known = [w for w in (limits.power_w, spec.pools[candidate.pool].power_w) if w is not None]
+        if not (known and shared and step_w) or candidate.also:
+            return 0.0
+        if rejects(load, candidate.rules_in_role).any():
+            return 0.0
+        # More of them than a limit allows when idle need not be asked about.
+        allowed = math.floor(min(known) / candidate.idle_w) if candidate.idle_w else most
+        return step_w * min(1.0, shared / max(min(most, allowed), 1))
+
+    return above_w
