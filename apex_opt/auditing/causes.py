@@ -142,9 +142,9 @@ def _pressed(found: Found, asked: Problem) -> str | None:
         return None
     levels = both([f"`{e.key}` = {e.shown}" for e in found.members if e.family == "slo"])
     return (
-        f"what must be done in time is work for at least {digits(ratio)} times as long on the "
-        f"strongest fleet of one kind that the limits allow, {n:,} x "
-        f"{asked.candidates[r].replica.label}; {levels}"
+        f"to keep {levels}, the strongest fleet of one kind that the limits allow, {n:,} x "
+        f"{asked.candidates[r].replica.label}, needs at least {digits(ratio)} times the time that "
+        "there is"
     )
 
 
