@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 .PHONY: demo test check lint types cover format docs bench clean
 
@@ -10,7 +11,7 @@ demo: $(READY)
 	$(BIN)/apexopt solve specs/examples/quickstart.toml
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: lint types cover
 
@@ -22,7 +23,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 cover: $(READY)
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 format: $(READY)
 	$(BIN)/ruff format .
