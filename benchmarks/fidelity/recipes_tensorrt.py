@@ -13,9 +13,9 @@ from benchmarks.fidelity.clients import total
 from benchmarks.fidelity.degrees import Degrees, counted_once, degrees
 from benchmarks.fidelity.recipe import Recipe
 
-ACCEPTANCE = 0.8
-"""Chance that a guess of DeepSeek's layer is right after right ones. DeepSeek found 0.85 to 0.9 for
-the first (DeepSeek-V3 technical report, 5.4.3); later ones are right less often.
+ACCEPTANCE = 0.7
+"""Chance that a guess of DeepSeek's layer is right after right ones: with three guesses 2.5 tokens
+a step, as is told of random prompts in a chat template and of MT-Bench (InferenceX, pull 649).
 """
 
 BALANCED_STEPS = 60
