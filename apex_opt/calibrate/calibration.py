@@ -20,6 +20,7 @@ MEASURED_BAND = 0.15
 KINDS: dict[str, Callable[[Columns, Device], Mapping[AttentionFormat, Fit[Any]]]] = {
     "latent_prefill": families.latent_prefill,
     "latent_decode": families.latent_decode,
+    "sparse_prefill": families.sparse_prefill,
     "window_prefill": families.window_prefill,
     "window_decode": families.window_decode,
     "linear_prefill": families.linear_prefill,

@@ -22,6 +22,7 @@ FAMILIES = (
     "decode_attention",
     "latent_prefill",
     "latent_decode",
+    "sparse_prefill",
     "window_prefill",
     "window_decode",
     "linear_prefill",

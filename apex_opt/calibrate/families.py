@@ -15,7 +15,7 @@ from apex_opt.calibrate.attention import (
 from apex_opt.calibrate.columns import Columns
 from apex_opt.calibrate.fit import SHARE, Fit, Problem, Range, fit
 from apex_opt.cost.curves import Array, Prompts, Reads, decode_seconds, prefill_seconds
-from apex_opt.cost.operators import ACTIVATION_BYTES
+from apex_opt.cost.operators import ACTIVATION_BYTES, SPARSE_HEADS
 from apex_opt.cost.rates import half_precision
 from apex_opt.spec.device_efficiency import AttentionFormat, Decode, LatentDecode, Prefill
 from apex_opt.spec.pools import Device
@@ -45,6 +45,25 @@ def latent_prefill(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[P
     moved = ACTIVATION_BYTES * batch * length * (2 * heads * width + latent)
     work = Prompts(flops, moved, length, flops / (2.0 * width))
     return _prompts(rows, device, work, batch * 1e3 + heads, PREFILL_RANGES)
+
+
+def sparse_prefill(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[Prefill]]:
+    """Return the curve of sparse latent attention of prompts, in its absorbed form.
+
+    Every query computes as many tokens as it may choose, in 64 heads at least, so that bytes and
+    operations cannot be told apart: `memory` is the prior.
+
+    Raises:
+        CallError: a column is missing, or a row holds no number.
+    """
+    batch, length, heads = (rows.numbers(c) for c in ("batch_size", "isl", "num_heads"))
+    rank, rope = rows.numbers("kv_lora_rank"), rows.numbers("qk_rope_dim")
+    tokens, width = batch * length, 2 * rank + rope
+    flops = 2.0 * tokens * rows.numbers("index_topk") * np.maximum(heads, SPARSE_HEADS) * width
+    moved = ACTIVATION_BYTES * tokens * heads * width
+    work = Prompts(flops, moved, length, np.zeros_like(moved))
+    ranges = {name: one for name, one in PREFILL_RANGES.items() if name != "memory"}
+    return _prompts(rows, device, work, batch * 1e6 + length, ranges)
 
 
 def latent_decode(rows: Columns, device: Device) -> dict[AttentionFormat, Fit[LatentDecode]]:

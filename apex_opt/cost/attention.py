@@ -123,7 +123,7 @@ def context_rates(rates: Rates, a: Attention) -> ContextRates:
         context=index + (none if windowed else read),
         window=read if windowed else none,
         pair=index_pair + (none if windowed else pair),
-        window_pair=pair if windowed else none,
+        window_pair=pair if windowed and not a.slots else none,
         history=history_rate(rates, a),
         mixed_context=none if windowed else mixed,
         mixed_window=mixed if windowed else none,
@@ -170,8 +170,10 @@ def prompt_cost(rates: Rates, a: Attention, tokens: Array) -> Cost:
     moved = tokens * (a.io_bytes + a.kv_bytes + a.expanded_bytes)
     streamed = moved / (rates.bandwidth * curve.memory)
     paced = blended(streamed, curve.length_ns * 1e-9 * tokens, curve.blend)
-    seconds = np.where(tokens > 0, curve.floor_us * 1e-6 + paced, 0.0)
-    return rates.cost(seconds, np.zeros_like(moved), moved, precision)
+    slots = tokens * (a.slots * a.pair_flops)
+    computed = pair_seconds(curve, rates.peak(precision), slots, np.zeros_like(slots))
+    seconds = np.where(tokens > 0, curve.floor_us * 1e-6 + computed + paced, 0.0)
+    return rates.cost(seconds, slots, moved, precision)
 
 
 def decode_cost(rates: Rates, a: Attention, sequences: Array) -> Cost:

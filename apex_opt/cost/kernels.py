@@ -15,7 +15,8 @@ def prefill_curve(rates: Rates, a: Attention) -> tuple[Prefill, Precision]:
     """Return how prompts are attended, and in which precision.
 
     Latent attention expands an 8-bit cache and computes in 16 bits (vLLM, FlashMLA); a recurrent
-    state is no cache.
+    state is no cache. Where tokens are chosen, vLLM does so too, with the kernel that others take
+    over 16 bits only (SGLang nsa_backend.py, `flashmla_sparse`); theirs over 8 are faster.
     """
     reached = rates.device.efficiency
     own = {
@@ -25,6 +26,8 @@ def prefill_curve(rates: Rates, a: Attention) -> tuple[Prefill, Precision]:
         "linear": reached.linear_prefill,
     }
     curves = own[a.kind] if "bf16" in own[a.kind] else reached.prefill
+    if a.sparse and (a.slots or rates.shape.kv_cache.bytes_per_element > 1):
+        curves = reached.sparse_prefill or curves
     if a.kind in {"latent", "linear"}:
         return curves["bf16"], half_precision(rates.device)
     name, precision = attention_format(rates.device, curves, rates.shape.kv_cache)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from apex_opt.cost.shape import Shape
+from apex_opt.spec.engine import Scheduler
 from apex_opt.spec.model import (
     DenseFfn,
     Ffn,
@@ -46,6 +47,14 @@ SPARSE_HEADS = 64
 Each query picks other tokens, so that keys and values cannot be expanded for all of them: prompts
 are attended to in the absorbed form too. Source: FlashMLA's sparse kernel takes 64 heads or a
 multiple (vLLM and SGLang pad to it).
+"""
+
+ALL_SLOTS: frozenset[Scheduler] = frozenset({"vllm-v1"})
+"""Schedulers whose engine lets a prompt's query compute all the tokens that it could choose, also
+where fewer come before it: the others are masked.
+
+Source: vLLM vllm/v1/attention/backends/mla/flashmla_sparse.py pads `topk_indices` with -1. SGLang
+and TensorRT-LLM attend to short prompts without choosing (nsa_backend.py, `dense_mha`).
 """
 
 
@@ -95,7 +104,9 @@ class Attention:
             memory; where tokens are spread over devices, its share of them.
         decode_flops: operations of a decoding query, per cached token. Where these are spread, it
             attends for all those devices to its share of them, which is as much.
+        sparse: a query chooses the tokens of its window by an indexer.
         pair_flops: operations of prefill, per query-key pair.
+        slots: tokens that a prompt's query computes, whatever it sees; 0: those that it sees.
         token_flops: operations on a recurrent state, per token.
         io_bytes: bytes of queries and outputs, per token.
         query_bytes, output_bytes: of what attends to cached tokens as they are, and of what comes
@@ -114,7 +125,9 @@ class Attention:
     window: int | None = None
     kv_bytes: float = 0.0
     decode_flops: float = 0.0
+    sparse: bool = False
     pair_flops: float = 0.0
+    slots: int = 0
     token_flops: float = 0.0
     io_bytes: float = 0.0
     query_bytes: float = 0.0
@@ -213,7 +226,15 @@ def _latent(a: LatentAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
         index_bytes=float(index_dim),
         index_flops=2.0 * index_heads * index_dim,
     )
-    if a.index_topk is None:
+    if a.index_topk is not None:
+        absorbed_bytes = attention.query_bytes + attention.output_bytes
+        attention = replace(
+            attention,
+            sparse=True,
+            slots=a.index_topk if shape.release.scheduler in ALL_SLOTS else 0,
+            io_bytes=absorbed_bytes,
+        )
+    else:
         attention = replace(
             attention,
             pair_flops=2.0 * outer,

@@ -198,6 +198,11 @@ class Efficiency(Table):
     latent_decode: dict[AttentionFormat, LatentDecode] = Field(
         {}, description="Latent attention of decoding sequences; none: as `decode`."
     )
+    sparse_prefill: dict[AttentionFormat, Prefill] = Field(
+        {},
+        description="Sparse latent attention of prompts, in 16 bits: absorbed, each query with "
+        "tokens of its own; none: as `latent_prefill`.",
+    )
     window_prefill: dict[AttentionFormat, Prefill] = Field(
         {}, description="Attention of prompts to a window; none: as `prefill`."
     )

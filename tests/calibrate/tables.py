@@ -25,6 +25,7 @@ BANDWIDTH = DEVICE.bandwidth_gbytes_per_s * 1e9
 PEAK = DEVICE.peak_tflops["bf16"] * 1e12
 PRODUCT = Product(compute=0.7, memory=0.8, floor_us=3, blend=3, fill_outputs=1e5, depth_ns=40)
 PREFILL = Prefill(compute=0.5, memory=0.4, floor_us=12, length_ns=6)
+SPARSE = Prefill(compute=0.6, floor_us=3, length_ns=2)
 LINEAR = Prefill(compute=0.5, memory=0.4, floor_us=12, length_ns=40, blend=3)
 RAMP = {"ramp_us": 6, "ramp_mb": 30}
 DECODE = Decode(memory=0.9, floor_us=9, head_ns=8, token_ns=0.6, cached_mb=40, **RAMP)
@@ -122,6 +123,20 @@ def latent(folder: Path) -> None:
         "system batch_size kv_len num_heads kv_lora_rank qk_rope_dim kv_cache_dtype latency_us"
     )
     write(folder, "latent_decode", columns, told([*rows], [512, 64, "bfloat16"], seconds))
+
+
+def sparse(folder: Path) -> None:
+    """Write sparse latent attention of prompts: 2,048 of 512 + 64 numbers, 64 heads and 128."""
+    batch, length, heads = rows = np.array(
+        [*itertools.product([1, 4, 16], [128, 1024, 8192], [32, 64, 128])], float
+    ).T
+    computed = np.maximum(heads, 64)
+    flops = 2 * batch * length * 2048 * computed * 1088
+    prompts = Prompts(flops, 2 * batch * length * heads * 1088, length, np.zeros_like(flops))
+    seconds = prefill_seconds(SPARSE, PEAK, BANDWIDTH, prompts)
+    names = "kv_lora_rank qk_rope_dim index_topk"
+    columns = f"system batch_size isl num_heads {names} latency_us"
+    write(folder, "sparse_prefill", columns, told([*rows], [512, 64, 2048], seconds))
 
 
 def window(folder: Path) -> None:

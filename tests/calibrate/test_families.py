@@ -13,7 +13,7 @@ pytest.importorskip("scipy", reason="the extra `calibrate` is not installed")
 @pytest.fixture(scope="module")
 def calibration(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernels")
-    for write in (tables.latent, tables.window, tables.linear):
+    for write in (tables.latent, tables.sparse, tables.window, tables.linear):
         write(folder)
     return calibrate(folder, tables.DEVICE)
 
@@ -26,6 +26,10 @@ def found(calibration):
 def test_latent_attention_that_follows_a_curve_gives_it_back(found):
     close(found["latent_prefill"].curve, tables.PREFILL)
     close(found["latent_decode"].curve, tables.LATENT)
+
+
+def test_sparse_prompts_that_follow_a_curve_give_it_back(found):
+    close(found["sparse_prefill"].curve, tables.SPARSE)
 
 
 def test_windows_that_follow_a_curve_give_it_back_where_they_are_full(found):

@@ -218,3 +218,20 @@ def test_windows_and_recurrent_states_read_no_history():
         ]
         assert free
         assert all(history_rate(Rates(s), a).seconds[0] == 0 for a in free)
+
+
+def test_of_sparse_prompts_vllm_computes_every_slot_and_others_what_is_seen():
+    s = shape("deepseek-v3.2", "h200-sxm-141gb", tensor=8, weights="fp8-block")
+    other = replace(s, release=catalog.release("sglang", "0.5.14"))
+    rates, a, seen = Rates(s), attention(s), attention(other)
+    assert (a.slots, seen.slots) == (2048, 0)
+    assert context_rates(rates, a).window_pair.seconds[0] == 0
+    pair = context_rates(Rates(other), seen).window_pair.seconds[0]
+    more = prompt_cost(rates, a, np.array([1e4])).seconds[0]
+    more -= prompt_cost(Rates(other), seen, np.array([1e4])).seconds[0]
+    assert more == pytest.approx(1e4 * 2048 * pair)
+    # FlashMLA, 16,384 tokens of 64 heads on H200: 7,944 us (aiconfigurator-core 0.12.0).
+    whole = prompt_cost(
+        rates, attention(shape("deepseek-v3.2", "h200", tensor=2)), np.array([16384.0])
+    )
+    assert whole.seconds[0] == pytest.approx(7944e-6, rel=0.05)

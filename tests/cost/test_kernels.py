@@ -5,6 +5,7 @@ import pytest
 from apex_opt.cost.kernels import decode_curve, prefill_curve
 from apex_opt.cost.operators import layer
 from apex_opt.cost.rates import Rates
+from apex_opt.spec import catalog
 from tests.shapes import shape
 
 KINDS = {
@@ -54,3 +55,22 @@ def test_curves_without_16_bits_are_none():
     )
     changed = dataclasses.replace(rates.shape, pool=pool.model_copy(update={"device": narrow}))
     assert decode_curve(Rates(changed), a) == (reached.decode["bf16"], "bf16")
+
+
+@pytest.mark.parametrize(
+    ("engine", "cache", "own"),
+    [
+        ("vllm", "bf16", True),
+        ("vllm", "fp8", True),
+        ("sglang", "bf16", True),
+        ("sglang", "fp8", False),
+    ],
+)
+def test_sparse_prompts_have_a_kernel_of_their_own_over_16_bits_and_in_vllm_over_any(
+    engine, cache, own
+):
+    s = shape("deepseek-v3.2", "b200-sxm", tensor=8, weights="fp8-block", kv_cache=cache)
+    s = dataclasses.replace(s, release=catalog.release(engine, None))
+    found = prefill_curve(Rates(s), layer(s.model.layers["moe"], s).attention)[0]
+    reached = s.pool.device.efficiency
+    assert found == (reached.sparse_prefill if own else reached.latent_prefill)["bf16"]

@@ -58,6 +58,8 @@ def test_sparse_prompts_attend_to_latent_vectors_with_64_heads_or_more():
         assert found.pair_flops == 2 * heads * 1088
         assert found.decode_flops == 2 * 128 / tensor * 1088
         assert found.expand_flops == found.expanded_bytes == 0
+        # The queries and outputs of 576 and 512 numbers a head, 2 bytes each.
+        assert found.io_bytes == 2 * 128 / tensor * 1088
     dense = shape("deepseek-v3", weights="fp8-block")
     assert layer(dense.model.layers["moe"], dense).attention.pair_flops == 2 * 128 * 320
 

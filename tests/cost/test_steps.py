@@ -141,7 +141,8 @@ def test_attention_is_never_faster_than_the_data_sheet(tensor, model, device, ca
             read = sum(a.kv_bytes * n for a, n in mine) / rates.bandwidth * 1e15
             assert context_fs[stage] >= read
             assert context_fs[stage] >= sum(a.decode_flops * n for a, n in mine) / peak * 1e15
-            assert pair_fs[stage] >= sum(a.pair_flops * n for a, n in mine) / peak * 1e15
+            seen = sum(a.pair_flops * n for a, n in mine if not a.slots)
+            assert pair_fs[stage] >= seen / peak * 1e15
             assert window or table.history_fs[stage] >= read
 
 
