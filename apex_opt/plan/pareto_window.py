@@ -1,8 +1,9 @@
 """A window of a front: the plans that are good enough on one axis.
 
 Whether a plan lies in it is told by its simulation. What can be told before is told to the fleet
-model: the price and number of devices are exact, idle power bounds mean power from below, and a
-latency is limited like a service level, which excludes the replicas whose floors miss it.
+model: the price and number of devices are exact, idle power bounds mean power from below (where no
+limit counts power in another way), and a latency is limited like a service level, which excludes
+the replicas whose floors miss it.
 """
 
 from __future__ import annotations
@@ -62,9 +63,16 @@ def narrowed(asked: Problem, spec: Spec, window: Window | None) -> Problem:
         data = replace(data, price_u=_least(data.price_u, window.most * MICRO))
     elif name == "devices":
         data = replace(data, devices=_least(data.devices, window.most))
-    elif name == "power" and spec.limits.power_by == "peak":
+    elif name == "power" and not _limits_power(spec):
         data = replace(data, power_mw=_least(data.power_mw, window.most * MILLI))
     return replace(asked, data=data)
+
+
+def _limits_power(spec: Spec) -> bool:
+    """Whether limits count power: replicas then stand for peaks, or ratings, and not for means."""
+    return any(
+        limit is not None for limit in (spec.limits.power_w, *(p.power_w for p in spec.pools))
+    )
 
 
 def _least(limit: int | None, other: float) -> int:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from apex_opt.errors import CallError, InfeasibleError, UndecidedError
 from apex_opt.plan.pareto import pareto
 from apex_opt.plan.pareto_axis import axis_named
+from apex_opt.plan.pareto_window import Window, narrowed
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
 from apex_opt.plan.solve import legal_candidates, routings, solve, tried
@@ -162,7 +163,7 @@ def test_no_plan_is_simulated_twice(monkeypatch):
 def test_what_is_not_proved_says_so_with_its_gap(monkeypatch):
     monkeypatch.setattr("apex_opt.plan.pareto_search.MOST_PLANS", 1)
     slo = "ttft_ms = { p99 = 600 }"
-    front = pareto(small(slo=slo), "energy", "latency", points=2)
+    front = pareto(small(slo=slo, pools=TWO_POOLS), "energy", "latency", points=2)
     doubtful = [p for p in front.points if not p.proved]
     assert doubtful
     assert not front.complete
@@ -231,3 +232,11 @@ def test_a_spec_that_no_plan_meets_is_proved_infeasible():
     assert str(caught.value) == (
         "no plan meets the spec, even with every request alone on idle devices: ttft_ms p99"
     )
+
+
+@pytest.mark.parametrize(("limits", "most"), [("", 10_000), ("power_w = 5000", 5_000_000)])
+def test_mean_power_is_not_held_against_what_limits_count(limits, most):
+    one = small(limits=limits)
+    offered = traffic(one.workload, one.search.seed, one.folder)
+    asked = problem(one, offered.load, legal_candidates(one, offered))
+    assert narrowed(asked, one, Window(axis_named("power"), 10.0)).data.power_mw == most
