@@ -66,6 +66,15 @@ def spread(cost: Cost, at: Int64, sizes: Int64) -> Cost:
     return Cost(np.interp(sizes, at, cost.seconds), np.interp(sizes, at, cost.joules))
 
 
+SAMPLING_BYTES = 10.0
+"""Bytes that the choice of a token moves for each logit, on every device of the last stage: it is
+read in 16 bits, written in 32, and read for the greatest one.
+
+Source: vLLM vllm/v1/sample/sampler.py, `forward` and `greedy_sample`. Temperature, softmax and
+noise move 32 more, top-p sorts; requests do not say whether they ask for these.
+"""
+
+
 @dataclass(frozen=True)
 class _Kind:
     """Costs of one kind of layer, on one device."""
@@ -140,11 +149,12 @@ def embedding(rates: Rates, tokens: Array) -> Cost:
 
 
 def head(rates: Rates, rows: Array) -> Cost:
-    """Return LM head, gathering of logits and per-sequence overhead of the last stage."""
+    """Return LM head, gathering and sampling of logits, per-sequence overhead of the last stage."""
     shape, model = rates.shape, rates.shape.model
     vocab = -(-model.vocab_size // 64) * 64  # padded to 64 (vLLM DEFAULT_VOCAB_PADDING_SIZE)
     product = gemm(rates, Gemm(model.hidden_size, -(-vocab // shape.tensor), "none"), rows)
     gathered = collectives.all_gather(shape, ACTIVATION_BYTES * rows * vocab)
+    product = product + elementwise(rates, SAMPLING_BYTES * model.vocab_size, rows)
     overhead = rows * shape.release.overheads.sequence_us * 1e-6
     return product + rates.communication(gathered) + Cost(overhead, np.zeros_like(overhead))
 

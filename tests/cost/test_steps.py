@@ -5,10 +5,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from apex_opt.cost.layers import layer_cost, storage
-from apex_opt.cost.operators import layer
+from apex_opt.cost.collectives import all_gather
+from apex_opt.cost.layers import gemm, layer_cost, storage
+from apex_opt.cost.operators import Gemm, layer
 from apex_opt.cost.rates import Rates, half_precision
-from apex_opt.cost.steps import grid, padded, step_table
+from apex_opt.cost.steps import grid, head, padded, step_table
 from apex_opt.plan.legality import why_not
 from apex_opt.spec import catalog
 from tests.shapes import SETTINGS, shape, unlike
@@ -190,8 +191,8 @@ def test_a_pipeline_spreads_the_layers_and_adds_hops():
 def test_the_head_stands_on_the_last_stage_only():
     table = step_table(shape("llama-3.1-70b", tensor=4, pipeline=2))
     # 128,256 x 8,192 in 16 bits, a fourth of it on each device: 525 MB, 157 us at 3.35 TB/s.
-    head = table.rows_ns[1, 1:] - table.rows_ns[0, 1:]
-    assert head.min() > 157_000
+    last = table.rows_ns[1, 1:] - table.rows_ns[0, 1:]
+    assert last.min() > 157_000
     assert table.rows_ns[0, 1:].max() < 40 * 30_000  # attention of 40 layers, 10 to 29 us each
 
 
@@ -230,3 +231,16 @@ def test_each_stage_of_unlike_devices_takes_what_it_would_among_its_like():
     assert table.idle_w == 4 * (Rates(mixed.at(0)).idle_w + 2 * Rates(mixed.at(1)).idle_w)
     low, high = sorted(step_table(mixed.at(stage)).decode_j[64] for stage in (0, 1))
     assert low < table.decode_j[64] < high
+
+
+def test_the_choice_of_a_token_passes_over_all_logits_on_every_device():
+    per_row = []
+    for tensor in (1, 8):
+        s = shape("llama-3.1-8b", tensor=tensor)
+        rows = np.array([64.0, 128.0])
+        product = gemm(Rates(s), Gemm(4096, 128_256 // tensor, "none"), rows)
+        gathered = all_gather(s, 2.0 * rows * 128_256)
+        left = head(Rates(s), rows).seconds - product.seconds - gathered
+        per_row.append((left[1] - left[0]) / 64)
+    # 128,256 logits of 10 bytes at .7 of 3,350 GB/s.
+    assert per_row == pytest.approx([128_256 * 10 / (0.7 * 3350e9)] * 2)
