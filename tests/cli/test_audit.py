@@ -1,27 +1,9 @@
 import json
 from pathlib import Path
 
-import pytest
-
 import apex_opt
 from apex_opt.auditing.result import Audit
-from apex_opt.cli.app import main
 from tests.small_specs import text
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run `apexopt` in an empty folder and return (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["apexopt", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        shown = capsys.readouterr()
-        return left.value.code or 0, shown.out, shown.err
-
-    return call
 
 
 def write(**tables):
