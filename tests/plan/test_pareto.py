@@ -13,14 +13,10 @@ from apex_opt.plan.problem import problem
 from apex_opt.plan.solve import legal_candidates, routings, solve, tried
 from apex_opt.spec.goals import Objective
 from apex_opt.trace.traffic import traffic
-from tests.small_specs import TABLES, spec
+from tests.small_specs import TWO_POOLS, spec
 
 EACH = "ttft_ms = 60\ntpot_ms = 7.5"
-TWO_POOLS = (
-    'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1\ndevices_per_node = 2\n'
-    "[[pools]]\n"
-    'name = "l40s"\ndevice = "l40s"\nnodes = 1\ndevices_per_node = 2'
-)
+THREE = 'name = "h100"\ndevice = "h100-sxm-80gb"\nnodes = 1\ndevices_per_node = 3'
 
 
 def small(rate=90.0, requests=100, slo=EACH, **more):
@@ -88,7 +84,7 @@ def front_of(axes, found):
     ),
     rate=st.sampled_from([30.0, 90.0, 200.0]),
     slo=st.sampled_from([EACH, "ttft_ms = { p99 = 600 }", "e2e_ms = 400\nattainment = 0.5"]),
-    pools=st.sampled_from([TABLES["pools"], TWO_POOLS]),
+    pools=st.sampled_from([THREE, TWO_POOLS]),
 )
 def test_the_front_is_that_of_simulating_every_plan(axes, rate, slo, pools):
     asked = small(rate, slo=slo, pools=pools)
@@ -122,7 +118,7 @@ def test_with_routing_by_length_the_front_is_that_of_every_plan_routed_both_ways
 
 
 def test_no_more_points_are_shown_than_asked_for_and_the_ends_are_among_them():
-    asked = small()
+    asked = small(pools=THREE)
     whole, few = (pareto(asked, "cost", "goodput", points=n) for n in (100, 2))
     assert len(whole.points) > 2
     ends = whole.points[0], whole.points[-1]
