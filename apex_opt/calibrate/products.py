@@ -38,6 +38,9 @@ PRODUCT_RANGES = {
     "fill_outputs": Range(0.0, (2e5, 6e5), 1e7),
     "depth_ns": Range(0.0, (30.0, 60.0), 400.0),
 }
+NARROW_RANGES = {**PRODUCT_RANGES, "input_ps": Range(0.0, (0.5, 2.0), 30.0)}
+"""Of products that quantise their inputs: a pass over these, whose time goes by their size."""
+
 EXPERT_RANGES = {
     "compute": SHARE,
     "memory": SHARE,
@@ -78,7 +81,7 @@ def problem(rows: Columns, device: Device, name: str) -> Problem[Product]:
     moved = moved + ACTIVATION_BYTES * m * n
     return Problem(
         Product,
-        PRODUCT_RANGES,
+        NARROW_RANGES if kind in INPUT_BYTES else PRODUCT_RANGES,
         lambda curve: product_seconds(curve, peak, bandwidth, (m, n, k), moved),
         rows.microseconds(),
         np.maximum(2.0 * m * n * k / peak, moved / bandwidth),

@@ -101,7 +101,8 @@ def product_seconds(
     rows = np.maximum(np.maximum(m, TILE_ROWS), curve.fill_outputs / n)
     compute = 2.0 * rows * n * k / (peak * curve.compute)
     busy = blended(compute, moved / (bandwidth * curve.memory), curve.blend)
-    return np.asarray(curve.floor_us * 1e-6 + busy + curve.depth_ns * 1e-9 * k / DEPTH)
+    inputs = curve.input_ps * 1e-12 * m * k
+    return np.asarray(curve.floor_us * 1e-6 + busy + inputs + curve.depth_ns * 1e-9 * k / DEPTH)
 
 
 def prefill_seconds(curve: Prefill, peak: float, bandwidth: float, prompts: Prompts) -> Array:

@@ -38,7 +38,8 @@ class Product(Curve):
     """Matrix products (m, k) x (k, n) of one format.
 
     Time = floor + (C^blend + B^blend)^(1/blend) + depth k / 128, with B = bytes / (bandwidth x
-    memory) and C = 2 n k max(m, 64, fill / n) / (peak x compute).
+    memory) and C = 2 n k max(m, 64, fill / n) / (peak x compute); and input x m k where it
+    quantises its inputs.
     """
 
     compute: Fraction = Field(0.6, description="Share of the dense peak.")
@@ -51,6 +52,9 @@ class Product(Curve):
         60_000.0, description="Outputs that occupy the device; fewer take as long."
     )
     depth_ns: NonNegative = Field(35.0, description="Time of 128 of the inner dimension.")
+    input_ps: NonNegative = Field(
+        0.0, description="Time of an input number that is quantised, timed with the product."
+    )
 
 
 class Prefill(Curve):

@@ -82,3 +82,17 @@ def test_8_bit_products_share_the_least_floor(tmp_path):
     found = fitted(tmp_path)
     floors = [found["products", kind].curve.floor_us for kind in ("fp8", "fp8-block")]
     assert floors[0] == floors[1] < 6
+
+
+def test_only_products_of_narrow_inputs_pay_for_quantising_them(tmp_path):
+    rows = [
+        ("h100_sxm", name, m, n, k, 5 + m * n * k / 4e8 + n * k / 2e6 + quantised * m * k / 1e6)
+        for name, quantised in (("bfloat16", 0), ("fp8", 2))
+        for m in (1, 16, 256, 1024, 4096, 16384)
+        for n in (1024, 4096, 28672)
+        for k in (2048, 8192)
+    ]
+    tables.write(tmp_path, "gemm", "system gemm_dtype m n k latency_us", rows)
+    found = fitted(tmp_path)
+    assert found["products", "bf16"].curve.input_ps == 0
+    assert found["products", "fp8"].curve.input_ps == pytest.approx(2, rel=0.2)

@@ -52,6 +52,15 @@ def test_a_product_is_its_floor_its_work_and_its_depth():
     assert seconds[0] == pytest.approx(2e-6 + 2 * 1024**3 / 5e14 + 80e-9, rel=1e-2)
 
 
+def test_a_product_that_quantises_its_inputs_pays_for_each_number():
+    size = column(100, 1000, 2000)
+    none = np.array([0.0])
+    seconds = [
+        product_seconds(Product(input_ps=ps), PEAK, BANDWIDTH, size, none)[0] for ps in (0, 2)
+    ]
+    assert seconds[1] - seconds[0] == pytest.approx(100 * 2000 * 2e-12)
+
+
 def test_a_product_too_small_for_the_device_takes_as_long_as_one_that_fills_it():
     curve = Product(fill_outputs=1024 * 512)
     sizes = (np.array([64.0, 256.0, 512.0, 1024.0]), np.array(1024.0), np.array(1024.0))
