@@ -29,6 +29,7 @@ from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.objective import Goal
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.seeds import seeds
+from apex_opt.plan.sketch import sketch
 from apex_opt.solvers.fleet import Answer
 from apex_opt.solvers.fleet_alone import model_of
 from apex_opt.solvers.fleet_verify import faults
@@ -160,6 +161,7 @@ class Search:
             for counts in (*self.start, *seeds(self.problem)):
                 if self._may_go_on():
                     self._meets(counts)
+            self._sketch()
             while self._may_go_on():
                 proposals = self._propose()
                 if self._settled() or not proposals:
@@ -175,6 +177,13 @@ class Search:
         if math.isinf(found.bound) and not found.exhausted:
             self._note(self.model.solve(time_limit_s=LEAST_S))  # time was out before it was asked
         return found
+
+    def _sketch(self) -> None:
+        """Look for a first plan among a few good kinds, where the fleet model is large."""
+        plans = iter(()) if self.found.best else sketch(self.problem)
+        missed = [counts for counts in plans if self._may_go_on() and not self._meets(counts)]
+        if missed and not self.found.best:
+            self._climb()
 
     def _may_go_on(self) -> bool:
         few = self.most is None or self.found.simulated < self.most
