@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from apex_opt.plan.apart import joined
-from apex_opt.plan.candidate import Candidate
+from apex_opt.plan.candidate import Candidate, Drawn
 from apex_opt.plan.companions import companions
 from apex_opt.plan.deadlines import Deadline, deadlines
 from apex_opt.plan.existing import running
@@ -30,6 +30,7 @@ from apex_opt.plan.power import least_w
 from apex_opt.plan.quality import row
 from apex_opt.plan.roles import exchange
 from apex_opt.sim.load import Load
+from apex_opt.sim.member import Role
 from apex_opt.sim.steps import Int64
 from apex_opt.solvers.fleet_data import HORIZON, Due, FleetData, Floor, Kind, PoolData, Seat
 from apex_opt.spec.spec import Spec
@@ -294,6 +295,19 @@ def caches(candidates: Sequence[Candidate]) -> tuple[int, ...]:
     return tuple(known.setdefault(exchange(c.shape), len(known)) for c in candidates)
 
 
+def _bounds(
+    candidates: Sequence[Candidate],
+    traffic: Features,
+    bound: Callable[[Candidate, Features], Optimistic],
+) -> tuple[Optimistic, ...]:
+    """Return the optimistic model of each, made once for pools that no step tells apart."""
+    known: dict[tuple[Drawn, Role], Optimistic] = {}
+    for c in candidates:
+        if (c.drawn, c.role) not in known:
+            known[c.drawn, c.role] = bound(c, traffic)
+    return tuple(known[c.drawn, c.role] for c in candidates)
+
+
 def problem(
     spec: Spec,
     load: Load,
@@ -313,7 +327,7 @@ def problem(
     """
     require_memory(len(load), len(candidates))
     traffic = traffic_of(spec, load, candidates)
-    bounds = tuple(bound(c, traffic.features) for c in candidates)
+    bounds = _bounds(candidates, traffic.features, bound)
     roles = [c.role for c in candidates]
     if set(roles) != {"mixed"}:
         bounds = joined(spec, candidates, bounds, traffic.features)
