@@ -101,7 +101,7 @@ GALLERY = {
     "a slow clock": {
         "pools": pool(1, more="clocks_mhz = [400]"),
         "workload": load(4, 2000),
-        "slo": "ttft_ms = { p50 = 123 }",
+        "slo": "ttft_ms = { p50 = 110 }",
     },
     "a power cap": {
         "pools": pool(1, more="power_cap_w = 150"),
