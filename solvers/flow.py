@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import cache
 
+from apex_opt.solvers.flow_anneal import Annealing
 from apex_opt.solvers.flow_bound import CLOSE, bound
 from apex_opt.solvers.flow_cover import coverable
 from apex_opt.solvers.flow_data import FlowData, Placement
 from apex_opt.solvers.flow_improve import improved
+from apex_opt.solvers.flow_pool import Pool
 from apex_opt.solvers.flow_rows import best_row
 from apex_opt.solvers.flow_verify import throughput
 
@@ -56,10 +59,12 @@ def solve(
 
     Args:
         data: machines and links.
-        time_limit_s: for all searches together; what was begun may end a little later.
+        time_limit_s: for all searches together; what was begun may end a little later, and
+            compiling, where that was not done before, does not count.
         seed: of whatever is drawn at random.
         workers: threads of the annealing.
     """
+    compile_all()
     begin = time.monotonic()
     data = _used_types(data)
     best, above = best_row(data, seed, begin + PROOF_SHARE * time_limit_s)
@@ -71,6 +76,17 @@ def solve(
     better = improved(data, answer.placement, answer.bound, until, seed=seed, workers=workers)
     answer = _answer(data, better, answer.bound)
     return _tighten(data, answer, begin + time_limit_s)
+
+
+@cache
+def compile_all() -> None:
+    """Compile the functions that searches call, or load them: a question of two machines."""
+    links = ((0.0, 9.0), (9.0, 0.0))
+    data = FlowData(2, ((2.0, 1.0), (1.0,)), (0, 1), (9.0, 9.0), (9.0, 9.0), links)
+    best, limit = best_row(data, 0, float("inf"))
+    Pool(data.layers, data.rates, data.counts, 0).grow(limit / 2, 1)
+    bound(data.layers, data.rates, data.counts, limit)
+    Annealing(data, 2 * limit).run(best, 1, 1.0, 0)
 
 
 def _used_types(data: FlowData) -> FlowData:

@@ -1,8 +1,8 @@
 import pytest
 from hypothesis import given, settings
 
-from apex_opt.solvers import flow_improve, flow_rows
-from apex_opt.solvers.flow import solve
+from apex_opt.solvers import flow_anneal, flow_blocks, flow_bound, flow_improve, flow_rows
+from apex_opt.solvers.flow import compile_all, solve
 from apex_opt.solvers.flow_verify import faults, throughput
 from tests.solvers.flows import flow, flows, placements
 
@@ -28,6 +28,26 @@ def test_where_no_chain_holds_all_layers_nothing_flows():
 def test_blocks_are_generated_where_the_table_would_be_too_large(monkeypatch):
     monkeypatch.setattr(flow_rows, "TABLE_WORK", 0)
     assert solve(flow(machines=(0,) * 4), time_limit_s=5.0).throughput == 10.0
+
+
+def compiled():
+    """Return the functions of each module that are compiled, with the types they are made for."""
+    modules = (flow_anneal, flow_blocks, flow_bound)
+    return {
+        (module.__name__, name): list(entry.signatures)
+        for module in modules
+        for name, entry in vars(module).items()
+        if hasattr(entry, "signatures")
+    }
+
+
+def test_all_is_compiled_before_the_time_of_a_search_begins(monkeypatch):
+    compile_all()
+    before = compiled()
+    solve(flow(machines=(0,) * 4, enter=(3.0,) * 4), time_limit_s=5.0)
+    monkeypatch.setattr(flow_rows, "TABLE_WORK", 0)
+    solve(flow(machines=(0,) * 4, enter=(3.0,) * 4), time_limit_s=5.0)
+    assert compiled() == before
 
 
 def test_types_without_machines_are_left_out(monkeypatch):
