@@ -57,13 +57,20 @@ def _too_long(found: Found) -> list[str]:
     )
 
 
+def _length(found: Found) -> str:
+    """Return how many requests are too long, and how many may be left out."""
+    told = [words.removeprefix("completed (").removesuffix(")") for words in _too_long(found)]
+    levels = [f"`{e.key}` asks for {e.shown}" for e in found.members if e.family == "slo"]
+    return "; ".join([*told, *levels])
+
+
 def _text(found: Found, code: Code) -> str:
     """Return the story: what was asked, and how near the best that is possible comes."""
     asked = found.verdict.asked
     if asked is None:
         return _smallest(found, code)
     if code == "length":
-        return "; ".join(_too_long(found))
+        return _length(found)
     if code in {"slo.unreachable", "slo.load"}:
         floors = "; ".join(_floors(found, asked))
         return _simulated(found, asked) or floors or _pressed(found, asked) or _busy(asked)

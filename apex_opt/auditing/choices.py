@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ def choices(spec: Spec, *, unwritten: bool) -> Iterator[Row]:
     yield from _kinds(spec)
     yield from _formats(spec)
     yield from _degrees(spec)
+    yield from _layouts(spec, unwritten=unwritten)
 
 
 def _settings(spec: Spec, *, unwritten: bool) -> Iterator[Row]:
@@ -150,6 +152,32 @@ def _degrees(spec: Spec) -> Iterator[Row]:
         degrees = {s for p in spec.pools for s in pipeline_degrees(deep, p, 1)}
         dial = _degree("pipeline", asked.pipeline, degrees)
         yield "parallelism.pipeline", ("parallelism", "pipeline"), "parallelism", dial, True
+
+
+def _layouts(spec: Spec, *, unwritten: bool) -> Iterator[Row]:
+    """Yield what decides where layers, tokens of the cache and roles may stand."""
+    asked = spec.parallelism
+    rows: list[tuple[str, bool, list[Any]]] = [
+        ("layer_split", asked.layer_split == "even", ["auto", "best"]),
+        ("disaggregate", asked.disaggregate is not True, [True]),
+    ]
+    if len(spec.pools) > 1:
+        rows.append(("cross_pool", not asked.cross_pool, [True]))
+    if asked.context != "auto":
+        rows.append(("context", True, ["auto"]))
+    for key, narrow, wider in rows:
+        written = key in asked.model_fields_set
+        free = unwritten and key in {"cross_pool", "context"}
+        if narrow and (written or free):
+            others = tuple((value, f"write `{key} = {json.dumps(value)}`") for value in wider)
+            dial = Options(_shown(getattr(asked, key)), others, wider[-1], _put(key))
+            yield f"parallelism.{key}", ("parallelism", key), "parallelism", dial, written
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return str(value).lower()
 
 
 def _put(key: str) -> Any:

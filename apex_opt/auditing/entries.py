@@ -126,13 +126,17 @@ def _expected(asked: Workload) -> float:
     return total
 
 
-def _phases(spec: Spec, times: float) -> Spec:
-    """Return the spec with all rates of its phases so many times what they are."""
-    phases = tuple(
-        phase.model_copy(update={"rate_rps": times * phase.rate_rps})
-        for phase in spec.workload.phases or ()
-    )
-    return under("workload", "phases")(spec, phases)
+def _phases(asked: Workload) -> Put:
+    """Return what sets all rates of phases to so many times what they are in `asked`."""
+
+    def put(spec: Spec, times: float) -> Spec:
+        phases = tuple(
+            phase.model_copy(update={"rate_rps": times * phase.rate_rps})
+            for phase in asked.phases or ()
+        )
+        return under("workload", "phases")(spec, phases)
+
+    return put
 
 
 def _demand(spec: Spec) -> Iterator[Entry]:
@@ -148,7 +152,7 @@ def _demand(spec: Spec) -> Iterator[Entry]:
     elif asked.phases is not None:
         least = max(1 / DEMAND, FEWEST / _expected(asked))
         if least < 1:
-            times = Range(1.0, least, False, "x its rates", _phases)
+            times = Range(1.0, least, False, "x its rates", _phases(asked))
             yield Entry("workload.phases", ("workload", "phases"), "demand", times)
     elif asked.rate_rps is not None:
         rate = asked.rate_rps

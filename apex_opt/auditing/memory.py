@@ -37,7 +37,7 @@ class Memory:
         self.simulated = 0
         self._traffic: OrderedDict[str, Traffic] = OrderedDict()
         self._replicas: deque[tuple[object, Enumeration]] = deque(maxlen=16)
-        self._bounds: dict[tuple[Drawn, Role, int], Optimistic] = {}
+        self._bounds: dict[tuple[Drawn, Role, object], Optimistic] = {}
         self._bounded = 0
         self._played: OrderedDict[object, FleetLog | None] = OrderedDict()
         self._shown: dict[object, Prediction] = {}
@@ -117,8 +117,9 @@ class Memory:
         return log
 
     def bound(self, candidate: Candidate, traffic: Features) -> Optimistic:
-        """Return the optimistic model of a candidate; lengths alone decide it, not the rate."""
-        key = (candidate.drawn, candidate.role, traffic.columns.shape[1])
+        """Return the optimistic model of a candidate; lengths and pace decide it, not the rate."""
+        what = (traffic.columns.shape[1], traffic.totals, traffic.pace_ns)
+        key = (candidate.drawn, candidate.role, what)
         if key not in self._bounds:
             if self._bounded > KEPT_BOUNDS:
                 self._bounds.clear()

@@ -8,7 +8,8 @@ found; the next tighter value is proved infeasible or, where only simulation cou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from itertools import combinations
 
 from apex_opt.auditing.conflict import helps
@@ -28,8 +29,30 @@ MOST_FIRST = 2
 """Repairs of a first conflict from which those of all are sought."""
 
 
-def alone(judge: Judge, spec: Spec, entry: Entry, seed: Repair | None = None) -> Repair | None:
-    """Return the smallest change of one entry that makes `spec` feasible; None if none is found.
+class NoHelp(Enum):
+    """Why an entry has no repair: every change of it is excluded, or none was found to do."""
+
+    EXCLUDED = auto()
+    NOT_FOUND = auto()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of the entries of a conflict.
+
+    Attributes:
+        repairs: smallest first.
+        helpless: entries that are proved to be of no help alone.
+        unknown: entries of which no change was found to help alone, though some is not excluded.
+    """
+
+    repairs: list[Repair]
+    helpless: list[Entry]
+    unknown: list[Entry]
+
+
+def alone(judge: Judge, spec: Spec, entry: Entry, seed: Repair | None = None) -> Repair | NoHelp:
+    """Return the smallest change of one entry that makes `spec` feasible, or why there is none.
 
     Args:
         judge: answers.
@@ -42,20 +65,26 @@ def alone(judge: Judge, spec: Spec, entry: Entry, seed: Repair | None = None) ->
     if seed is None:
         verdict = helps(judge, spec, entry)
         if verdict.plan is None or verdict.asked is None:
-            return None
+            return _why(verdict)
         last = (move(entry, entry.dial.end),)
         seed = Repair(last, entry.loosened(spec), verdict.asked, verdict.plan, False, (None,))
     return _tighten(judge, spec, entry, entry.dial, seed)
 
 
-def _option(judge: Judge, spec: Spec, entry: Entry, dial: Options) -> Repair | None:
+def _why(verdict: Verdict) -> NoHelp:
+    return NoHelp.EXCLUDED if verdict.status == "infeasible" else NoHelp.NOT_FOUND
+
+
+def _option(judge: Judge, spec: Spec, entry: Entry, dial: Options) -> Repair | NoHelp:
+    why = NoHelp.EXCLUDED
     for value, words in (*dial.others, (dial.widest, "allow any")):
         changed = dial.put(spec, value)
         verdict = judge.ask(changed)
         if verdict.plan is not None and verdict.asked is not None:
             moves = (move(entry, value, words),)
             return Repair(moves, changed, verdict.asked, verdict.plan, True, (None,))
-    return None
+        why = _why(verdict)  # the last value allows all others
+    return why
 
 
 def _tighten(judge: Judge, spec: Spec, entry: Entry, dial: Range, best: Repair) -> Repair:
@@ -140,22 +169,22 @@ def together(judge: Judge, spec: Spec, first: Entry, second: Entry) -> Repair | 
     The second is loosened, the first moved as little as then suffices, then the second.
     """
     rough = alone(judge, second.loosened(spec), first)
-    if rough is None:
+    if isinstance(rough, NoHelp):
         return None
     fine = alone(judge, first_moved := moved(spec, rough.moves), second)
-    if fine is None:
+    if isinstance(fine, NoHelp):
         # Nothing is left to move: the first alone does at this value.
         verdict = judge.ask(first_moved)
         if verdict.plan is None or verdict.asked is None:
             return None
         return replace(rough, spec=first_moved, asked=verdict.asked, plan=verdict.plan)
-    return _joined((rough, fine))
+    return joined((rough, fine))
 
 
 def repairs(
     judge: Judge, spec: Spec, members: Sequence[Entry], verdict: Verdict | None = None
-) -> tuple[list[Repair], list[Entry]]:
-    """Return the repairs of a spec by its entries, smallest first, and those of no help alone.
+) -> Found:
+    """Return the repairs of a spec by its entries, smallest first, and what is of no help alone.
 
     Pairs are sought among the entries that cannot help alone.
 
@@ -166,22 +195,24 @@ def repairs(
         verdict: on the spec, where it is known: plans that miss one entry alone are a start.
     """
     found: list[Repair] = []
-    helpless: list[Entry] = []
+    without: dict[NoHelp, list[Entry]] = {why: [] for why in NoHelp}
     near = [] if verdict is None else known(judge, spec, members, verdict)
     seeds = {one.moves[0].entry.key: one for one in near if len(one.moves) == 1}
     for entry in members:
         one = alone(judge, spec, entry, seeds.get(entry.key))
-        if one is None:
-            helpless.append(entry)
+        if isinstance(one, NoHelp):
+            without[one].append(entry)
         else:
             found.append(one)
+    helpless = [entry for entry in members if any(entry in mine for mine in without.values())]
     for first, second in list(combinations(helpless, 2))[:MOST_PAIRS]:
         if judge.late:
             break
         pair = together(judge, spec, first, second)
         if pair is not None:
             found.append(pair)
-    return sorted(found, key=lambda r: r.size), helpless
+    found.sort(key=lambda r: r.size)
+    return Found(found, without[NoHelp.EXCLUDED], without[NoHelp.NOT_FOUND])
 
 
 def combined(
@@ -192,6 +223,9 @@ def combined(
 ) -> list[Repair]:
     """Return repairs of all conflicts at once: one of the first, then what the next ones need.
 
+    The conflicts are cured in their order, and in the opposite one; of the same entries the smaller
+    change counts.
+
     Args:
         judge: answers.
         spec: an infeasible spec with several conflicts.
@@ -199,22 +233,26 @@ def combined(
         members: the entries of each.
     """
     found = []
-    for first in fixes[0][:MOST_FIRST]:
-        steps = [first]
-        for nth, own in enumerate(members[1:], 1):
-            base = moved(spec, [m for step in steps for m in step.moves])
-            for entry in (e for later in members[nth + 1 :] for e in later):
-                base = entry.loosened(base)
-            mended, _ = repairs(judge, base, own)
-            if not mended:
-                break
-            steps.append(mended[0])
-        if len(steps) == len(members):
-            found.append(_joined(steps))
-    return sorted(found, key=lambda r: r.size)
+    for own, entries in ((fixes, members), (fixes[::-1], members[::-1])):
+        for first in own[0][:MOST_FIRST]:
+            steps = [first]
+            for nth, mine in enumerate(entries[1:], 1):
+                base = moved(spec, [m for step in steps for m in step.moves])
+                for entry in (e for later in entries[nth + 1 :] for e in later):
+                    base = entry.loosened(base)
+                mended = repairs(judge, base, mine).repairs
+                if not mended:
+                    break
+                steps.append(mended[0])
+            if len(steps) == len(entries):
+                found.append(joined(steps))
+    smallest: dict[frozenset[str], Repair] = {}
+    for repair in sorted(found, key=lambda r: r.size):
+        smallest.setdefault(frozenset(m.entry.key for m in repair.moves), repair)
+    return list(smallest.values())
 
 
-def _joined(steps: Sequence[Repair]) -> Repair:
+def joined(steps: Sequence[Repair]) -> Repair:
     """Return repairs as one: each was found with the later ones loosened, the earlier ones done."""
     return replace(
         steps[-1],

@@ -99,7 +99,9 @@ class Conflict(Record):
         entries: none of them can be left out; empty where nothing within its range helps.
         irreducible: whether that is proved for each of them.
         relaxations: smallest first; with other conflicts cured, where there are any.
-        helpless: keys of entries that cannot help alone.
+        helpless: keys of entries that are proved to be of no help alone.
+        unknown: keys of entries of which no change was found to help alone, though none of them is
+            proved not to.
     """
 
     code: Code
@@ -108,6 +110,7 @@ class Conflict(Record):
     irreducible: bool
     relaxations: tuple[Relaxation, ...]
     helpless: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
 
 class Near(Record):

@@ -12,8 +12,10 @@ from apex_opt.auditing.conflict import Found, conflicts, loosened
 from apex_opt.auditing.demand import carried
 from apex_opt.auditing.entries import Entry, entries
 from apex_opt.auditing.judge import Judge, Verdict
+from apex_opt.auditing.kept import kept
 from apex_opt.auditing.known import known as met_by_known
 from apex_opt.auditing.near import closest
+from apex_opt.auditing.relax import Found as Mended
 from apex_opt.auditing.relax import barred, combined, repairs
 from apex_opt.auditing.repair import Repair
 from apex_opt.auditing.result import Audit, Code, Conflict, Near
@@ -115,13 +117,16 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
     for one in found:
         cured = loosened(spec, [e for o in found if o is not one for e in o.cure])
         code, text = cause(judge, one)
-        mended, helpless = repairs(judge, cured, one.members, verdict if len(found) == 1 else None)
-        mended += beyond(judge, cured, code)
-        fixes.append(mended)
-        shown.append(_conflict(spec, one, (code, text), mended, helpless))
-    whole = (
-        fixes[0] if len(found) == 1 else combined(judge, spec, fixes, [o.members for o in found])
-    )
+        own = repairs(judge, cured, one.members, verdict if len(found) == 1 else None)
+        own.repairs.extend(beyond(judge, cured, code))
+        if len(found) == 1:
+            own.repairs.extend(kept(judge, spec, known, own.repairs))
+        fixes.append(own.repairs)
+        shown.append(_conflict(spec, one, (code, text), own))
+    whole = fixes[0]
+    if len(found) > 1:
+        whole = combined(judge, spec, fixes, [o.members for o in found])
+        whole = sorted([*whole, *kept(judge, spec, known, whole)], key=lambda r: r.size)
     many = f"{len(found)} conflicts" if len(found) > 1 else "a conflict"
     return _answer(spec, "infeasible", f"no plan meets the spec: {many}").model_copy(
         update={
@@ -132,16 +137,15 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
     )
 
 
-def _conflict(
-    spec: Spec, one: Found, why: tuple[Code, str], mended: list[Repair], helpless: list[Entry]
-) -> Conflict:
+def _conflict(spec: Spec, one: Found, why: tuple[Code, str], mended: Mended) -> Conflict:
     return Conflict(
         code=why[0],
         text=why[1],
         entries=tuple(told(spec, entry) for entry in one.members),
         irreducible=one.irreducible,
-        relaxations=tuple(told_repair(spec, repair) for repair in mended),
-        helpless=tuple(entry.key for entry in helpless),
+        relaxations=tuple(told_repair(spec, repair) for repair in mended.repairs),
+        helpless=tuple(entry.key for entry in mended.helpless),
+        unknown=tuple(entry.key for entry in mended.unknown),
     )
 
 

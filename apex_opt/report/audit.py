@@ -42,7 +42,7 @@ def _sections(audit: Audit) -> Iterator[Section]:
         yield _conflict(conflict, len(audit.conflicts) > 1)
     if audit.relaxations and audit.status in _WHOLE and len(audit.conflicts) != 1:
         yield section(_WHOLE[audit.status], *_relaxations(audit.relaxations))
-    if audit.near is not None:
+    if audit.near is not None and not _told_above(audit):
         words = Text("; ".join(audit.near.misses))
         yield section(f"Closest, but not meeting the spec: {audit.near.plan}", words)
     if audit.held:
@@ -52,6 +52,13 @@ def _sections(audit: Audit) -> Iterator[Section]:
     if audit.alternatives:
         rows = [(a.plan, a.reason) for a in audit.alternatives]
         yield section("What came close, and why it lost", pairs(rows))
+
+
+def _told_above(audit: Audit) -> bool:
+    """Whether the closest plan is that of the first change, and misses what this changes."""
+    near, changes = audit.near, audit.relaxations
+    assert near is not None
+    return bool(changes) and near.misses == tuple(f"needs: {c.words}" for c in changes[0].changes)
 
 
 def place(entry: Entry) -> str:
@@ -72,6 +79,9 @@ def _conflict(conflict: Conflict, several: bool) -> Section:
     parts += _relaxations(conflict.relaxations, "with the other conflicts cured" if several else "")
     if conflict.helpless:
         parts.append(Text("of no help alone: " + ", ".join(conflict.helpless), style=QUIET))
+    if conflict.unknown:
+        words = "not found to help alone, nor excluded: " + ", ".join(conflict.unknown)
+        parts.append(Text(words, style=QUIET))
     return section(f"Conflict: {conflict.code}", *parts)
 
 

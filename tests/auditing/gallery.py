@@ -85,6 +85,19 @@ GALLERY = {
         "workload": load(500, 4000),
         "slo": "ttft_ms = { p50 = 200 }",
     },
+    "pools that hold the model together only": HUGE
+    | {"pools": f"{pool(1, gigabytes=100)}\n[[pools]]\n{pool(1, name='q', gigabytes=90)}"},
+    "roles that must be apart": {
+        "pools": pool(1),
+        "parallelism": 'max_stages = 2\ndisaggregate = "only"',
+    },
+    "a peak of phases": {
+        "pools": pool(1),
+        "workload": 'arrival = "piecewise"\n'
+        "phases = [{ until_s = 2, rate_rps = 5 }, { until_s = 3, rate_rps = 400 }]\n"
+        "prompt_tokens = 1000\noutput_tokens = 20",
+        "slo": "ttft_ms = { p50 = 200 }",
+    },
     "drain": {"pools": pool(1), "workload": load(5000, 4000), "slo": "drain_s = 0.5"},
     "requests longer than the engine takes": {"engine": "max_model_len = 400"},
     "clients at once": {

@@ -106,6 +106,7 @@ def test_what_the_engine_does_by_default_is_looked_at_where_asked():
         "engine.max_num_seqs",
         "engine.max_num_batched_tokens",
         "engine.gpu_memory_utilization",
+        "parallelism.context",
     }
 
 
@@ -139,3 +140,28 @@ def test_guesses_can_be_left_out():
     (entry,) = [e for e in entries(spec, 1.0, unwritten=False) if e.key == "engine.speculation"]
     assert entry.shown == "ngram"
     assert entry.loosened(spec).engine.speculation is None
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "key", "words"),
+    [
+        ('layer_split = "even"', "layer_split", ['"auto"', '"best"']),
+        ("disaggregate = false", "disaggregate", ["true"]),
+        ('disaggregate = "only"', "disaggregate", ["true"]),
+        ("context = 2", "context", ['"auto"']),
+    ],
+)
+def test_layouts_that_a_spec_narrows_may_be_widened(parallelism, key, words):
+    spec = make(parallelism=parallelism)
+    known = {e.key: e for e in entries(spec, 10.0, unwritten=False)}
+    told = [told for _, told in known[f"parallelism.{key}"].dial.others]
+    assert told == [f"write `{key} = {one}`" for one in words]
+
+
+def test_rates_of_phases_are_put_by_what_the_spec_says_however_often():
+    phases = "phases = [{ until_s = 60, rate_rps = 5 }]"
+    text = f'arrival = "piecewise"\n{phases}\nprompt_tokens = 100\noutput_tokens = 20'
+    spec = make(workload=text)
+    dial = next(e for e in entries(spec, 60.0, unwritten=False) if e.family == "demand").dial
+    twice = dial.put(dial.put(spec, 0.5), 0.4)
+    assert [p.rate_rps for p in twice.workload.phases] == [pytest.approx(2.0)]

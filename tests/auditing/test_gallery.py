@@ -59,6 +59,7 @@ def told(case):
         helps = [relaxed(r, conflict.code) for r in conflict.relaxations]
         lines += [f"  + {one}" for one in (sorted(helps) if conflict.code in BY_COST else helps)]
         lines += [f"  - {key}" for key in conflict.helpless]
+        lines += [f"  ? {key}" for key in conflict.unknown]
     return "\n".join(lines)
 
 

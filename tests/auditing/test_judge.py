@@ -120,3 +120,12 @@ def test_everything_loosened_makes_a_spec_feasible(judge):
     spec = make(slo="ttft_ms = { p99 = 1 }", limits="power_w = 10")
     verdict = judge.ask(spec)
     assert judge.ask(loosened(spec, known_entries(spec, judge, verdict))).feasible
+
+
+def test_bounds_that_follow_from_a_level_are_not_those_of_another(judge):
+    tight = make(slo="tpot_ms = { p99 = 5 }", workload=load(400, 1000))
+    loose = make(slo="tpot_ms = { p99 = 500 }", workload=load(400, 1000))
+    judge.ask(tight)
+    fresh = Judge(time.monotonic() + 300, lambda _: None)
+    mine, other = judge.ask(loose).asked, fresh.ask(loose).asked
+    assert [b.busy_ns for b in mine.bounds] == [b.busy_ns for b in other.bounds]

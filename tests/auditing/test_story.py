@@ -70,7 +70,7 @@ def test_two_conflicts_are_repaired_together():
     assert [c.code for c in found.conflicts] == ["memory.weights", "slo.unreachable"]
     for relaxation in found.relaxations:
         keys = [change.entry.key for change in relaxation.changes]
-        assert keys[-1] == "slo.ttft_ms.p99"
+        assert "slo.ttft_ms.p99" in keys
         assert len(keys) == 2
         assert relaxation.smallest == "proved"
 

@@ -147,3 +147,17 @@ def test_what_binds_is_told_with_what_it_costs():
         "`workload.rate_rps` 20 requests/s -> 44 requests/s: met by 2 x h100; "
         "61 requests/s: excluded by bounds"
     ) in " ".join(lines)
+
+
+def test_what_is_not_excluded_is_told_apart_from_what_is_of_no_help():
+    unsure = CONFLICT.model_copy(update={"helpless": (), "unknown": ("pools.h100.nodes",)})
+    text = as_text(INFEASIBLE.model_copy(update={"conflicts": (unsure,)}))
+    assert "  not found to help alone, nor excluded: pools.h100.nodes\n" in text
+    assert "of no help alone" not in text
+
+
+def test_the_closest_plan_is_left_out_where_the_first_change_says_the_same():
+    needs = tuple(f"needs: {change.words}" for change in SLOWER.changes)
+    near = Near(plan=SLOWER.plan, misses=needs)
+    assert "Closest" not in as_text(INFEASIBLE.model_copy(update={"near": near}))
+    assert "Closest" in as_text(INFEASIBLE)
