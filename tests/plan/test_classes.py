@@ -113,7 +113,7 @@ def test_of_the_example_the_cheapest_plan_is_one_by_length_which_is_told_and_pla
     alike = asked.model_copy(
         update={"routing": asked.routing.model_copy(update={"by_class": False})}
     )
-    assert apex_opt.solve(alike).plans[0].cost_per_hour == pytest.approx(2 * 3.90)
+    assert apex_opt.solve(alike).plans[0].cost_per_hour == pytest.approx(2 * 3.90 + 0.85)
 
 
 @pytest.fixture(scope="module")
