@@ -108,7 +108,8 @@ def images_are_for_models_that_see(spec: Spec) -> Iterator[Fault]:
     workload = spec.workload
     if workload.images_per_request is not None and spec.model.vision is None:
         why = f"needs a model with an encoder of images, which `{spec.model.name}` has not"
-        yield Fault(("workload", "images_per_request"), f"{why}; leave it out")
+        why += "; leave it out, or write `[model.vision]`"
+        yield Fault(("workload", "images_per_request"), why)
     if workload.images_per_request is None and _given(workload, "image_share"):
         yield Fault(
             ("workload", "image_share"), "means nothing without images: write `images_per_request`"

@@ -25,10 +25,21 @@ class Keys:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = config
         self.faults: list[str] = []
+        self.prefix = ""
+
+    def inside(self, key: str) -> Keys:
+        """Return the keys of the object `key`, whose faults are told among those of this one."""
+        value = self.config.get(key)
+        if not isinstance(value, Mapping):
+            self.fault(key, f"must be an object, got {shown(value)}")
+            value = {}
+        inner = Keys(value)
+        inner.faults, inner.prefix = self.faults, f"{self.prefix}{key}."
+        return inner
 
     def fault(self, key: str, why: str) -> None:
         """Report that `key` is wrong."""
-        self.faults.append(f"{key}: {why}")
+        self.faults.append(f"{self.prefix}{key}: {why}")
 
     def has(self, key: str) -> bool:
         """Return whether `key` is given and not null."""

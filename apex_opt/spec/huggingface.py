@@ -15,6 +15,7 @@ from apex_opt.spec import hf_families as families
 from apex_opt.spec.hf_families import Family, Stack
 from apex_opt.spec.hf_keys import LONGEST, Keys, shown
 from apex_opt.spec.hf_quantization import native_weights
+from apex_opt.spec.hf_vision import vision
 
 LONGEST_PERIOD = 64
 """Layers of the longest run that is looked for in the order of the layers."""
@@ -63,6 +64,8 @@ FAMILIES: Mapping[str, Family] = {
     "qwen3_5_text": Family(families.qwen3_5),
     "qwen3_moe": Family(families.qwen3_moe),
     "qwen3_next": Family(families.qwen3_next),
+    "qwen3_vl_moe_text": Family(families.qwen3_moe),
+    "qwen3_vl_text": Family(families.qwen3),
     "t5": _T5,
     "whisper": _WHISPER,
 }
@@ -79,7 +82,8 @@ class ConfigError(ValueError):
 def from_config(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the model that a Hugging Face config describes, as a table for `Model`.
 
-    A multimodal config counts as its `text_config`. Layers for multi-token prediction are left out.
+    A multimodal config counts as its `text_config`, and its `vision_config` where the encoder is
+    one of `apex_opt.spec.hf_vision`. Layers for multi-token prediction are left out.
 
     Args:
         config: the parsed `config.json`.
@@ -88,7 +92,7 @@ def from_config(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     Raises:
         ConfigError: unknown `model_type`, or keys that are missing or wrong: all at once.
     """
-    config = flatten(config)
+    outer, config = Keys(config), flatten(config)
     kind = config.get("model_type")
     family = FAMILIES.get(kind) if isinstance(kind, str) else None
     if family is None:
@@ -107,8 +111,10 @@ def from_config(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
     if family.encoder is not None:
         model["encoder"] = _layers(family.encoder(k), hidden)
-    if k.faults:
-        raise ConfigError(list(dict.fromkeys(k.faults)))
+    if (seen := vision(outer, hidden)) is not None:
+        model["vision"] = seen
+    if faults := k.faults + outer.faults:
+        raise ConfigError(list(dict.fromkeys(faults)))
     return model
 
 

@@ -140,6 +140,8 @@ class Vision(Table):
     layers: Count = Field(description="Its layers, all alike.")
     heads: Count = Field(description="Its heads, which share `hidden_size`.")
     width: Count = Field(description="Intermediate width of its feed-forward layers.")
+    gated: bool = Field(False, description="Gate, up and down projections; else up and down.")
+    bias: bool = Field(True, description="Projections and norms have a bias.")
     patches: Count = Field(description="Patches of an image, which pass its layers.")
     tile_patches: Count | None = Field(
         None, description="Patches that see each other, where an image is cut; default: all."

@@ -116,14 +116,18 @@ def parameters(model: Model) -> Parameters:
 
 
 def vision_layer(vision: Vision) -> LayerKind:
-    """Return a layer of the encoder of images: attention over all patches, norms with a bias."""
-    heads, hidden = vision.heads, vision.hidden_size
+    """Return a layer of the encoder of images: attention over all patches, two norms."""
+    heads, hidden, bias = vision.heads, vision.hidden_size, vision.bias
     return LayerKind(
         attention=SoftmaxAttention(
-            kind="softmax", heads=heads, kv_heads=heads, head_dim=hidden // heads, bias="all"
+            kind="softmax",
+            heads=heads,
+            kv_heads=heads,
+            head_dim=hidden // heads,
+            bias="all" if bias else "none",
         ),
-        ffn=DenseFfn(kind="dense", width=vision.width, gated=False, bias=True),
-        norm_bias=True,
+        ffn=DenseFfn(kind="dense", width=vision.width, gated=vision.gated, bias=bias),
+        norm_bias=bias,
     )
 
 

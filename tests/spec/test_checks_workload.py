@@ -207,7 +207,7 @@ def test_images_are_for_models_that_see() -> None:
     assert faults(workload=asked) == [
         (
             "workload.images_per_request: needs a model with an encoder of images, which "
-            "`llama-3.1-8b` has not; leave it out"
+            "`llama-3.1-8b` has not; leave it out, or write `[model.vision]`"
         )
     ]
     assert spec(workload=asked, model='[model]\nname = "gemma-3-27b"')

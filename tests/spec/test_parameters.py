@@ -8,8 +8,9 @@ from apex_opt.spec.model import (
     LinearAttention,
     MoeFfn,
     SoftmaxAttention,
+    Vision,
 )
-from apex_opt.spec.parameters import kind_parameters, parameters
+from apex_opt.spec.parameters import kind_parameters, parameters, vision_parameters
 
 MODELS = catalog.entries("models")
 
@@ -26,10 +27,13 @@ EXACT = {
     "llama-3.2-1b": 1_235_814_400,
     "llama-3.2-3b": 3_212_749_824,
     "mistral-7b-v0.3": 7_248_023_552,
+    "mistral-small-3.1-24b": 24_011_361_280,
     "mixtral-8x7b": 46_702_792_704,
     "qwen2.5-7b": 7_615_616_512,
     "qwen3-4b": 4_022_468_096,
     "qwen3-8b": 8_190_735_360,
+    "qwen3-vl-8b": 8_767_123_696,
+    "qwen3-vl-30b-a3b": 31_070_754_032,
 }
 
 
@@ -51,6 +55,11 @@ def test_whisper_counts_a_bias_for_keys_that_have_none():
     checkpoint, attentions = 1_543_490_560, 32 + 2 * 32
     found = parameters(catalog.model("whisper-large-v3")).total
     assert found == checkpoint + attentions * 1280
+
+
+def test_gemma_4_counts_all_but_a_scalar_of_each_layer():
+    assert parameters(catalog.model("gemma-4-31b")).total + 60 == 31_273_088_876
+    assert parameters(catalog.model("gemma-4-26b-a4b")).vision == 569_550_384 + 3_244_032
 
 
 @pytest.mark.parametrize(
@@ -191,3 +200,26 @@ def test_linear_attention_by_hand():
     found = layer(a, SMALL, norms=0)
     assert found.attention == 8 * (2 * 3 + 2 * 10 + 2 * 2) + 10 * 8
     assert found.other == 4 * (2 * 3 + 10) + 2 * 2 + 5
+
+
+@pytest.mark.parametrize(
+    ("change", "layer"),
+    [
+        ({}, 4 * 8 * 8 + 2 * 8 * 5 + (4 * 8 + 5 + 8) + 4 * 8),
+        ({"bias": False}, 4 * 8 * 8 + 2 * 8 * 5 + 2 * 8),
+        ({"gated": True}, 4 * 8 * 8 + 3 * 8 * 5 + (4 * 8 + 10 + 8) + 4 * 8),
+    ],
+)
+def test_an_encoder_of_images_by_hand(change, layer):
+    vision = Vision(
+        hidden_size=8,
+        layers=3,
+        heads=2,
+        width=5,
+        patches=16,
+        tokens=4,
+        projector_parameters=7,
+        extra_parameters=11,
+        **change,
+    )
+    assert vision_parameters(vision) == 3 * layer + 7 + 11

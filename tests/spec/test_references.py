@@ -142,6 +142,18 @@ def test_a_config_that_cannot_be_read_is_a_fault_of_its_line(tmp_path: Path, con
     assert refused(tmp_path, config) == why
 
 
+def test_an_encoder_of_images_is_read_from_a_config_or_written_beside_it(tmp_path: Path):
+    configs = json.loads((Path(__file__).parent / "configs.json").read_text(encoding="utf-8"))
+    config = configs["qwen3-vl-8b"]
+    read = from_folder(tmp_path, config).model.vision
+    assert read == catalog.model("qwen3-vl-8b").vision
+    assert read is not None
+    lines = [f"{key} = {value}" for key, value in read.model_dump(exclude_none=True).items()]
+    lines = [line.lower().replace("patches = 4096", "patches = 1024") for line in lines]
+    written = from_folder(tmp_path, config, "[model.vision]", *lines).model.vision
+    assert written == read.model_copy(update={"patches": 1024})
+
+
 def test_a_config_of_an_unknown_family_is_a_fault_of_its_line(tmp_path: Path):
     why = refused(tmp_path, {"model_type": "llamma"})
     with pytest.raises(huggingface.ConfigError) as caught:
