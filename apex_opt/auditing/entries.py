@@ -44,6 +44,8 @@ class Entry:
         family: what kind of limit it is.
         dial: its value and its range.
         written: whether the spec says it; else it is a default.
+        replayed: whether simulations of a plan change with it. Then a value at which none does
+            says nothing of tighter ones: other arrivals or steps may fall together better.
     """
 
     key: str
@@ -51,6 +53,7 @@ class Entry:
     family: Family
     dial: Dial
     written: bool = True
+    replayed: bool = False
 
     @property
     def shown(self) -> str:
@@ -143,21 +146,23 @@ def _demand(spec: Spec) -> Iterator[Entry]:
     asked = spec.workload
     if asked.arrival == "closed" and asked.concurrency is not None and asked.concurrency > 1:
         dial = Range(asked.concurrency, 1, True, "clients", under("workload", "concurrency"))
-        yield Entry("workload.concurrency", ("workload", "concurrency"), "demand", dial)
+        loc = ("workload", "concurrency")
+        yield Entry("workload.concurrency", loc, "demand", dial, replayed=True)
     elif asked.arrival == "trace":
         scale = asked.time_scale
         dial = Range(scale, DEMAND * scale, False, "", under("workload", "time_scale"))
-        written = "time_scale" in asked.model_fields_set
-        yield Entry("workload.time_scale", ("workload", "time_scale"), "demand", dial, written)
+        written, loc = "time_scale" in asked.model_fields_set, ("workload", "time_scale")
+        yield Entry("workload.time_scale", loc, "demand", dial, written, replayed=True)
     elif asked.phases is not None:
         least = max(1 / DEMAND, FEWEST / _expected(asked))
         if least < 1:
             times = Range(1.0, least, False, "x its rates", _phases(asked))
-            yield Entry("workload.phases", ("workload", "phases"), "demand", times)
+            loc = ("workload", "phases")
+            yield Entry("workload.phases", loc, "demand", times, replayed=True)
     elif asked.rate_rps is not None:
         rate = asked.rate_rps
         dial = Range(rate, rate / DEMAND, False, "requests/s", under("workload", "rate_rps"))
-        yield Entry("workload.rate_rps", ("workload", "rate_rps"), "demand", dial)
+        yield Entry("workload.rate_rps", ("workload", "rate_rps"), "demand", dial, replayed=True)
 
 
 def _limits(spec: Spec) -> Iterator[Entry]:
@@ -185,7 +190,7 @@ def _limits(spec: Spec) -> Iterator[Entry]:
     if reserve > 0:
         dial = Range(reserve, 0.0, False, "", under("limits", "memory_reserve_fraction"))
         loc = ("limits", "memory_reserve_fraction")
-        yield Entry("limits.memory_reserve_fraction", loc, "reserve", dial)
+        yield Entry("limits.memory_reserve_fraction", loc, "reserve", dial, replayed=True)
 
 
 def _pools(spec: Spec) -> Iterator[Entry]:
@@ -197,7 +202,8 @@ def _pools(spec: Spec) -> Iterator[Entry]:
         cap, tdp = pool.power_cap_w, pool.device.tdp_w
         if cap is not None and tdp is not None and cap < tdp:
             capped = Range(cap, tdp, False, "W", in_pool(nth, "power_cap_w"))
-            yield Entry(f"{name}.power_cap_w", (*loc, "power_cap_w"), "power", capped)
+            at = (*loc, "power_cap_w")
+            yield Entry(f"{name}.power_cap_w", at, "power", capped, replayed=True)
         sizes = [2**k for k in range(11) if pool.node_devices < 2**k <= LARGEST_NODE]
         if sizes:
             put = in_pool(nth, "devices_per_node")

@@ -107,7 +107,7 @@ def _tighten(judge: Judge, spec: Spec, entry: Entry, dial: Range, best: Repair) 
             best = replace(best, spec=changed, asked=verdict.asked, plan=verdict.plan)
         else:
             tight = middle
-            if verdict.status == "infeasible" and entry.family != "demand":
+            if verdict.status == "infeasible" and not entry.replayed:
                 little = middle
     return _settled(judge, spec, dial, replace(best, moves=(move(entry, loose),)), little)
 
@@ -144,7 +144,7 @@ def _settled(judge: Judge, spec: Spec, dial: Range, best: Repair, little: float)
     """Return the repair at a round value near what was found, if a plan meets it, else just there.
 
     That less does not do is asked once more, unless `little`, which is proved not to do, is close
-    enough: fewer requests a second may be no easier.
+    enough: fewer requests a second may be no easier, nor may more watts.
     """
     entry = best.moves[0].entry
     near = dial.rounded(float(best.moves[0].value))
@@ -158,7 +158,7 @@ def _settled(judge: Judge, spec: Spec, dial: Range, best: Repair, little: float)
         changed = dial.put(spec, dial.exact(near))
     tighter = dial.tighter(near)
     less = dial.put(spec, dial.exact(tighter))
-    proved = (little - tighter) * dial.looser >= 0 and entry.family != "demand"
+    proved = (little - tighter) * dial.looser >= 0 and not entry.replayed
     proved = proved or judge.excludes(less) or judge.ask(less, LIGHT).status == "infeasible"
     return Repair((move(entry, near),), changed, verdict.asked, verdict.plan, proved, (little,))
 
