@@ -11,6 +11,7 @@ of what the rest leaves free (`of_free`; KvCacheConfig, free_gpu_memory_fraction
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from apex_opt.cost.drafts import draft_shape
@@ -147,7 +148,7 @@ def fit(shape: Shape) -> Fit:
     kinds = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
     draft, draft_page = _draft_bytes(shape)
     fits = []
-    for stage, counts in enumerate(shape.stage_counts()):
+    for stage, counts in _unlike_stages(shape):
         total = shape.places[stage].pool.device.memory_bytes
         first = encoder_bytes(shape.at(stage)) if stage == 0 else 0.0
         own = stage_bytes(shape.at(stage), stage, counts, kinds)
@@ -165,6 +166,17 @@ def fit(shape: Shape) -> Fit:
         return f.blocks / max(f.paging.needed(longest, block), 1)
 
     return min(fits, key=lambda f: (sequences(f), f.memory.room))
+
+
+def _unlike_stages(shape: Shape) -> Iterator[tuple[int, dict[str, int]]]:
+    """Yield the number and the layers of each stage, of stages that are alike the first."""
+    seen = set()
+    for stage, counts in enumerate(shape.stage_counts()):
+        end = stage if stage in {0, shape.pipeline - 1} else None
+        like = (end, shape.places[stage].pool.name, *sorted(counts.items()))
+        if like not in seen:
+            seen.add(like)
+            yield stage, counts
 
 
 def stage_bytes(shape: Shape, stage: int, counts: dict[str, int], kinds: dict[str, Layer]) -> float:
