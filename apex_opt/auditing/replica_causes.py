@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from apex_opt.auditing.conflict import Found, loosened
@@ -11,7 +10,7 @@ from apex_opt.auditing.result import Code
 from apex_opt.auditing.words import both, gigabytes
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.shape import Shape
-from apex_opt.plan.enumerate import shapes
+from apex_opt.plan.enumerate import fewest_devices, shapes
 from apex_opt.plan.legality import RULES
 from apex_opt.plan.solve import longest_request
 
@@ -125,13 +124,14 @@ def _weights(judge: Judge, found: Found, shape: Shape, room: Fit, cut: str) -> s
         f"{shape.devices} x {shape.pool.name} ({cut}), leaves "
         f"{gigabytes(m.weights)} for a device that has {gigabytes(max(usable, 0))} for them"
     )
-    least = min(_devices(judge, found), default=None)
+    least = _fewest_devices(judge, found)
     return text if least is None else f"{text}; at least {least} such devices a replica are needed"
 
 
-def _devices(judge: Judge, found: Found) -> Iterator[int]:
-    """Yield the devices of the replicas that are legal once stock and degrees are free."""
+def _fewest_devices(judge: Judge, found: Found) -> int | None:
+    """Return the devices of the smallest replica that is legal once stock and degrees are free."""
     free = [e for e in found.members if e.family in {"stock", "node", "parallelism"}]
-    if free:
-        for legal, _ in judge.replicas(loosened(found.core, free)).legal:
-            yield legal.devices
+    if not free:
+        return None
+    loose = loosened(found.core, free)
+    return fewest_devices(loose, longest_request(loose, judge.traffic(loose)))

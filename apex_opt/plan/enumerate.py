@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, combinations, product
+from itertools import combinations, product
 
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.rates import half_precision
@@ -264,15 +264,33 @@ def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:
     """
     legal: list[tuple[Shape, Fit]] = []
     refused: dict[str, int] = {}
-    own = (shape for pool in spec.pools for shape in shapes(spec, pool, longest_tokens))
-    for shape in chain(own, shapes_across(spec, longest_tokens)):
-        reason = why_not(shape)
-        if reason is None:
-            room = fit(shape)
-            reason = why_no_room(shape, room)
-            if reason is None:
-                legal.append((shape, room))
-            legal += _other_splits(spec, shape, fits=reason is None)
+    for shape in _all_shapes(spec, longest_tokens):
+        found, reason = _held(spec, shape)
+        legal += found
         if reason is not None:
             refused[reason] = refused.get(reason, 0) + 1
     return Enumeration(tuple(legal), refused)
+
+
+def fewest_devices(spec: Spec, longest_tokens: int) -> int | None:
+    """Return the devices of the smallest legal replica of any pool; None where there is none."""
+    smallest_first = sorted(_all_shapes(spec, longest_tokens), key=lambda shape: shape.devices)
+    return next((shape.devices for shape in smallest_first if _held(spec, shape)[0]), None)
+
+
+def _all_shapes(spec: Spec, longest_tokens: int) -> Iterator[Shape]:
+    """Yield every shape of every pool, and those across pools, legal or not."""
+    for pool in spec.pools:
+        yield from shapes(spec, pool, longest_tokens)
+    yield from shapes_across(spec, longest_tokens)
+
+
+def _held(spec: Spec, shape: Shape) -> tuple[list[tuple[Shape, Fit]], str | None]:
+    """Return the legal replicas of a shape, its own split or another, and why not its own."""
+    reason = why_not(shape)
+    if reason is not None:
+        return [], reason
+    room = fit(shape)
+    reason = why_no_room(shape, room)
+    found = [(shape, room)] if reason is None else []
+    return [*found, *_other_splits(spec, shape, fits=reason is None)], reason
