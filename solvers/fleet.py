@@ -48,6 +48,7 @@ QUICK: dict[str, float] = {
 }
 """One worker that raises the bound solves most models in hundredths of a second. It is stopped by
 its own count of work (1.0 is 2 to 5 s), not by the clock: the same call gives the same answer.
+A model on which it stalled once is not given to it again: cuts make it no easier.
 """
 
 STRATEGIES = ("default_lp", "objective_lb_search", "reduced_costs", "quick_restart")
@@ -92,6 +93,7 @@ class FleetModel:
         self._own = own_value(data, self._vars, self._goal)
         self._model.minimize(self._own)
         self._differs: dict[tuple[int, int], list[IntVar]] = {}
+        self._hard = False
 
     def cut(self, counts: Sequence[int]) -> None:
         """Exclude the plan with exactly these counts, whatever its split."""
@@ -146,9 +148,12 @@ class FleetModel:
         for n, count in zip(self._vars.n, hint or (), strict=False):
             model.add_hint(n, count)
         start = time.monotonic()
-        answer = self._search(model, time_limit_s, QUICK)
+        answer = Answer("unknown", None, None, None)
+        if not self._hard:
+            answer = self._search(model, time_limit_s, QUICK)
         left = time_limit_s - (time.monotonic() - start)
         if answer.status in ("feasible", "unknown") and left > 0:
+            self._hard = True
             turns = {"num_workers": workers, "interleave_search": True}
             answer = self._better(answer, self._search(model, left, turns, STRATEGIES))
         return answer
