@@ -72,19 +72,25 @@ def outcomes(cases: Sequence[Case]) -> list[Outcome]:
 def _prepared(case: Case) -> Run | Outcome:
     try:
         return prepare(case)
-    except (ApexError, ValueError) as why:
-        return Outcome(case, reason=str(why))
+    except Exception as why:  # noqa: BLE001
+        return Outcome(case, reason=_told(why))
 
 
 def outcome(case: Case, run: Run) -> Outcome:
     """Return what becomes of a prepared case."""
     try:
         values, band = play(case, run)
-    except (ApexError, EndlessRunError, ValueError) as why:
-        return Outcome(case, reason=str(why))
+    except Exception as why:  # noqa: BLE001
+        return Outcome(case, reason=_told(why))
     shape, load = run.part.candidate.shape, run.load
     mean = float(load.output_tokens.mean())
     return Outcome(case, values, "", shape.weights.name, len(load), mean, band, shape)
+
+
+def _told(why: Exception) -> str:
+    """Return why a case is not predicted; what nobody foresaw with its type, and others go on."""
+    foreseen = isinstance(why, ApexError | EndlessRunError | ValueError)
+    return str(why) if foreseen else f"{type(why).__name__}: {why}"
 
 
 def _alike_together(ready: list[tuple[int, Run]]) -> Iterator[tuple[int, Run]]:

@@ -177,7 +177,7 @@ def _prepared(case: Case, written: Degrees, model: Model, weights: str) -> Run:
         workload=offered,
         limits=Limits(memory_reserve_fraction=0.0),
     )
-    requests = traffic(offered, SEED, case.folder)
+    requests = traffic(offered, SEED, case.folder, model)
     wish = Wish(
         tensor=shape.tensor,
         pipeline=shape.pipeline,

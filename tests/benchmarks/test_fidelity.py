@@ -237,6 +237,25 @@ def test_what_cannot_be_predicted_is_counted_and_named():
     assert summary("f", rows)["not_predicted"] == 1
 
 
+def test_a_case_that_lacks_a_field_does_not_keep_others_from_being_predicted():
+    lacking = {"arrival": "closed", "prompt_tokens": 8, "output_tokens": 8}
+    first, second = outcomes([case(workload=lacking), case()])
+    assert first.reason == "KeyError: 'concurrency'"
+    assert second.predicted["ttft_ms"]["mean"] > 0.0
+
+
+def test_an_encoder_that_reads_the_prompt_reads_it_in_measured_runs_too():
+    t5 = case(
+        model="google-t5/t5-11b",
+        engine={"name": "tensorrt-llm"},
+        weights=None,
+        kv_cache=None,
+    )
+    (found,) = outcomes([t5])
+    assert found.reason == ""
+    assert found.predicted["ttft_ms"]["mean"] > 0.0
+
+
 def test_saturated_runs_stand_apart():
     (row,) = outcomes([case(overload=True)])
     found = summary("f", [row])
