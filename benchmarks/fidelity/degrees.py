@@ -61,11 +61,22 @@ def counted_once(parallel: Mapping[str, Any]) -> Degrees | None:
     return replace(once, tensor=spread)
 
 
+def flagged(parallel: Mapping[str, Any]) -> Degrees | None:
+    """Return the degrees of a record whose ranks may be its devices; None if they cannot.
+
+    InferenceX gives a mixture of experts its devices as `tp` and attention ranks by a flag: so many
+    ranks of one device each. Records write such a run as 16 = 4 x 4 = 1 x 16 devices.
+    """
+    once, spread = degrees(parallel), parallel.get("moe_expert") or 1
+    if once.tensor == 1 or not once.tensor == once.attention_data == spread // once.tensor:
+        return None
+    return replace(once, tensor=1)
+
+
 def ranked(shape: Degrees, ranks: int) -> Degrees:
-    """Return the degrees with so many attention ranks on the same devices, experts spread."""
-    return replace(
-        shape, tensor=shape.stage_devices // ranks, attention_data=ranks, expert=ranks > 1
-    )
+    """Return the degrees with so many attention ranks on its devices: these spread experts."""
+    tensor, spread = shape.stage_devices // ranks, shape.expert or ranks > 1
+    return replace(shape, tensor=tensor, attention_data=ranks, expert=spread)
 
 
 def dense(shape: Degrees) -> Degrees:

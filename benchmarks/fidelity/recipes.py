@@ -38,8 +38,13 @@ def recipe(case: Case, weights: str) -> Recipe:
 
 
 def _vllm(case: Case, guess: Recipe) -> Recipe:
-    """Return more memory for MiniMax-M2.5, budgets on Blackwell; for gpt-oss few sequences."""
+    """Return more memory for MiniMax-M2.5, budgets on Blackwell; for gpt-oss few sequences.
+
+    Scripts of MiniMax-M2.5 in 8 bits do not read the flag for attention ranks.
+    """
     newest = str(case.engine.get("version") or "")
+    if "MiniMax" in case.model and case.weights == "fp8" and "attention_data" in case.parallel:
+        guess = replace(guess, ranks=1)
     if "gpt-oss" in case.model:
         return replace(guess, max_num_seqs=_clients(case), graph_tokens=GRAPH_TOKENS)
     if "MiniMax" in case.model and case.device in BLACKWELL and newest[:4] not in OLDER:

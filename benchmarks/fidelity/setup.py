@@ -23,7 +23,7 @@ from apex_opt.spec.workload import Prefix, Workload
 from apex_opt.trace.traffic import traffic
 from benchmarks.fidelity import clients, formats, recipes
 from benchmarks.fidelity.case import Case, known
-from benchmarks.fidelity.degrees import Degrees, counted_once, degrees, dense, ranked
+from benchmarks.fidelity.degrees import Degrees, counted_once, degrees, dense, flagged, ranked
 from benchmarks.fidelity.recipe import DEFAULTS, Recipe
 
 SETTINGS = frozenset(Engine.model_fields) - {"name", "version"}
@@ -141,7 +141,7 @@ def prepare(case: Case) -> Run:
     blocks = formats.reads_blocks(case.engine["name"], case.engine.get("version"))
     shapes = [counted_once(case.parallel), written]
     if formats.routed(model):
-        shapes.append(replace(written, expert=True))
+        shapes = [flagged(case.parallel), *shapes, replace(written, expert=True)]
     else:
         shapes = [shape and dense(shape) for shape in shapes]
     readings = formats.readings(model, case.weights, blocks=blocks)

@@ -12,7 +12,7 @@ from benchmarks.fidelity import queueing
 from benchmarks.fidelity.__main__ import app
 from benchmarks.fidelity.case import parse, read
 from benchmarks.fidelity.clients import LATE_MS, closed, total
-from benchmarks.fidelity.degrees import Degrees, counted_once, degrees, dense
+from benchmarks.fidelity.degrees import Degrees, counted_once, degrees, dense, flagged
 from benchmarks.fidelity.formats import reads_blocks, weights
 from benchmarks.fidelity.outcome import Outcome, outcomes
 from benchmarks.fidelity.predict import ratio_of_means
@@ -77,6 +77,13 @@ def test_devices_that_are_counted_twice_are_counted_once():
     assert counted_once(twice) == Degrees(tensor=8, expert=True)
     ranks = {"tensor": 1, "attention_data": 16, "moe_tensor": 4, "moe_expert": 4}
     assert counted_once(ranks) == Degrees(tensor=1, attention_data=4, expert=True)
+
+
+def test_ranks_that_are_told_beside_their_devices_are_these_devices():
+    told = {"tensor": 4, "attention_data": 4, "moe_tensor": 1, "moe_expert": 16}
+    assert flagged(told) == Degrees(tensor=1, attention_data=4, expert=True)
+    assert flagged({"tensor": 2, "attention_data": 4, "moe_expert": 8}) is None
+    assert flagged({"tensor": 1}) is None
 
 
 def test_degrees_that_are_counted_once_stand():

@@ -54,6 +54,14 @@ def test_minimax_on_blackwell_runs_two_prompts_a_step_from_0_19_on(version, budg
     assert recipe(one, "fp8-block").max_num_batched_tokens == budget
 
 
+@pytest.mark.parametrize(("weights", "ranks"), [("fp8", 1), ("fp4", 2)])
+def test_scripts_of_minimax_in_eight_bits_do_not_read_that_attention_has_ranks(weights, ranks):
+    told = {"tensor": 2, "attention_data": 2, "moe_tensor": 1, "moe_expert": 4}
+    one = case("vllm 0.19.0", "b200-sxm", "MiniMaxAI/MiniMax-M2.5", weights=weights, parallel=told)
+    shape = prepare(one).part.candidate.shape
+    assert (shape.tensor, shape.attention_data, shape.expert) == (2 // ranks, ranks, 2)
+
+
 def test_gpt_oss_has_as_many_sequences_as_clients():
     one = case("vllm 0.18.0", "h200-sxm-141gb", "openai/gpt-oss-120b", clients=32)
     assert recipe(one, "mxfp4").max_num_seqs == 32
