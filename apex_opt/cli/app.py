@@ -23,7 +23,7 @@ from apex_opt.cli.schema import schema
 from apex_opt.cli.simulate import simulate
 from apex_opt.cli.solve import solve
 from apex_opt.cli.trace import trace
-from apex_opt.errors import ApexError
+from apex_opt.errors import ApexError, CallError
 from apex_opt.version import VERSION
 
 BUG = "This is a bug of apexopt; please report it with what follows."
@@ -72,6 +72,12 @@ app.command()(catalog)
 app.command()(schema)
 
 
+def _run() -> None:
+    if sys.stdout is None:
+        raise CallError("stdout is closed; send it to a file, or to /dev/null")
+    app()
+
+
 def main() -> None:
     """Run the command line and leave with its exit status.
 
@@ -81,7 +87,7 @@ def main() -> None:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        app()
+        _run()
     except ApexError as fault:
         typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
         typer.echo(str(fault), err=True)

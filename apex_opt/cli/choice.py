@@ -86,6 +86,8 @@ def choice(
     named = own != Wish()
     if plan is not None and (named or roles != (None, None)):
         raise CallError("--plan names the whole plan; leave out --tensor and the like")
+    if plan is None and rank != 1:
+        raise CallError(f"--rank {rank} is of the plans in a file; name it with --plan")
     if named and roles != (None, None):
         raise CallError("--prefill and --decode name the whole plan; leave out --tensor and so on")
     if (roles[0] is None) != (roles[1] is None):

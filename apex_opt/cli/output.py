@@ -92,6 +92,8 @@ def folder(target: str) -> Path:
     Raises:
         CallError: it cannot be made.
     """
+    if not target:
+        raise CallError("--out: name a folder, such as `plan`")
     path = Path(target)
     try:
         path.mkdir(parents=True, exist_ok=True)

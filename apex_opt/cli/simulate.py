@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,7 +76,11 @@ def simulate(
     encode = None if requests is None else encoder(requests)
     for target in filter(None, (json, requests)):
         output.check(target)
-    if requests is not None and requests == json:
+    if (
+        requests is not None
+        and json is not None
+        and Path(requests).resolve() == Path(json).resolve()
+    ):
         raise CallError(f"the plan and its requests cannot both go to {json}")
     rows = (500 if json is not None else SPARKS) if timeline is None else timeline
     with progress(quiet=quiet) as listen:

@@ -108,6 +108,8 @@ def _narrowed(spec: Spec, pool: Pool, wish: Wish) -> Spec:
         degrees.setdefault("attention_data", (1,))
     if spec.parallelism.context == "auto":
         degrees.setdefault("context", (1,))
+    if spec.parallelism.pipeline == "auto":
+        degrees.setdefault("pipeline", (1,))
     (ranks, *_) = degrees.get("attention_data") or attention_degrees(spec, pool)
     if spec.parallelism.tensor == "auto":
         degrees.setdefault("tensor", (max(pool.node_devices // ranks, 1),))

@@ -14,7 +14,7 @@ from apex_opt.plan.result import Plan, Replica, Result
 from apex_opt.plan.settings import settings
 from apex_opt.plan.use import Part
 from apex_opt.spec import catalog
-from apex_opt.spec.engine import Engine
+from apex_opt.spec.engine import Engine, EngineRelease
 from apex_opt.spec.files import UnreadableError, read_text
 from apex_opt.spec.pools import Pool
 from apex_opt.spec.spec import Spec
@@ -24,13 +24,31 @@ ENGINE_KEYS = Engine.model_fields.keys()
 
 
 def _settings(spec: Spec, pool: Pool, replica: Replica) -> Settings:
-    """Return the engine's settings: the plan's; what it does not name is as the spec has it."""
-    e = replica.engine
-    listed = {"max_num_seqs", "max_num_batched_tokens"}
-    named = {key: (value,) if key in listed else value for key, value in e if key in ENGINE_KEYS}
-    asked = spec.model_copy(update={"engine": spec.engine.model_copy(update=named)})
-    release = catalog.release(e.name, e.version)
-    return next(settings(asked, pool, release, e.max_model_len))
+    """Return the engine's settings: the plan's; what it does not name is as the spec has it.
+
+    Raises:
+        CallError: no engine takes them.
+    """
+    named = {key: value for key, value in replica.engine if key in ENGINE_KEYS}
+    try:
+        engine = Engine.model_validate({**dict(spec.engine), **named})
+    except ValidationError as why:
+        first = why.errors()[0]
+        raise CallError(f"the plan's `engine.{first['loc'][0]}`: {first['msg']}") from None
+    asked = spec.model_copy(update={"engine": engine})
+    return next(settings(asked, pool, _release(replica), replica.engine.max_model_len))
+
+
+def _release(replica: Replica) -> EngineRelease:
+    """Return the release of the engine that runs a replica.
+
+    Raises:
+        CallError: the catalogue has none.
+    """
+    try:
+        return catalog.release(replica.engine.name, replica.engine.version)
+    except catalog.UnknownNameError as why:
+        raise CallError(str(why)) from None
 
 
 def _shape(spec: Spec, pool: Pool, replica: Replica) -> Shape:
@@ -38,7 +56,7 @@ def _shape(spec: Spec, pool: Pool, replica: Replica) -> Shape:
         model=spec.model,
         pool=pool,
         network=spec.network,
-        release=catalog.release(replica.engine.name, replica.engine.version),
+        release=_release(replica),
         settings=_settings(spec, pool, replica),
         weights=weight_format(spec, replica.weights),
         kv_cache=kv_format(spec, replica.kv_cache),
@@ -59,9 +77,18 @@ def _shape(spec: Spec, pool: Pool, replica: Replica) -> Shape:
 
 
 def _clock(pool: Pool, clock_mhz: float | None) -> float:
-    """Return a clock as a share of the boost clock."""
+    """Return a clock as a share of the boost clock.
+
+    Raises:
+        CallError: it is above that.
+    """
     boost = pool.device.clock_mhz
-    return clock_mhz / boost if clock_mhz and boost else 1.0
+    if clock_mhz is None or boost is None:
+        return 1.0
+    if clock_mhz > boost:
+        told = f"{clock_mhz:,g} is above the boost clock of `{pool.device.name}`, {boost:,g}"
+        raise CallError(f"the plan's `clock_mhz` {told}")
+    return clock_mhz / boost
 
 
 def read_plan(path: str, rank: int) -> Plan:
@@ -139,5 +166,8 @@ def from_plan(spec: Spec, plan: Plan) -> tuple[Part, ...]:
         one = candidate(spec, shape, replica.role)
         weights = tuple(each.weight for each in deployment.class_shares)
         parts.append(Part(one, deployment.count, deployment.weight, weights, up_to))
+    for role in sorted({part.role for part in parts}):
+        if not any(part.weight for part in parts if part.role == role):
+            raise CallError(f"the plan's {role} deployments all have `weight` 0: nobody serves")
     require_devices(spec, parts)
     return tuple(parts)

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from apex_opt.cost.shape import even_split
 from apex_opt.spec.engine import Policy
 from apex_opt.spec.routing import Router
 from apex_opt.spec.speculation import Speculation
+from apex_opt.spec.table import Count, Positive
 
 SCHEMA_VERSION: Literal[1] = 1
+
+Weight = Annotated[int, Field(ge=0, le=10**9)]
 
 
 class Record(BaseModel):
@@ -93,8 +96,8 @@ class Stage(Record):
 
     pool: str
     device: str
-    layers: int
-    clock_mhz: float | None = None
+    layers: Count
+    clock_mhz: Positive | None = None
 
 
 def _listed(layers: Iterable[int]) -> str:
@@ -113,16 +116,16 @@ class Replica(Record):
     pool: str
     device: str
     role: Literal["mixed", "prefill", "decode"] = "mixed"
-    tensor: int
-    pipeline: int
-    expert: int
-    attention_data: int = 1
-    context: int = 1
+    tensor: Count
+    pipeline: Count
+    expert: Count
+    attention_data: Count = 1
+    context: Count = 1
     weights: str
     kv_cache: str
-    clock_mhz: float | None = None
+    clock_mhz: Positive | None = None
     engine: EngineSettings
-    stage_layers: tuple[int, ...]
+    stage_layers: tuple[Count, ...]
     stages: tuple[Stage, ...] = ()
     devices: int
     kv_blocks: int
@@ -183,7 +186,7 @@ class ClassShare(Record):
     """
 
     prompt_tokens_up_to: int | None
-    weight: int
+    weight: Weight
     share: float
 
 
@@ -196,8 +199,8 @@ class Deployment(Record):
     """
 
     replica: Replica
-    count: int
-    weight: int
+    count: Count
+    weight: Weight
     share: float
     class_shares: tuple[ClassShare, ...] = ()
     nodes: tuple[tuple[Placement, ...], ...]
@@ -322,7 +325,7 @@ class Plan(Record):
     """A plan: deployments, what they are predicted to do, and how the limits stand."""
 
     rank: int
-    deployments: tuple[Deployment, ...]
+    deployments: Annotated[tuple[Deployment, ...], Field(min_length=1)]
     devices: int
     cost_per_hour: float
     objective: float

@@ -26,12 +26,15 @@ def timeline(parts: Sequence[Part], played: FleetLog, most: int) -> tuple[Moment
     """
     log = played.log
     end_ns = max(log.totals.end_ns, int(log.last_ns.max()), int(log.arrival_ns.max()))
-    tick = log.line.tick_ns
-    if tick == 0 or end_ns == 0:
+    line = log.line
+    if line.tick_ns == 0 or end_ns == 0:
         return ()
+    while line.tick_ns * len(line.tracks) < end_ns:  # requests that are turned down take no step
+        line = line.coarser(2 * line.tick_ns)
+    tick = line.tick_ns
     used = -(-end_ns // tick)
     flights = sum(p.count * p.ranks * p.candidate.shape.pipeline for p in parts)
-    tracks = carried(log.line.tracks[:used], float(flights * tick))
+    tracks = carried(line.tracks[:used], float(flights * tick))
     joined = -(-used // most)
     starts = np.arange(0, used, joined)
     sums = np.add.reduceat(tracks, starts, axis=0)

@@ -28,3 +28,11 @@ def test_a_full_disk_is_no_bug_of_ours(command):
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, text=True)
     assert done.stderr == "error: the output cannot be written: No space left on device\n"
     assert done.returncode == 2
+
+
+def test_without_a_stdout_nothing_is_done_in_vain():
+    done = subprocess.run(
+        ["sh", "-c", '"$0" "$@" >&-', *SCHEMA], stderr=subprocess.PIPE, check=False, text=True
+    )
+    assert done.stderr == "error: stdout is closed; send it to a file, or to /dev/null\n"
+    assert done.returncode == 2

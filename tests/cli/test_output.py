@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from apex_opt.cli.output import check, write, write_bytes
+from apex_opt.cli.output import check, folder, write, write_bytes
 from apex_opt.errors import CallError
 
 
@@ -104,6 +104,11 @@ def test_a_folder_that_may_not_be_written_is_told_beforehand(tmp_path, monkeypat
     with pytest.raises(CallError) as fault:
         check(str(tmp_path / "t"))
     assert str(fault.value) == f"{tmp_path / 't'}: cannot be written: Permission denied"
+
+
+def test_a_folder_without_a_name_is_refused():
+    with pytest.raises(CallError, match=r"^--out: name a folder, such as `plan`$"):
+        folder("")
 
 
 def test_checking_leaves_no_trace(tmp_path):

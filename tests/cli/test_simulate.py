@@ -85,6 +85,15 @@ def test_a_plan_by_hand_is_simulated_whether_or_not_it_meets_the_spec(run):
             "the plan and its requests cannot both go to r.csv\n",
         ),
         (
+            ["--requests", "./r.csv", "--json", "r.csv"],
+            "the plan and its requests cannot both go to r.csv\n",
+        ),
+        (["--rank", "2"], "--rank 2 is of the plans in a file; name it with --plan\n"),
+        (
+            ["--tensor", "8"],
+            "this plan cannot be started: 8 devices a replica are more than pool `h100` has\n",
+        ),
+        (
             ["--requests", "no/r.csv"],
             "no/r.csv: cannot be written: No such file or directory\n",
         ),
@@ -108,6 +117,83 @@ def test_a_rank_that_the_file_lacks_is_a_wrong_call(run):
     run("solve", spec, "-q", "--json", "PLAN.json", "--top", 1)
     status, _, err = run("simulate", spec, "--plan", "PLAN.json", "--rank", 9, "-q")
     assert (status, err) == (2, "error: PLAN.json: holds plans 1 to 1, not 9\n")
+
+
+PLAN = {}
+"""A plan of `solve`, found once."""
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (
+            ("count",),
+            0,
+            (
+                "PLAN.json: plans.0.deployments.0.count: Input should be greater than or equal "
+                "to 1; write it with `apexopt solve`"
+            ),
+        ),
+        (
+            ("weight",),
+            10**30,
+            (
+                "PLAN.json: plans.0.deployments.0.weight: Input should be less than or equal to "
+                "1000000000; write it with `apexopt solve`"
+            ),
+        ),
+        (("weight",), 0, "the plan's mixed deployments all have `weight` 0: nobody serves"),
+        (
+            ("replica", "tensor"),
+            0,
+            (
+                "PLAN.json: plans.0.deployments.0.replica.tensor: Input should be greater than or "
+                "equal to 1; write it with `apexopt solve`"
+            ),
+        ),
+        (
+            ("replica", "clock_mhz"),
+            3000,
+            "the plan's `clock_mhz` 3,000 is above the boost clock of `h100-sxm-80gb`, 1,830",
+        ),
+        (
+            ("replica", "engine", "max_num_seqs"),
+            0,
+            "the plan's `engine.max_num_seqs`: Input should be greater than or equal to 1",
+        ),
+        (
+            ("replica", "engine", "version"),
+            "x",
+            "`x` is no version of vllm; write one like `0.19`",
+        ),
+    ],
+)
+def test_a_plan_that_was_edited_by_hand_is_refused_with_the_key_that_is_wrong(
+    run, keys, value, message
+):
+    spec = write()
+    if not PLAN:
+        PLAN.update(json.loads(run("solve", spec, "-q", "--json", "-", "--top", 1)[1]))
+    edited = json.loads(json.dumps(PLAN))
+    at = edited["plans"][0]["deployments"][0]
+    for key in keys[:-1]:
+        at = at[key]
+    at[keys[-1]] = value
+    Path("PLAN.json").write_text(json.dumps(edited), encoding="utf-8")
+    status, out, err = run("simulate", spec, "--plan", "PLAN.json", "-q")
+    assert (status, out, err) == (2, "", f"error: {message}\n")
+
+
+def test_a_plan_that_turns_all_requests_down_is_simulated_too(run):
+    spec = write()
+    run("simulate", spec, "-q", "--json", "PLAN.json")
+    edited = json.loads(Path("PLAN.json").read_text(encoding="utf-8"))
+    edited["deployments"][0]["replica"]["engine"]["max_model_len"] = 16
+    Path("PLAN.json").write_text(json.dumps(edited), encoding="utf-8")
+    status, out, _ = run("simulate", spec, "--plan", "PLAN.json", "-q", "--json", "-")
+    found = json.loads(out)
+    assert (status, found["prediction"]["rejected"]) == (0, 200)
+    assert {row["output_tokens_per_s"] for row in found["timeline"]} == {0.0}
 
 
 def test_a_plan_for_another_cluster_is_a_wrong_call(run):
