@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations, product
+from itertools import chain, combinations, product
 
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.rates import half_precision
@@ -201,18 +202,23 @@ def _other_splits(spec: Spec, shape: Shape, *, fits: bool) -> Iterator[tuple[Sha
             yield other, room
 
 
-def shapes_across(spec: Spec, longest_tokens: int) -> Iterator[Shape]:
-    """Yield the shapes that stand in two or three pools, legal or not; none unless asked for."""
+def shapes_across(spec: Spec, longest_tokens: int, below: float = math.inf) -> Iterator[Shape]:
+    """Yield the shapes that stand in two or three pools, legal or not; none unless asked for.
+
+    What takes `below` devices or more is passed over, before its layers are split.
+    """
     asked = spec.parallelism
     ones = (asked.attention_data, asked.context)
     if not asked.cross_pool or any(d != "auto" and 1 not in d for d in ones):
         return
     for number in range(2, MOST_POOLS + 1):
         for pools in combinations(spec.pools, number):
-            yield from _shapes_across(spec, pools, longest_tokens)
+            yield from _shapes_across(spec, pools, longest_tokens, below)
 
 
-def _shapes_across(spec: Spec, pools: tuple[Pool, ...], longest_tokens: int) -> Iterator[Shape]:
+def _shapes_across(
+    spec: Spec, pools: tuple[Pool, ...], longest_tokens: int, below: float
+) -> Iterator[Shape]:
     """Yield the shapes that stand in all of these pools.
 
     The engine's defaults are those of the device with the least memory: one setting holds for all.
@@ -252,7 +258,7 @@ def _shapes_across(spec: Spec, pools: tuple[Pool, ...], longest_tokens: int) -> 
                     yield trial
         totals = None if asked.pipeline == "auto" else asked.pipeline
         most = asked.max_stages if totals is None else max(totals)
-        yield from across(trials, most, totals, partial(fitted, spec))
+        yield from across(trials, most, totals, partial(fitted, spec), below)
 
 
 def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:
@@ -264,7 +270,7 @@ def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:
     """
     legal: list[tuple[Shape, Fit]] = []
     refused: dict[str, int] = {}
-    for shape in _all_shapes(spec, longest_tokens):
+    for shape in chain(_inside(spec, longest_tokens), shapes_across(spec, longest_tokens)):
         found, reason = _held(spec, shape)
         legal += found
         if reason is not None:
@@ -274,15 +280,20 @@ def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:
 
 def fewest_devices(spec: Spec, longest_tokens: int) -> int | None:
     """Return the devices of the smallest legal replica of any pool; None where there is none."""
-    smallest_first = sorted(_all_shapes(spec, longest_tokens), key=lambda shape: shape.devices)
+    least = _fewest(spec, _inside(spec, longest_tokens))
+    over = shapes_across(spec, longest_tokens, math.inf if least is None else least)
+    return _fewest(spec, over) or least
+
+
+def _fewest(spec: Spec, found: Iterator[Shape]) -> int | None:
+    smallest_first = sorted(found, key=lambda shape: shape.devices)
     return next((shape.devices for shape in smallest_first if _held(spec, shape)[0]), None)
 
 
-def _all_shapes(spec: Spec, longest_tokens: int) -> Iterator[Shape]:
-    """Yield every shape of every pool, and those across pools, legal or not."""
+def _inside(spec: Spec, longest_tokens: int) -> Iterator[Shape]:
+    """Yield every shape of every pool, legal or not."""
     for pool in spec.pools:
         yield from shapes(spec, pool, longest_tokens)
-    yield from shapes_across(spec, longest_tokens)
 
 
 def _held(spec: Spec, shape: Shape) -> tuple[list[tuple[Shape, Fit]], str | None]:

@@ -12,6 +12,7 @@ srt/distributed/parallel_state.py; TensorRT-LLM documentation, `tensor_parallel_
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
@@ -116,6 +117,7 @@ def across(
     most: int,
     totals: Sequence[int] | None,
     fitted: Callable[[Shape], Shape],
+    below: float = math.inf,
 ) -> Iterator[Shape]:
     """Yield the replicas over the pools of some trials.
 
@@ -124,11 +126,14 @@ def across(
         most: stages of a replica.
         totals: numbers of stages that are allowed; None: all.
         fitted: gives a shape the share of memory that its engine takes.
+        below: what takes so many devices or more is passed over.
     """
     found = [one for trial in trials for one in stagings(trial, most, totals)]
     seen: set[tuple[object, ...]] = set()
     kept = MOST_STAGINGS // max(len(trials[0].pools()) - 1, 1) if trials else 0
     for one in promising(found, kept):
+        if one.shape.devices >= below:
+            continue
         for shape in splits(fitted(one.shape)):
             places = tuple(at.pool.name for at in shape.places)
             key = (shape.tensor, shape.expert, shape.stage_layers, places)

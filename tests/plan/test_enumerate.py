@@ -8,6 +8,7 @@ from apex_opt.plan.enumerate import (
     degrees,
     enumerate_replicas,
     expert_degrees,
+    fewest_devices,
     formats,
     shapes,
     tensor_degrees,
@@ -272,3 +273,25 @@ def test_over_pools_sglang_leaves_what_the_smallest_device_needs():
     for s, _ in found:
         own = [own_share(spec().engine, s.release, s.at(stage)) for stage in range(s.pipeline)]
         assert s.settings.gpu_memory_utilization == min(own)
+
+
+@pytest.mark.parametrize(
+    ("pools", "inside", "over"),
+    [
+        (UNLIKE.replace("node = 4", "node = 3", 1), None, 5),
+        (UNLIKE.replace("40gb", "80gb"), 2, 2),
+    ],
+)
+def test_the_fewest_devices_are_those_of_the_smallest_legal_replica(pools, inside, over):
+    for asked, fewest in (("", inside), ("cross_pool = true", over)):
+        one = spec(model='name = "llama-2-70b"', pools=pools, parallelism=asked)
+        legal = enumerate_replicas(one, 1000).legal
+        assert min((s.devices for s, _ in legal), default=None) == fewest
+        assert fewest_devices(one, 1000) == fewest
+
+
+def test_replicas_over_pools_are_looked_at_only_where_they_take_fewer_devices(monkeypatch):
+    monkeypatch.setattr("apex_opt.plan.unlike.placed", None)
+    pools = UNLIKE.replace("40gb", "80gb")
+    one = spec(model='name = "llama-2-70b"', pools=pools, parallelism="cross_pool = true")
+    assert fewest_devices(one, 1000) == 2
