@@ -144,7 +144,7 @@ def _bad_key(where: Place) -> Fault:
     known = [str(value) for value in literals(where.annotation)]
     if known:
         return Fault(where.loc, f"unknown key; {_among(str(where.loc[-1]), known)}")
-    return Fault(where.loc, "a key must have from 1 to 200 characters")
+    return Fault(where.loc, "a key must have from 1 to 200 printable characters")
 
 
 def _where_instead(key: str, table: type[Table]) -> str:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
 from pydantic_core import CoreSchema, core_schema
 
 T = TypeVar("T")
@@ -65,6 +72,15 @@ def frozen(value: Any) -> Any:
     return value
 
 
+def _printable(name: str) -> str:
+    """Return a name as it is, if it can be shown in a line."""
+    if not name.isprintable():
+        raise ValueError("must be of printable characters, without ends of line")
+    if not name.strip():
+        raise ValueError("must not be blank")
+    return name
+
+
 Choice = Annotated[tuple[T, ...], Field(min_length=1, max_length=64), OneOrMany()]
 """One value, or a list of values among which the solver chooses."""
 
@@ -72,4 +88,4 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 Positive = Annotated[float, Field(gt=0, le=1e18)]
 NonNegative = Annotated[float, Field(ge=0, le=1e18)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]

@@ -60,6 +60,20 @@ def test_a_faulty_value_is_told_with_what_to_write(table: str, line: str, why: s
 
 
 @pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a\\u001b[31m", "must be of printable characters, without ends of line"),
+        ("a\\nb", "must be of printable characters, without ends of line"),
+        (" ", "must not be blank"),
+        ("", "must not be empty; write a string"),
+    ],
+)
+def test_a_name_is_one_that_a_terminal_can_show(name: str, why: str):
+    pool = f'[[pools]]\nname = "{name}"\ndevice = "h100"'
+    assert faults(pools=pool) == [f"pools[0].name: {why}"]
+
+
+@pytest.mark.parametrize(
     ("value", "fault"),
     [
         ("'x'", f': must be {LENGTHS}, got the string "x"'),
