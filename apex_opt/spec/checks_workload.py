@@ -183,14 +183,6 @@ def shares_are_not_all_zero(spec: Spec) -> Iterator[Fault]:
         yield Fault(("workload", "priority_shares"), "must not all be 0")
 
 
-def trace_names_are_printable(spec: Spec) -> Iterator[Fault]:
-    """Names of files and of a format have no control characters."""
-    for key in ("file", "lengths_from", "format"):
-        value = getattr(spec.workload, key)
-        if value is not None and not value.isprintable():
-            yield Fault(("workload", key), "must have no control characters")
-
-
 def uniform_bounds_are_in_order(spec: Spec) -> Iterator[Fault]:
     """`low` <= `high`."""
     for loc, lengths in _distributions(spec):
@@ -255,10 +247,6 @@ WORKLOAD_RULES = (
             arrivals_read_what_is_given,
             keys_that_exclude_each_other,
         ),
-    ),
-    (
-        ("workload.file", "workload.lengths_from", "workload.format"),
-        (trace_names_are_printable,),
     ),
     (
         ("workload", "model"),

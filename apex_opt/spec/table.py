@@ -75,7 +75,7 @@ def frozen(value: Any) -> Any:
 def _printable(name: str) -> str:
     """Return a name as it is, if it can be shown in a line."""
     if not name.isprintable():
-        raise ValueError("must be of printable characters, without ends of line")
+        raise ValueError("must have no control characters")
     if not name.strip():
         raise ValueError("must not be blank")
     return name
