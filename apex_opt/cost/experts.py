@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from statistics import NormalDist
 
 import numpy as np
@@ -26,24 +25,46 @@ EXPERT_PRODUCTS = 2
 """Products whose inputs are quantised: up with gate, and down."""
 
 
-def touched(e: Experts, tokens: Array) -> Array:
-    """Return how many of its experts the device reads that reads most, under even routing.
+def read_share(top_k: int, total: int, tokens: Array) -> Array:
+    """Return the share of `total` experts that tokens read, each of which visits `top_k`.
 
-    A token passes an expert by with probability 1 - k/E; n tokens do with (1 - k/E)^n = 1 - p. Of
-    the devices that hold L experts each, one reads L p in expectation; the fullest of g reads as
-    many standard deviations sqrt(L p (1 - p)) more as the largest of g normal values lies above
-    their mean (G. Blom 1958, "Statistical Estimates and Transformed Beta-Variables": the quantile
-    (g - 3/8) / (g + 1/4)), but no more than there are.
+    Experts are unequally popular. Taken is that every way to divide the visits among them is as
+    likely: the chance p that a token visits an expert is of density b (1 - p)^(b - 1) with
+    b = total / top_k - 1, its mean top_k / total, its standard deviation nearly as much. Then n
+    tokens pass an expert by with probability b / (b + n). Were all equally popular, this would be
+    (1 - top_k / total)^n, and batches in between would read up to 30 % more.
+
+    Source: closed loops of nine mixtures on three engines; with deviations of 0, 0.7, 1 and 1.4
+    times the mean their TPOT is off by 11.7, 11.0, 11.0 and 11.7 %, before any overhead is fitted.
     """
-    read = -np.expm1(tokens * math.log1p(-min(e.top_k / e.total, 1 - 1e-9)))
+    visited = tokens * top_k
+    return np.asarray(visited / np.maximum(total - top_k + visited, 1.0))
+
+
+def above_mean(ranks: int) -> float:
+    """Return by how many standard deviations the largest of `ranks` normal values is over the mean.
+
+    Source: G. Blom 1958, "Statistical Estimates and Transformed Beta-Variables": the quantile
+    (g - 3/8) / (g + 1/4).
+    """
+    return NormalDist().inv_cdf((ranks - 0.375) / (ranks + 0.25))
+
+
+def touched(e: Experts, tokens: Array) -> Array:
+    """Return how many of its experts the device reads that reads most.
+
+    Of the devices that hold L experts each, one reads L p in expectation, p being the share of all
+    experts that is read; the fullest reads some standard deviations sqrt(L p (1 - p)) more, but no
+    more than there are.
+    """
+    read = read_share(e.top_k, e.total, tokens)
+    mean = e.local * read
     if e.ranks == 1:
-        return np.asarray(e.local * read)
-    above = NormalDist().inv_cdf((e.ranks - 0.375) / (e.ranks + 0.25))
-    fullest = e.local * read + above * np.sqrt(e.local * read * (1.0 - read))
-    return np.minimum(fullest, e.local)
+        return mean
+    return np.minimum(mean + above_mean(e.ranks) * np.sqrt(mean * (1.0 - read)), e.local)
 
 
-def visits(e: Experts, tokens: Array, skew: float = 0.0) -> Array:
+def visits(e: Experts, tokens: Array, skew: float | None = None) -> Array:
     """Return the pairs of token and expert that the fullest device computes.
 
     Args:
@@ -51,16 +72,21 @@ def visits(e: Experts, tokens: Array, skew: float = 0.0) -> Array:
         tokens: batch sizes.
         skew: the load of the fullest device over the mean, less 1, that routing shows in the long
             run: 0 is even, 1.2 is what a power law of exponent 1.2 shows over 8 devices
-            (128 experts, 8 a token; MoE tables of aiconfigurator-core).
+            (128 experts, 8 a token; MoE tables of aiconfigurator-core); None: what popularity of
+            its experts gives.
 
     Returns:
-        mean (1 + skew) + sqrt(2 mean ln g): the second part is chance, the expected maximum of g
-        near-normal loads; no more than every expert of the device for every token.
+        mean + z sqrt(mean + mean^2 (E - L) / (L (E + 1))) of L experts of E: the first part under
+        the root is chance, the second the variance of the popularity of L experts together
+        (Dirichlet's distribution, all of whose parameters are 1), z as `above_mean`; with a skew
+        mean (1 + skew) + z sqrt(mean); no more than every expert of the device for every token.
     """
     mean = tokens * e.top_k / e.ranks
     if e.ranks == 1:
         return np.asarray(mean)
-    fullest = mean * (1.0 + skew) + np.sqrt(2.0 * mean * math.log(e.ranks))
+    uneven = (e.total - e.local) / (e.local * (e.total + 1)) if skew is None else 0.0
+    chance = above_mean(e.ranks) * np.sqrt(mean + uneven * mean**2)
+    fullest = mean * (1.0 + (skew or 0.0)) + chance
     return np.minimum(fullest, tokens * min(e.top_k, e.local))
 
 

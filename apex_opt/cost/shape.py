@@ -101,7 +101,7 @@ class Shape:
             spread, instead of copied.
         reserve_fraction: share of device memory that the spec keeps free.
         expert_skew: load of the fullest device over the mean, less 1, where whole experts are
-            spread; 0: even routing, as far as chance allows.
+            spread; 0: even routing, as far as chance allows; None: as popularity makes it.
         elsewhere: the place of each stage where they stand in several pools, else empty.
     """
 
@@ -117,7 +117,7 @@ class Shape:
     stage_layers: tuple[int, ...]
     clock: float
     reserve_fraction: float
-    expert_skew: float = 0.0
+    expert_skew: float | None = None
     attention_data: int = 1
     context: int = 1
     elsewhere: tuple[Place, ...] = ()

@@ -3,14 +3,17 @@
 A token costs 2 operations per weight that it passes; attention costs 2 (head + value width) per
 head and query-key pair, latent attention in its expanded form, sparse latent attention in its
 absorbed one. A step reads all weights once, of a mixture of E experts those that its n tokens
-visit: E (1 - (1 - k/E)^n) in expectation.
+visit (`apex_opt.cost.experts.read_share`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from apex_opt.cost.encoder import encoder_shape, projector, span
+from apex_opt.cost.experts import read_share
 from apex_opt.cost.layers import storage
 from apex_opt.cost.operators import ACTIVATION_BYTES, layer
 from apex_opt.cost.rates import Rates
@@ -28,7 +31,8 @@ class ModelWork:
         pair_flops: operations per query-key pair.
         context_bytes: bytes of cache read per cached token of a decoding sequence.
         weight_bytes: bytes of all weights but routed experts.
-        experts: (bytes of routed experts, share that one token visits) by kind of layer.
+        experts: (bytes of routed experts, experts that a token visits, all of them) by kind of
+            layer.
         ranks: attention-data-parallel ranks that share the experts; a step of each is one step.
         encoder_flops: operations per token that the encoder reads, and on the way from it.
         encoder_pair_flops: operations per query-key pair of an encoder's input of any length.
@@ -40,7 +44,7 @@ class ModelWork:
     pair_flops: float
     context_bytes: float
     weight_bytes: float
-    experts: tuple[tuple[float, float], ...]
+    experts: tuple[tuple[float, int, int], ...]
     ranks: int = 1
     encoder_flops: float = 0.0
     encoder_pair_flops: float = 0.0
@@ -75,8 +79,8 @@ class ModelWork:
     def _visited(self, batch: float) -> float:
         """Return a rank's part of the bytes of experts that a step of `batch` tokens visits."""
         tokens = batch * self.ranks
-        visited = (size * (1.0 - (1.0 - share) ** tokens) for size, share in self.experts)
-        return float(sum(visited)) / self.ranks
+        read = (size * float(read_share(k, e, np.array(tokens))) for size, k, e in self.experts)
+        return sum(read) / self.ranks
 
 
 def model_work(shape: Shape) -> ModelWork:
@@ -86,7 +90,7 @@ def model_work(shape: Shape) -> ModelWork:
     )  # what TP copies to every device counts once
     model, rates = whole.model, Rates(whole)
     token = pair = context = weights = 0.0
-    experts: list[tuple[float, float]] = []
+    experts: list[tuple[float, int, int]] = []
     for name, count in model.counts().items():
         one = layer(model.layers[name], whole)
         token += count * (2.0 * sum(g.weights for g in one.gemms) + one.attention.token_flops)
@@ -95,9 +99,9 @@ def model_work(shape: Shape) -> ModelWork:
         context += count * one.attention.kv_bytes
         if one.experts is not None:
             held = count * one.experts.local * one.experts.weights
-            share = one.experts.top_k / one.experts.total
-            token += 2.0 * held * share
-            experts.append((held * storage(rates, "experts")[1] / 8, share))
+            top_k, total = one.experts.top_k, one.experts.total
+            token += 2.0 * held * top_k / total
+            experts.append((held * storage(rates, "experts")[1] / 8, top_k, total))
     head = model.hidden_size * model.vocab_size
     encoder, encoder_pair = _encoder_work(whole)
     return ModelWork(

@@ -147,10 +147,11 @@ class Parallelism(Table):
         description="Devices of a tensor group that share out the tokens of a key-value head of "
         "which they would hold copies; 1: copies.",
     )
-    expert_skew: Annotated[float, Field(ge=0, le=100)] = Field(
-        0.0,
+    expert_skew: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        None,
         description="Load of the device with the busiest experts over the mean, less 1, where "
-        "whole experts are spread; 0: even, as far as chance allows.",
+        "whole experts are spread; 0: even, as far as chance allows; none: as unequal popularity "
+        "of experts makes it, 0.33 for 16 of 128 experts on each of eight devices.",
     )
     max_stages: Count = Field(16, description="Most pipeline stages that `auto` tries.")
     layer_split: Literal["auto", "even", "best"] = Field(

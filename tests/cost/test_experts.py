@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apex_opt.cost.collectives import collective
-from apex_opt.cost.experts import exchange, experts, handling_seconds, touched, visits
+from apex_opt.cost.experts import exchange, experts, handling_seconds, read_share, touched, visits
 from apex_opt.cost.memory import fit
 from apex_opt.cost.operators import Experts, layer
 from apex_opt.cost.rates import Rates
@@ -20,7 +20,8 @@ TOKENS = np.array([0.0, 1.0, 16.0, 4096.0])
 
 
 def test_one_token_touches_the_experts_it_visits_a_large_batch_all():
-    assert touched(MIXTRAL, TOKENS).tolist() == pytest.approx([0, 2, 8 * (1 - 0.75**16), 8])
+    # 16 tokens visit 32 times: 8 x 32 / (8 - 2 + 32).
+    assert touched(MIXTRAL, TOKENS).tolist() == pytest.approx([0, 2, 8 * 32 / 38, 8], abs=0.01)
 
 
 def test_of_two_devices_the_fuller_reads_what_chance_adds_to_half():
@@ -28,7 +29,20 @@ def test_of_two_devices_the_fuller_reads_what_chance_adds_to_half():
     # One token visits 2 of 8: one a device, sd sqrt(4 x 1/4 x 3/4), z(1.625 / 2.25) = 0.589.
     found = touched(spread, TOKENS)
     assert found[:2].tolist() == pytest.approx([0, 1 + 0.589 * 0.75**0.5], abs=1e-3)
-    assert found[3] == 4
+    assert found[3] == pytest.approx(4, abs=0.1)
+
+
+def test_chances_of_a_beta_distribution_give_the_share_that_is_read():
+    # Of density b (1 - p)^(b - 1), b = 15: the mean of 1 - (1 - p)^n by a sum over its quantiles.
+    chance = 1 - (1 - (np.arange(100_000) + 0.5) / 100_000) ** (1 / 15)
+    assert chance.mean() == pytest.approx(8 / 128, rel=1e-3)
+    for n in (1.0, 10.0, 300.0):
+        expected = (1 - (1 - chance) ** n).mean()
+        assert read_share(8, 128, np.array(n)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_where_a_token_visits_all_experts_all_are_read():
+    assert read_share(8, 8, TOKENS).tolist() == [0, 1, 1, 1]
 
 
 @settings(max_examples=50, deadline=None)
@@ -36,7 +50,7 @@ def test_of_two_devices_the_fuller_reads_what_chance_adds_to_half():
 def test_the_fullest_device_reads_no_less_than_the_mean_and_no_more_than_it_holds(tokens, ranks):
     spread = dataclasses.replace(SPREAD, local=128 // ranks, ranks=ranks)
     found = touched(spread, np.array([float(tokens)]))[0]
-    mean = 128 // ranks * (1 - (1 - 8 / 128) ** tokens)
+    mean = 128 // ranks * (8 * tokens / (120 + 8 * tokens))
     assert mean - 1e-9 <= found <= 128 // ranks
 
 
@@ -55,12 +69,27 @@ def test_a_device_that_holds_all_experts_computes_every_visit():
 
 
 def test_the_fullest_of_eight_devices_has_the_mean_and_what_chance_adds():
-    mean = 4096.0
-    assert visits(SPREAD, TOKENS)[3] == pytest.approx(mean + math.sqrt(2 * mean * math.log(8)))
+    # z((8 - 3/8) / (8 + 1/4)) = 1.434.
+    expected = 4096 + 1.434 * math.sqrt(4096)
+    assert visits(SPREAD, TOKENS, skew=0.0)[3] == pytest.approx(expected, abs=1)
 
 
 def test_skew_adds_a_share_of_the_mean():
-    assert visits(SPREAD, TOKENS, skew=0.5)[3] - visits(SPREAD, TOKENS)[3] == pytest.approx(2048)
+    even, skewed = (visits(SPREAD, TOKENS, skew)[3] for skew in (0.0, 0.5))
+    assert skewed - even == pytest.approx(2048)
+
+
+def test_unequal_popularity_loads_the_fullest_of_eight_devices_by_a_third_more():
+    shares = np.random.default_rng(0).dirichlet(np.ones(128), 20_000).reshape(-1, 8, 16).sum(axis=2)
+    many = visits(SPREAD, np.array([1e9]))[0] / 1e9
+    # Sums of sixteen are skewed: the normal quantile is 3.5 % short of their largest.
+    assert many == pytest.approx(8 * shares.max(axis=1).mean(), rel=0.04)
+
+
+def test_the_fullest_of_two_devices_takes_less_of_popular_experts_than_of_eight():
+    two = dataclasses.replace(SPREAD, local=64, ranks=2)
+    over = [visits(e, np.array([1e9]))[0] * e.ranks / 8e9 for e in (two, SPREAD)]
+    assert over == pytest.approx([1.05, 1.33], abs=0.01)
 
 
 def test_the_engine_adds_time_for_each_layer_and_each_visit():
@@ -79,8 +108,8 @@ def test_no_device_computes_more_than_all_its_experts_for_every_token(tokens, sk
 
 
 def test_skewed_routing_makes_a_step_longer():
-    even = shape("qwen3-235b-a22b", tensor=8, expert=8)
-    skewed = dataclasses.replace(even, expert_skew=1.0)
+    usual = shape("qwen3-235b-a22b", tensor=8, expert=8)
+    even, skewed = (dataclasses.replace(usual, expert_skew=skew) for skew in (0.0, 1.0))
     at_rest, busy = np.array([0.0]), np.array([4096.0])
     assert experts(Rates(skewed), SPREAD, busy).seconds > experts(Rates(even), SPREAD, busy).seconds
     assert experts(Rates(even), SPREAD, at_rest).seconds == 0

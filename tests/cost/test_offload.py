@@ -37,8 +37,8 @@ def test_of_experts_those_are_read_that_the_tokens_visit():
     more = (half.decode_ns - plain.decode_ns)[0]
     whole = EXPERTS / 4 / LINK * 1e9
     assert more[1] == pytest.approx(whole * 2 / 8, rel=1e-3)
-    assert more[2] == pytest.approx(whole * (1 - 0.75**2), rel=1e-3)
-    assert more[64] == pytest.approx(whole, rel=1e-3)
+    assert more[2] == pytest.approx(whole * 4 / (8 - 2 + 4), rel=1e-3)
+    assert more[64] == pytest.approx(whole * 128 / (8 - 2 + 128), rel=1e-3)
 
 
 def test_the_tokens_of_all_ranks_visit_the_experts():
@@ -49,7 +49,7 @@ def test_the_tokens_of_all_ranks_visit_the_experts():
     more = (replica_table(two).decode_ns - replica_table(one).decode_ns)[0]
     # Four of the eight experts on each device, two visits for each of 2 x 3 tokens; the fuller
     # device reads 0.589 standard deviations more than the mean.
-    read = 1 - 0.75**6
+    read = 12 / (8 - 2 + 12)
     fuller = read + 0.589 * (read * (1 - read) / 4) ** 0.5
     assert more[3] == pytest.approx(EXPERTS / 2 / LINK * 1e9 * fuller, rel=1e-3)
 

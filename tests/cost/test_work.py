@@ -40,11 +40,12 @@ def test_a_step_of_one_token_reads_its_experts_a_large_one_reads_all():
     alone = work.bytes(dataclasses.replace(ZERO, steps=10, decode_tokens=10)) / 10
     full = work.bytes(dataclasses.replace(ZERO, steps=10, prompt_tokens=10_000)) / 10
     assert alone == pytest.approx(2 * (found.active - embedding), rel=1e-3)
-    assert full == pytest.approx(2 * (found.total - embedding), rel=1e-3)
+    # 1,000 tokens visit 2,000 times: 2,000 of 2,006 parts of the experts.
+    assert full == pytest.approx(2 * (found.total - embedding), rel=4e-3)
 
 
 def test_a_few_long_prompts_do_not_make_small_steps_read_all_experts():
-    # 1 of 100 steps ends a prompt of 1,000 tokens, which visit all; all decode one sequence.
+    # 1 of 100 steps ends a prompt of 1,000 tokens, which visit most; all decode one sequence.
     work = model_work(shape("mixtral-8x7b"))
     alone, full = (
         work.bytes(dataclasses.replace(ZERO, steps=1, decode_tokens=n)) for n in (1, 1001)
