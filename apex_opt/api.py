@@ -223,7 +223,9 @@ def _changed(spec: Spec, changes: Mapping[str, object]) -> Spec:
     given = {key: value for key, value in changes.items() if value is not None}
     executor = given.pop("executor", "local")
     if executor != "local":
-        raise NotBuiltError(f"executor `{executor}` is not built yet; write `local`")
+        known = executor == "ray"
+        told = "is not built yet" if known else "is none"
+        raise NotBuiltError(f"executor `{executor}` {told}; write `local`")
     require_built(spec, spec.lines)
     try:
         search = Search.model_validate(spec.search.model_dump() | given)

@@ -345,7 +345,11 @@ class Plan(Record):
 
 
 class Proof(Record):
-    """How far the first plan is proved. `bound` holds for every plan of the space."""
+    """How far the first plan is proved. `bound` holds for every plan of the space.
+
+    So many plans, from the first on, are `ranked`: none of another kind (devices, degrees, formats,
+    roles) is better. Those after them are the best that were found.
+    """
 
     status: Literal["optimal", "feasible"]
     objective: str
@@ -355,6 +359,7 @@ class Proof(Record):
     simulated: int
     space: int
     replicas: int
+    ranked: int = 1
     text: str
 
 

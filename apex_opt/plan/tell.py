@@ -25,7 +25,7 @@ from apex_opt.plan.result import (
     Rejected,
     Result,
 )
-from apex_opt.plan.search import Counts, Found, Tried
+from apex_opt.plan.search import Counts, Found, Tried, as_good
 from apex_opt.plan.ties import ties
 from apex_opt.plan.use import Part
 from apex_opt.sim.member import Role
@@ -252,6 +252,10 @@ def proof_of(spec: Spec, asked: Problem, found: Found) -> Proof:
         simulated=found.simulated,
         space=total,
         replicas=len(asked.candidates),
+        ranked=sum(
+            found.proved and as_good(chosen, plan.objective, found.bound)
+            for plan in found.best[: spec.search.top_k]
+        ),
         text=text,
     )
 

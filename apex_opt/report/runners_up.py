@@ -10,28 +10,32 @@ from apex_opt.report.numbers import count, figure, money, percent
 
 DOLLARS = "USD/h"
 MOST_REJECTED = 5
+FOUND = "found, but not proved to come next"
 TIED = "tied with the first within the error of the prediction"
 
 
 def why(result: Result) -> Section:
     """Return what the first plan is best at, and how far the next one is behind."""
     first = result.plans[0]
-    words = f"{result.objective.capitalize()}: {_worth(first, result.unit)}."
+    span = " while requests arrive" if result.objective.startswith("maximize") else ""
+    words = f"{result.objective.capitalize()}: {_worth(first, result.unit)}{span}."
     if len(result.plans) > 1:
-        words += f" {_margin(first, result.plans[1], result.unit)}"
+        words += f" {_margin(result, first, result.plans[1])}"
     return section("Why it won", Text(words))
 
 
-def _margin(first: Plan, second: Plan, unit: str) -> str:
+def _margin(result: Result, first: Plan, second: Plan) -> str:
     """Return how the best runner-up compares, in a sentence."""
     if second.objective == first.objective:
         slower = second.prediction.e2e_ms.mean / first.prediction.e2e_ms.mean - 1
         order = f"its mean E2E is {percent(slower)} longer" if slower > 0 else "is no faster"
         return f"The best other plan, {second.label}, is as good but {order}."
+    best = result.proof.ranked >= second.rank
+    which = "The best other plan" if best else "The next plan that was found"
     behind = abs(second.objective - first.objective) / abs(first.objective or 1.0)
-    worth = _worth(second, unit)
+    worth = _worth(second, result.unit)
     tied = ", which is within the error of the prediction: a tie" if second.tie else ""
-    return f"The best other plan, {second.label}, is {percent(behind)} worse: {worth}{tied}."
+    return f"{which}, {second.label}, is {percent(behind)} worse: {worth}{tied}."
 
 
 def _worth(plan: Plan, unit: str) -> str:
@@ -52,10 +56,10 @@ def runners_up(result: Result) -> Section:
         if plan.tie:
             label.append(" *", QUIET)
         grid.add_row(label, *(text(plan) for text in columns.values()))
-    tied = any(plan.tie for plan in result.plans)
-    return section(
-        "The best plans of each kind", grid, *([Text(f"* {TIED}", QUIET)] if tied else [])
-    )
+    notes = [f"* {TIED}"] if any(plan.tie for plan in result.plans) else []
+    found = [f"{plan.rank}" for plan in result.plans[1:] if plan.rank > result.proof.ranked]
+    notes += [f"{' and '.join(found)}: {FOUND}"] if found else []
+    return section("The best plans of each kind", grid, *(Text(note, QUIET) for note in notes))
 
 
 def _objective(plan: Plan) -> str:

@@ -63,7 +63,12 @@ def test_what_is_not_built_is_named_with_its_line_and_status_is_2(run):
     assert "not modelled yet" in err
 
 
-def test_another_executor_is_not_built(run):
+def test_another_executor_is_not_built_or_none(run):
+    assert run("solve", write(), "-q", "--executor", "x") == (
+        2,
+        "",
+        "error: executor `x` is none; write `local`\n",
+    )
     assert run("solve", write(), "-q", "--executor", "ray") == (
         2,
         "",

@@ -182,6 +182,7 @@ def result(**changes: Any) -> Result:
             simulated=6,
             space=40,
             replicas=12,
+            ranked=3,
             text="proved optimal for this traffic and seed: 6 plans simulated, 40 in the space",
         ),
         "plans": (plan(), plan(rank=2, deployments=(tp8,), objective=29.5)),

@@ -175,10 +175,21 @@ def test_an_objective_that_is_maximised_has_its_unit_and_its_margin() -> None:
     plans = (plan(objective=4.0), plan(rank=2, objective=3.0))
     text = printed(result(objective="maximize goodput", unit="requests/s", plans=plans))
     assert section(text, "Why it won") == [
-        "  Maximize goodput: 4 requests/s. The best other plan, 2 x h100 TP4 bf16, is 25",
-        "  % worse: 3 requests/s.",
+        "  Maximize goodput: 4 requests/s while requests arrive. The best other plan, 2 x",
+        "  h100 TP4 bf16, is 25 % worse: 3 requests/s.",
     ]
     assert section(text, "The best plans")[0].split()[:3] == ["plan", "requests/s", "USD/h"]
+
+
+def test_a_plan_that_is_not_proved_to_be_the_next_best_is_the_next_that_was_found() -> None:
+    later = [plan(rank=rank, objective=15.0 * rank) for rank in (2, 3)]
+    proof = result().proof.model_copy(update={"ranked": 1})
+    text = printed(result(plans=(plan(), *later), proof=proof))
+    assert section(text, "Why it won") == [
+        "  Minimize cost: $23.60 an hour. The next plan that was found, 2 x h100 TP4",
+        "  bf16, is 27 % worse: $30.00 an hour.",
+    ]
+    assert section(text, "The best plans")[-1] == "  2 and 3: found, but not proved to come next"
 
 
 def test_a_lone_plan_has_no_table_of_plans() -> None:
