@@ -10,9 +10,9 @@ file a table of errors in percent is printed, and in the end a JSON line a file:
 
 Coverage is the share of measured means within the band that is stated for them, in 0..1. Runs that
 were saturated or are known in part stand apart. `--queueing` checks the simulator alone: see
-`benchmarks.fidelity.queueing`. `--fit ENGINE:VERSION` fits the overheads of a release to its runs,
-and with `--leave-out` shows what that predicts of runs that it did not see: see
-`benchmarks.fidelity.fit`.
+`benchmarks.fidelity.queueing`. `--fit ENGINE:VERSION` fits the overheads of a release to its runs:
+see `benchmarks.fidelity.fit`. `--held-out model` predicts each model's runs from fits to the other
+models, and prints the same table: see `benchmarks.fidelity.held_out`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from typing import Annotated
 import typer
 
 from apex_opt.errors import ApexError
-from benchmarks.fidelity import queueing
+from benchmarks.fidelity import held_out, queueing
 from benchmarks.fidelity.case import read
-from benchmarks.fidelity.fit import Part, report
+from benchmarks.fidelity.fit import report
 from benchmarks.fidelity.outcome import outcomes
 from benchmarks.fidelity.table import details, summary, table
 from benchmarks.lines import Line
@@ -47,8 +47,9 @@ def main(
     release: Annotated[
         str | None, typer.Option("--fit", help="Fit overheads of a release, `vllm:0.16`.")
     ] = None,
-    leave_out: Annotated[
-        Part | None, typer.Option("--leave-out", help="Fit without each one, and score it.")
+    left_out: Annotated[
+        held_out.Part | None,
+        typer.Option("--held-out", help="Predict each one from fits to all others."),
     ] = None,
     every: Annotated[int, typer.Option(help="Fit on each so many-th run.", min=1)] = 1,
 ) -> None:
@@ -59,7 +60,7 @@ def main(
         files = {path: list(read(path)) for path in sorted(folder.glob("*.jsonl"))}
         if release is not None:
             cases = [case for found in files.values() for case in found]
-            for told in report(cases, release, leave_out, every):
+            for told in report(cases, release, every):
                 print(told, flush=True)
             return
     except (ApexError, ValueError) as why:
@@ -69,8 +70,14 @@ def main(
         if queue:
             summaries += [queueing.line(case) for case in cases if queueing.has_times(case)]
             continue
-        rows = outcomes(cases)
-        print("\n".join(table(path.name, rows)), end="\n\n", flush=True)
+        if left_out is not None:
+            parts = held_out.outcomes(cases, left_out, every)
+            rows = [row for some in parts.values() for row in some]
+            lines = held_out.table(path.name, parts, left_out)
+        else:
+            rows = outcomes(cases)
+            lines = table(path.name, rows)
+        print("\n".join(lines), end="\n\n", flush=True)
         written += [{"file": path.name} | details(row) for row in rows]
         summaries.append(summary(path.name, rows))
     for one in summaries:

@@ -1,16 +1,18 @@
-"""The overheads of an engine's release, fitted to the measured runs of its versions.
+"""The overheads of an engine's release, fitted to measured runs.
 
 The loss is the mean absolute error of TTFT and TPOT, percent; a run counts with 100 at most in
-each, so that no faulty record draws a fit. With one part of the runs left out in turn, by model,
-device or group, each part is scored with what was fitted to the others.
+each, so that no faulty record draws a fit. First the runs of all releases of an engine that
+schedule alike are met, from round numbers on; from there those of the release itself. Numbers that
+runs hardly tell of stay where they were: what one release leaves open is told by the others. The
+same runs give the same numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,9 +22,10 @@ from apex_opt.sim.replica import EndlessRunError
 from apex_opt.spec import catalog
 from apex_opt.spec.engine import EngineRelease, Overheads
 from benchmarks.fidelity.case import METRICS, Case
-from benchmarks.fidelity.predict import play
+from benchmarks.fidelity.outcome import prepared
+from benchmarks.fidelity.predict import simulate
 from benchmarks.fidelity.search import LEAST_GAIN, Point, descend
-from benchmarks.fidelity.setup import Run, engine, prepare, with_overheads
+from benchmarks.fidelity.setup import Run, engine, with_overheads
 
 UNITS: Point = {
     "request_ms": 10.0,
@@ -34,15 +37,71 @@ UNITS: Point = {
 }
 """What is searched, and what a zero is lifted to."""
 
+V0_UNITS: Point = {
+    "request_ms": 10.0,
+    "step_us": 2000.0,
+    "sequence_us": 100.0,
+    "eager_layer_us": 100.0,
+    "sync_us": 1.0,
+}
+"""The same of vLLM V0, which makes each step's batch in Python once the last step is done."""
+
 MOST_PERCENT = 100.0
 THREADS = 2
 ROUNDS = 5
 """Most points at which slopes are taken."""
 
+HELD_PERCENT = 30.0
+"""By so much errors must sink, summed over runs, for a number to move by a factor of e."""
+
+NONE = Overheads(step_us=0, sequence_us=0, eager_layer_us=0, request_ms=0)
+BELIEVED = 1.3
+"""No fit learns from a run whose TPOT is predicted longer by this factor with no overheads at all:
+prompts hit a cache, tokens were guessed ahead, or the stated concurrency was not reached.
+"""
+
 SHARES = (1.0, 0.5, 0.2)
 """Of the way to what the slopes promise."""
 
-Measured = tuple[Case, Run]
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A prepared case, and its means of TTFT and TPOT by the overheads it was played with, ms."""
+
+    case: Case
+    run: Run
+    seen: dict[Overheads, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def believed(self) -> bool:
+        """Whether its tokens are not far faster than its kernels alone: else something is amiss."""
+        return self.means(NONE)[1] <= BELIEVED * self.case.measured["tpot_ms"]["mean"]
+
+    @property
+    def release(self) -> EngineRelease:
+        """The release of the catalogue that stands for its engine."""
+        asked = engine(self.case)
+        return catalog.release(asked.name, asked.version)
+
+    @property
+    def shipped(self) -> Overheads:
+        """The overheads of its release as shipped; `request_ms` of clients with it."""
+        return self.run.part.candidate.shape.release.overheads
+
+    def under(self, overheads: Overheads) -> Run:
+        """Return the run with other overheads."""
+        return replace(self.run, part=with_overheads(self.run.part, overheads))
+
+    def means(self, overheads: Overheads) -> tuple[float, float]:
+        """Return its means; zeros, which are 100 % off, where it cannot be played."""
+        if overheads not in self.seen:
+            try:
+                values, _ = simulate(self.case, self.under(overheads))
+                ttft, tpot = (values[metric]["mean"] for metric in METRICS[:2])
+            except (ApexError, EndlessRunError, ValueError):
+                ttft, tpot = 0.0, 0.0
+            self.seen[overheads] = ttft, tpot
+        return self.seen[overheads]
 
 
 @dataclass(frozen=True)
@@ -54,148 +113,140 @@ class Score:
     tpot: float
 
 
-Part = Literal["model", "device", "group"]
-
-PARTS: dict[Part, Callable[[Case], str]] = {
-    "model": lambda case: case.model.rpartition("/")[2],
-    "device": lambda case: case.device,
-    "group": lambda case: case.group or case.plan,
-}
-
-
-def of_release(cases: Sequence[Case], release: EngineRelease, name: str) -> list[Measured]:
-    """Return the cases that a release stands for, prepared; those that cannot run are left out."""
-    found = []
+def by_release(cases: Sequence[Case], every: int) -> dict[str, dict[str, list[Trial]]]:
+    """Return each so many-th case by engine and release; none that is set apart or cannot run."""
+    found: dict[str, dict[str, list[Trial]]] = {}
     for case in cases:
-        if case.engine["name"] != name or case.set_apart:
-            continue
-        asked = engine(case)
-        if catalog.release(asked.name, asked.version) == release:
-            try:
-                found.append((case, prepare(case)))
-            except (ApexError, ValueError):
-                continue
-    return found
+        run = None if case.set_apart else prepared(case)
+        if isinstance(run, Run):
+            trial = Trial(case, run)
+            own = found.setdefault(case.engine["name"], {})
+            own.setdefault(trial.release.version, []).append(trial)
+    return {
+        engine: {version: runs[::every] for version, runs in own.items()}
+        for engine, own in found.items()
+    }
 
 
-def shipped(runs: Sequence[Measured]) -> Overheads:
-    """Return the overheads of runs of a release as they stand; `request_ms` of clients with it."""
-    return runs[0][1].part.candidate.shape.release.overheads
+def units(release: EngineRelease) -> Point:
+    """Return which overheads of a release are searched, and what a zero of each is lifted to."""
+    return V0_UNITS if release.scheduler == "vllm-v0" else UNITS
 
 
-def predicted(runs: Sequence[Measured], overheads: Overheads) -> Array:
-    """Return (n, 2) means of TTFT and TPOT of runs under these overheads, ms.
-
-    A run that cannot be played shows nothing: zeros, which are 100 % off.
-    """
-
-    def one(pair: Measured) -> tuple[float, float]:
-        case, run = pair
-        try:
-            values, _ = play(case, replace(run, part=with_overheads(run.part, overheads)))
-        except (ApexError, EndlessRunError, ValueError):
-            return 0.0, 0.0
-        return values["ttft_ms"]["mean"], values["tpot_ms"]["mean"]
-
+def predicted(runs: Sequence[Trial], overheads: Overheads) -> Array:
+    """Return (n, 2) means of TTFT and TPOT of runs under these overheads, ms."""
     with ThreadPoolExecutor(THREADS) as pool:
-        return np.array(list(pool.map(one, runs)))
+        return np.array(list(pool.map(lambda trial: trial.means(overheads), runs)))
 
 
-def errors(runs: Sequence[Measured], means: Array) -> Array:
+def errors(runs: Sequence[Trial], means: Array) -> Array:
     """Return (2,) mean absolute errors of TTFT and TPOT, percent."""
-    measured = np.array([[case.measured[m]["mean"] for m in METRICS[:2]] for case, _ in runs])
+    measured = np.array([[t.case.measured[m]["mean"] for m in METRICS[:2]] for t in runs])
     return np.minimum(100.0 * np.abs(means / measured - 1.0), MOST_PERCENT).mean(axis=0)
 
 
-def score(runs: Sequence[Measured], overheads: Overheads) -> Score:
+def score(runs: Sequence[Trial], overheads: Overheads) -> Score:
     """Return the errors of runs under these overheads."""
     ttft, tpot = errors(runs, predicted(runs, overheads))
     return Score(len(runs), float(ttft), float(tpot))
 
 
-def fitted(runs: Sequence[Measured], start: Overheads) -> tuple[Overheads, Score]:
-    """Return the overheads that meet runs best, found from `start`, and their errors.
+def fitted(runs: Sequence[Trial], start: Overheads, searched: Point) -> Overheads:
+    """Return the overheads that meet runs best, found from `start`.
 
     Means are nearly linear in overheads: their slopes are taken at a point, the loss that these
     promise is searched by coordinate descent, and what is found, or a part of the way there, is the
     next point, as long as the runs themselves are met better.
     """
-    best = {key: float(getattr(start, key)) for key in UNITS}
-    means = predicted(runs, start)
+    begin = {key: float(getattr(start, key)) for key in searched}
+
+    def loss(point: Point, means: Array) -> float:
+        moved = sum(
+            abs(math.log((point[key] + unit) / (begin[key] + unit)))
+            for key, unit in searched.items()
+        )
+        return float(errors(runs, means).sum()) + HELD_PERCENT / len(runs) * moved
+
+    best, means = begin, predicted(runs, start)
     for _ in range(ROUNDS):
-        slopes = {key: _slope(runs, start, best, means, key) for key in UNITS}
-        goal = _promised(runs, best, means, slopes)
-        least = (1.0 - LEAST_GAIN) * errors(runs, means).sum()
+        slopes = {key: _slope(runs, start, best, means, key, searched[key]) for key in searched}
+        goal = _promised(loss, best, means, slopes, searched)
+        least = (1.0 - LEAST_GAIN) * loss(best, means)
         for share in SHARES:
-            point = {key: best[key] + share * (goal[key] - best[key]) for key in UNITS}
+            point = {key: best[key] + share * (goal[key] - best[key]) for key in searched}
             found = predicted(runs, start.model_copy(update=point))
-            if errors(runs, found).sum() < least:
+            if loss(point, found) < least:
                 break
         else:
             break
         best, means = point, found
-    ttft, tpot = errors(runs, means)
-    return start.model_copy(update=best), Score(len(runs), float(ttft), float(tpot))
+    return start.model_copy(update=best)
 
 
 def _slope(
-    runs: Sequence[Measured], start: Overheads, point: Point, means: Array, key: str
+    runs: Sequence[Trial], start: Overheads, point: Point, means: Array, key: str, unit: float
 ) -> Array:
     """Return (n, 2) how means change with one overhead."""
-    step = max(0.3 * point[key], 0.5 * UNITS[key])
+    step = max(0.3 * point[key], 0.5 * unit)
     moved = start.model_copy(update=point | {key: point[key] + step})
     return np.asarray((predicted(runs, moved) - means) / step)
 
 
 def _promised(
-    runs: Sequence[Measured], start: Point, means: Array, slopes: dict[str, Array]
+    loss: Callable[[Point, Array], float],
+    best: Point,
+    means: Array,
+    slopes: dict[str, Array],
+    searched: Point,
 ) -> Point:
     """Return the point of least loss where means are linear, none farther than a factor of 3."""
 
-    def loss(point: Point) -> float:
-        if any(point[key] > 3.0 * max(start[key], UNITS[key]) for key in point):
+    def promised(point: Point) -> float:
+        if any(point[key] > 3.0 * max(best[key], searched[key]) for key in point):
             return float("inf")
-        line = means + sum((point[key] - start[key]) * slopes[key] for key in slopes)
-        return float(errors(runs, np.asarray(line)).sum())
+        line = means + sum((point[key] - best[key]) * slopes[key] for key in slopes)
+        return loss(point, np.asarray(line))
 
-    return descend(loss, start, UNITS)
-
-
-def held_out(runs: Sequence[Measured], part: Part, start: Overheads) -> Iterator[tuple[str, Score]]:
-    """Yield each part's name and its errors under overheads that were fitted to the others."""
-    label = PARTS[part]
-    for name in sorted({label(case) for case, _ in runs}):
-        others = [pair for pair in runs if label(pair[0]) != name]
-        left = [pair for pair in runs if label(pair[0]) == name]
-        if others:
-            yield name, score(left, fitted(others, start)[0])
+    return descend(promised, best, searched)
 
 
-def report(cases: Sequence[Case], asked: str, leave_out: Part | None, every: int) -> Iterator[str]:
-    """Yield the lines of a fit: errors before and after, the numbers, what was held out.
+def fitted_release(release: EngineRelease, seen: Mapping[str, Sequence[Trial]]) -> Overheads:
+    """Return overheads of a release, fitted to the believed runs of its engine, then to its own.
+
+    Args:
+        release: its fit begins with round numbers.
+        seen: runs of the engine by the version of their release.
+    """
+    searched = units(release)
+    found = release.overheads.model_copy(update=searched)
+    alike = [t for runs in seen.values() for t in runs if units(t.release) is searched]
+    for runs in (alike, seen.get(release.version, ())):
+        if believed := [trial for trial in runs if trial.believed]:
+            found = fitted(believed, found, searched)
+    return found
+
+
+def report(cases: Sequence[Case], asked: str, every: int) -> Iterator[str]:
+    """Yield the lines of a fit: errors before and after, the numbers.
 
     Args:
         cases: of any engine.
         asked: `engine:version`.
-        leave_out: a key of `PARTS`; None: nothing is.
-        every: of the release's cases, each so many-th counts.
+        every: of the cases of a release, each so many-th counts.
 
     Raises:
         ApexError, ValueError: there is no such release, or none of its cases can be predicted.
     """
     name, _, version = asked.partition(":")
     release = catalog.release(name, version or None)
-    runs = of_release(cases, release, catalog.engine(name).name)[::every]
+    seen = by_release(cases, every).get(catalog.engine(name).name, {})
+    runs = seen.get(release.version)
     if not runs:
         raise ValueError(f"no case of {name} {release.version} can be predicted")
-    start = shipped(runs)
-    yield line("as shipped", score(runs, start))
-    best, found = fitted(runs, start)
-    yield line("fitted", found)
-    yield "  ".join(f"{key} = {getattr(best, key):.3g}" for key in UNITS)
-    if leave_out is not None:
-        for label, left in held_out(runs, leave_out, start):
-            yield line(f"without {label}", left)
+    yield line("as shipped", score(runs, runs[0].shipped))
+    best = fitted_release(release, seen)
+    yield line("fitted", score(runs, best))
+    yield "  ".join(f"{key} = {getattr(best, key):.3g}" for key in units(release))
 
 
 def line(label: str, found: Score) -> str:

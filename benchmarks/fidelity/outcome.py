@@ -59,7 +59,7 @@ def outcomes(cases: Sequence[Case]) -> list[Outcome]:
     found: dict[int, Outcome] = {}
     ready: list[tuple[int, Run]] = []
     for number, case in enumerate(cases):
-        run = _prepared(case)
+        run = prepared(case)
         if isinstance(run, Outcome):
             found[number] = run
         else:
@@ -69,7 +69,8 @@ def outcomes(cases: Sequence[Case]) -> list[Outcome]:
     return [found[number] for number in range(len(cases))]
 
 
-def _prepared(case: Case) -> Run | Outcome:
+def prepared(case: Case) -> Run | Outcome:
+    """Return what is simulated for a case, or why it is not predicted."""
     try:
         return prepare(case)
     except Exception as why:  # noqa: BLE001

@@ -81,8 +81,8 @@ def waited_steps(run: Run) -> float:
     return waited
 
 
-def play(case: Case, run: Run) -> tuple[Values, Factors]:
-    """Return what a prepared case is predicted to show, and the band of it.
+def simulate(case: Case, run: Run) -> tuple[Values, FleetLog]:
+    """Return what a prepared case is predicted to show, and the simulation behind it.
 
     Raises:
         ApexError, ValueError: it cannot be simulated, with the reason.
@@ -95,4 +95,10 @@ def play(case: Case, run: Run) -> tuple[Values, Factors]:
     waited_ms = waited_steps(run) * step_ms(run, values)
     for metric in ("ttft_ms", "e2e_ms"):
         values[metric] = {name: value + waited_ms for name, value in values[metric].items()}
+    return values, played
+
+
+def play(case: Case, run: Run) -> tuple[Values, Factors]:
+    """Return what a prepared case is predicted to show, and the band of it; see `simulate`."""
+    values, played = simulate(case, run)
     return values, factors(run, played)

@@ -12,7 +12,7 @@ from apex_opt.plan.use import Part
 from apex_opt.sim.load import Load
 from apex_opt.spec import catalog
 from apex_opt.spec.device_link import Link
-from apex_opt.spec.engine import Engine, Overheads
+from apex_opt.spec.engine import Engine, EngineRelease, Overheads
 from apex_opt.spec.goals import Limits
 from apex_opt.spec.model import Model
 from apex_opt.spec.pools import Device, Pool
@@ -193,8 +193,13 @@ def _prepared(case: Case, written: Degrees, model: Model, weights: str) -> Run:
 
 def with_overheads(part: Part, overheads: Overheads) -> Part:
     """Return a part whose engine has other overheads."""
+    release = part.candidate.shape.release
+    return with_release(part, release.model_copy(update={"overheads": overheads}))
+
+
+def with_release(part: Part, release: EngineRelease) -> Part:
+    """Return a part of another release of its engine."""
     old = part.candidate
-    release = old.shape.release.model_copy(update={"overheads": overheads})
     return replace(part, candidate=replace(old, shape=replace(old.shape, release=release)))
 
 

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -8,10 +7,8 @@ from apex_opt.spec import catalog
 from benchmarks.fidelity.__main__ import app
 from benchmarks.fidelity.case import parse
 from benchmarks.fidelity.clients import LATE_MS
-from benchmarks.fidelity.fit import UNITS, fitted, of_release, score, shipped
-from benchmarks.fidelity.predict import play
+from benchmarks.fidelity.fit import NONE, UNITS, V0_UNITS, by_release, fitted, fitted_release, score
 from benchmarks.fidelity.search import descend
-from benchmarks.fidelity.setup import prepare, with_overheads
 
 RELEASE = catalog.release("vllm", "0.15.1")
 TRUE = RELEASE.overheads.model_copy(
@@ -33,24 +30,14 @@ def record(model, clients, measured):
     }
 
 
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    """Return runs as an engine with overheads `TRUE` shows them."""
-    folder = tmp_path_factory.mktemp("runs")
-    found = []
-    for model in ("llama-3.1-8b", "qwen3-8b"):
-        for clients in (1, 8):
-            one = parse(record(model, clients, {}), folder)
-            run = prepare(one)
-            values, _ = play(one, replace(run, part=with_overheads(run.part, TRUE)))
-            means = {key: {"mean": values[key]["mean"]} for key in ("ttft_ms", "tpot_ms")}
-            found.append(record(model, clients, means))
-    return found
-
-
 @pytest.fixture
 def runs(records, tmp_path):
-    return of_release([parse(one, tmp_path) for one in records], RELEASE, "vllm")
+    return trials(records, tmp_path)
+
+
+def trials(records, folder):
+    cases = [parse(one, folder) for one in records]
+    return by_release(cases, 1)["vllm"][RELEASE.version]
 
 
 def test_true_overheads_have_no_error(runs):
@@ -59,24 +46,54 @@ def test_true_overheads_have_no_error(runs):
 
 
 def test_the_fit_finds_the_overheads_that_made_the_runs(runs):
-    best, found = fitted(runs, RELEASE.overheads)
+    best = fitted(runs, RELEASE.overheads, UNITS)
+    found = score(runs, best)
     assert found.ttft + found.tpot < 3.0 < score(runs, RELEASE.overheads).ttft
     assert best.step_us == pytest.approx(TRUE.step_us, rel=0.05)
     assert best.request_ms == pytest.approx(TRUE.request_ms, rel=0.1)
+
+
+def test_a_number_of_which_runs_do_not_tell_stays_where_the_fit_begins(runs):
+    best = fitted_release(RELEASE, {RELEASE.version: runs})
+    # No model has experts, no replica has two devices.
+    assert best.expert_visit_ns == UNITS["expert_visit_ns"]
+    assert best.sync_us == UNITS["sync_us"]
+    assert best.step_us == pytest.approx(TRUE.step_us, rel=0.2)
+
+
+def test_a_release_without_runs_is_told_by_the_others_of_its_engine(runs):
+    other = catalog.release("vllm", "0.8")
+    best = fitted_release(other, {RELEASE.version: runs})
+    assert best.step_us == pytest.approx(TRUE.step_us, rel=0.2)
+    assert best.sequence_us == other.overheads.sequence_us
+
+
+def test_engines_that_schedule_otherwise_tell_nothing(runs):
+    old = catalog.release("vllm", "0.6")
+    assert fitted_release(old, {RELEASE.version: runs}).step_us == V0_UNITS["step_us"]
+
+
+def test_no_fit_learns_from_runs_that_are_far_faster_than_their_kernels(records, tmp_path):
+    (run, *_) = trials(records, tmp_path)
+    kernels_ms = run.means(NONE)[1]
+    for factor, believed in ((1.29, True), (1.31, False)):
+        tpot = {"tpot_ms": {"mean": kernels_ms / factor}}
+        (one,) = trials([records[0] | {"measured": records[0]["measured"] | tpot}], tmp_path)
+        assert one.believed is believed
 
 
 def test_a_fit_starts_where_clients_of_closed_loops_are_late(tmp_path):
     release = catalog.release("sglang", "0.5.9")
     late = record("llama-3.1-8b", 1, {"ttft_ms": {"mean": 1.0}, "tpot_ms": {"mean": 1.0}})
     late["engine"] = {"name": "sglang", "version": "0.5.9"}
-    runs = of_release([parse(late, tmp_path)], release, "sglang")
+    (run,) = by_release([parse(late, tmp_path)], 1)["sglang"][release.version]
     total_ms = release.overheads.request_ms + LATE_MS["sglang", "0.5"]
-    assert shipped(runs) == release.overheads.model_copy(update={"request_ms": total_ms})
+    assert run.shipped == release.overheads.model_copy(update={"request_ms": total_ms})
 
 
-def test_runs_of_other_releases_do_not_count(records, tmp_path):
-    other = catalog.release("vllm", "0.6.0")
-    assert of_release([parse(one, tmp_path) for one in records], other, "vllm") == []
+def test_runs_that_are_set_apart_or_cannot_start_teach_nothing(records, tmp_path):
+    apart = [records[0] | {"overload": True}, records[0] | {"model": "llama-3.1-405b"}]
+    assert by_release([parse(one, tmp_path) for one in apart], 1) == {}
 
 
 def test_a_descent_ends_where_no_step_helps():
@@ -93,16 +110,13 @@ def test_a_number_that_is_not_searched_stays():
     assert best == {"x": 0.0, "z": 2.0}
 
 
-def test_the_command_fits_and_scores_what_was_left_out(records, tmp_path):
+def test_the_command_fits_a_release(records, tmp_path):
     (tmp_path / "runs.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
-    told = CliRunner().invoke(
-        app, [str(tmp_path), "--fit", "vllm:0.15.1", "--leave-out", "model", "--every", "2"]
-    )
+    told = CliRunner().invoke(app, [str(tmp_path), "--fit", "vllm:0.15.1", "--every", "2"])
     assert told.exit_code == 0
-    shipped, after, numbers, first, second = told.stdout.splitlines()
+    shipped, after, numbers = told.stdout.splitlines()
     assert (shipped[:10], after[:6]) == ("as shipped", "fitted")
     assert [part.split(" = ")[0] for part in numbers.split("  ")] == list(UNITS)
-    assert [one.split()[1] for one in (first, second)] == ["llama-3.1-8b", "qwen3-8b"]
 
 
 def test_a_release_without_runs_is_told(tmp_path):
