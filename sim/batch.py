@@ -37,7 +37,7 @@ def execute(g: Given, t: Table, m: Machine, s: State, batch: Batch) -> None:
         if k == 0:
             batch.start = begin
         stage.free = begin + spent
-        at = begin + spent + t.tokens_ns[g.kind, k, HOP, n]
+        at = begin + spent + t.tokens_ns[g.kind, t.row[g.kind, k], HOP, n]
         longest, total = max(longest, spent), total + spent
     draw(g, t, m, s, batch, max(longest, total / m.flying))
     occupy(m, batch, at)
@@ -55,19 +55,20 @@ def stage_ns(g: Given, t: Table, s: State, batch: Batch, k: int, n: int) -> int:
     context = context_of(s, batch)
     window = min(context, batch.decodes * g.window_tokens)
     window_pairs = min(batch.pairs, batch.prompt_tokens * g.window_tokens)
-    fs = t.fs[g.kind, k]
+    row = t.row[g.kind, k]
+    fs = t.fs[g.kind, row]
     work = fs[0] * context + fs[1] * window + fs[4] * batch.history
     work += fs[2] * batch.pairs + fs[3] * window_pairs + fs[7] * batch.encoder_pairs
     mixed = 1 if batch.prompt_tokens > 0 else 0
     work += mixed * (fs[5] * context + fs[6] * window)
-    spent = t.tokens_ns[g.kind, k, mixed, n]
-    spent += t.rows_ns[g.kind, k, batch.rows] + work // FS_PER_NS
+    spent = t.tokens_ns[g.kind, row, mixed, n]
+    spent += t.rows_ns[g.kind, row, batch.rows] + work // FS_PER_NS
     if k == 0:
         spent += t.draft_ns[g.kind, batch.decodes] + batch.loaded * g.host_block_ns
     if batch.encoded > 0:
         passes, rest = batch.encoded // g.max_batch_tokens, batch.encoded % g.max_batch_tokens
-        spent += passes * t.tokens_ns[g.kind, k, ENCODER, g.max_batch_tokens]
-        spent += t.tokens_ns[g.kind, k, ENCODER, rest]
+        spent += passes * t.tokens_ns[g.kind, row, ENCODER, g.max_batch_tokens]
+        spent += t.tokens_ns[g.kind, row, ENCODER, rest]
     return int(spent)
 
 

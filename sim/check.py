@@ -175,8 +175,8 @@ def numbers(kind: type, of: str) -> list[str]:
 
 def check_table(steps: StepTable) -> None:
     """Check shapes, types and signs of the step table."""
-    by_tokens = (steps.stages, steps.max_tokens + 1)
-    by_rows = (steps.stages, steps.max_seqs + 1)
+    unlike = len(steps.decode_ns)
+    by_tokens, by_rows = (unlike, steps.max_tokens + 1), (unlike, steps.max_seqs + 1)
     shapes = {
         "decode_ns": (by_tokens, np.int64),
         "mixed_ns": (by_tokens, np.int64),
@@ -197,6 +197,7 @@ def check_table(steps: StepTable) -> None:
         "encoder_ns": (by_tokens, np.int64),
         "encoder_j": (by_tokens[1:], np.float64),
         "encoder_pair_fs": (by_tokens[:1], np.int64),
+        "row": ((steps.stages,), np.int64),
     }
     left_out = {field.name for field in fields(StepTable) if field.default_factory is not MISSING}
     for name, (shape, kind) in shapes.items():
@@ -217,7 +218,9 @@ def check_table(steps: StepTable) -> None:
         raise ValueError(f"steps.window_tokens: must be at least 1, is {steps.window_tokens}")
     if (steps.decode_ns[:, 1:] < 1).any() or (steps.mixed_ns[:, 1:] < 1).any():
         raise ValueError("steps: a step with tokens must take at least 1 ns on every stage")
-    if steps.hop_ns[-1].any():
+    if (steps.row >= unlike).any():
+        raise ValueError(f"steps.row: must be below {unlike}, the rows that there are")
+    if steps.hop_ns[steps.row_of[-1]].any():
         raise ValueError("steps.hop_ns: the last stage sends nothing, its row must be zero")
 
 

@@ -199,12 +199,14 @@ def tables(each: Sequence[StepTable]) -> Table:
     for one in each:
         rates = (one.context_fs, one.window_fs, one.pair_fs, one.window_pair_fs)
         more = (one.history_fs, one.mixed_context_fs, one.mixed_window_fs, one.encoder_pair_fs)
+        unlike = len(one.hop_ns)
         encoder = one.encoder_ns if len(one.encoder_ns) else np.zeros_like(one.hop_ns)
         tokens.append(np.stack([one.decode_ns, one.mixed_ns, one.hop_ns, encoder], axis=1))
         draft_ns.append(guessing(one.draft_ns, one.max_seqs))
-        fs.append(np.stack([r if len(r) else blank(one.stages) for r in rates + more], axis=1))
+        fs.append(np.stack([r if len(r) else blank(unlike) for r in rates + more], axis=1))
     rows_j = [np.stack([one.rows_j, guessing(one.draft_j, one.max_seqs)]) for one in each]
     return Table(
+        row=stacked([one.row_of for one in each]),
         tokens_ns=stacked(tokens),
         rows_ns=stacked([one.rows_ns for one in each]),
         draft_ns=stacked(draft_ns),
@@ -228,6 +230,8 @@ def guessing(column: NDArray[Number], max_seqs: int) -> NDArray[Number]:
 
 def stacked(arrays: Sequence[NDArray[Number]]) -> NDArray[Number]:
     """Return arrays side by side."""
+    if len(arrays) == 1:
+        return arrays[0][np.newaxis]
     shape = [max(lengths) for lengths in zip(*(a.shape for a in arrays), strict=True)]
     whole = np.zeros((len(arrays), *shape), arrays[0].dtype)
     for k, array in enumerate(arrays):

@@ -267,12 +267,11 @@ def dtype(fields: type) -> np.dtype[np.void]:
 class Table(NamedTuple):
     """The arrays of a `StepTable`, by kind of replica."""
 
-    tokens_ns: (
-        Int64  # (kinds, stages, 4, tokens): in steps that decode, that prefill; hops; encoder
-    )
-    rows_ns: Int64  # (kinds, stages, rows)
+    row: Int64  # (kinds, stages): that of each stage in the arrays by unlike stages
+    tokens_ns: Int64  # (kinds, unlike, 4, tokens): steps that decode, prefill; hops; encoder
+    rows_ns: Int64  # (kinds, unlike, rows)
     draft_ns: Int64  # (kinds, rows)
-    fs: Int64  # (kinds, stages, 8)
+    fs: Int64  # (kinds, unlike, 8)
     tokens_j: Float64  # (kinds, 3, tokens)
     rows_j: Float64  # (kinds, 2, rows): sampled, guessed
 

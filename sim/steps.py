@@ -27,7 +27,7 @@ all devices of the replica.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,35 +52,38 @@ def no_joules() -> Float64:
 class StepTable:
     """Time and energy of a step, by pipeline stage. Arrays are C-contiguous.
 
+    Stages that are alike may share a row: the middle ones of a pipeline are.
+
     Attributes:
-        decode_ns: (stages, max_tokens + 1) int64, a step with decoding sequences only.
-        mixed_ns: (stages, max_tokens + 1) int64, a step with prompt tokens.
-        rows_ns: (stages, max_seqs + 1) int64, sampled rows: head, sampler, per-sequence overhead.
-        context_fs: (stages,) int64, per cached token read by decode attention.
-        window_fs: (stages,) int64, the same for sliding-window layers.
+        decode_ns: (rows, max_tokens + 1) int64, a step with decoding sequences only.
+        mixed_ns: (rows, max_tokens + 1) int64, a step with prompt tokens.
+        rows_ns: (rows, max_seqs + 1) int64, sampled rows: head, sampler, per-sequence overhead.
+        context_fs: (rows,) int64, per cached token read by decode attention.
+        window_fs: (rows,) int64, the same for sliding-window layers.
         window_tokens: W, tokens; any positive number where no layer has a window.
-        pair_fs: (stages,) int64, per query-key pair of prefill attention.
-        window_pair_fs: (stages,) int64, the same for sliding-window layers.
-        hop_ns: (stages, max_tokens + 1) int64, sending n tokens to the next stage; last row zero.
+        pair_fs: (rows,) int64, per query-key pair of prefill attention.
+        window_pair_fs: (rows,) int64, the same for sliding-window layers.
+        hop_ns: (rows, max_tokens + 1) int64, sending n tokens to the next stage; zero for the last.
         decode_j, mixed_j: (max_tokens + 1,) float64, energy of all devices of the replica, joules.
         rows_j: (max_seqs + 1,) float64.
         context_j, window_j, pair_j, window_pair_j: joules a token or pair.
         idle_w: watts of the replica while no step runs.
-        history_fs: (stages,) int64, per token that a chunk of a prompt finds in the cache: reading
+        history_fs: (rows,) int64, per token that a chunk of a prompt finds in the cache: reading
             it, and with MLA projecting it up. Length 0: none.
         history_j: joules a token of them.
-        mixed_context_fs: (stages,) int64, what decode attention takes more per cached token where
+        mixed_context_fs: (rows,) int64, what decode attention takes more per cached token where
             it shares a kernel with prompts. Length 0: none.
-        mixed_window_fs: (stages,) int64, the same for sliding-window layers. Length 0: none.
+        mixed_window_fs: (rows,) int64, the same for sliding-window layers. Length 0: none.
         mixed_context_j, mixed_window_j: joules a token of them.
         draft_ns: (max_seqs + 1,) int64, guessing ahead for b decoding sequences. Length 0: none.
         draft_j: (max_seqs + 1,) float64, its energy. Length 0: none.
-        encoder_ns: (stages, max_tokens + 1) int64, the encoder's pass over e tokens, 0 for none.
+        encoder_ns: (rows, max_tokens + 1) int64, the encoder's pass over e tokens, 0 for none.
             Length 0: there is no encoder.
         encoder_j: (max_tokens + 1,) float64, its energy. Length 0: none.
-        encoder_pair_fs: (stages,) int64, per query-key pair of an input of any length.
+        encoder_pair_fs: (rows,) int64, per query-key pair of an input of any length.
             Length 0: none.
         encoder_pair_j: joules a pair of them.
+        row: (stages,) int64, the row of each stage. Length 0: as many stages as rows, in order.
     """
 
     decode_ns: Int64
@@ -112,11 +115,33 @@ class StepTable:
     encoder_j: Float64 = field(default_factory=no_joules)
     encoder_pair_fs: Int64 = field(default_factory=no_times)
     encoder_pair_j: float = 0.0
+    row: Int64 = field(default_factory=no_times)
 
     @property
     def stages(self) -> int:
         """Pipeline stages."""
-        return int(self.decode_ns.shape[0])
+        return len(self.row) or len(self.decode_ns)
+
+    @property
+    def row_of(self) -> Int64:
+        """(stages,) the row of each stage."""
+        return self.row if len(self.row) else np.arange(len(self.decode_ns))
+
+    def over_stages(self, column: Int64) -> Int64:
+        """Return the sum over all stages of an array by rows; of one that is left out, zero."""
+        if not len(column):
+            return np.zeros(column.shape[1:], np.int64)
+        return np.asarray(np.bincount(self.row_of, minlength=len(column)) @ column)
+
+    def unshared(self) -> StepTable:
+        """Return the same table with a row for each stage."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        rows = {
+            name: array[self.row_of]
+            for name, array in arrays.items()
+            if name.endswith(("_ns", "_fs")) and name != "draft_ns" and len(array)
+        }
+        return replace(self, **rows, row=no_times())
 
     @property
     def max_tokens(self) -> int:

@@ -98,8 +98,8 @@ def guessing(shape: Shape, target: StepTable) -> tuple[Array, Array] | None:
         table, copies = step_table(small), shape.tensor / small.tensor
     sequences = np.minimum(np.arange(target.max_seqs + 1), shape.settings.max_num_seqs)
     context = sequences * NOMINAL_CONTEXT
-    ns = table.decode_ns.sum(axis=0)[sequences] + table.rows_ns.sum(axis=0)[sequences]
-    ns = ns + (table.context_fs.sum() + table.window_fs.sum()) / FS_PER_NS * context
+    ns = table.over_stages(table.decode_ns)[sequences] + table.over_stages(table.rows_ns)[sequences]
+    ns = ns + table.over_stages(table.context_fs + table.window_fs) / FS_PER_NS * context
     joules = table.decode_j[sequences] + table.rows_j[sequences]
     joules = joules + (table.context_j + table.window_j) * context
     return times * ns, times * copies * joules

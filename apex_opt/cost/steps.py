@@ -211,12 +211,26 @@ def _stage(rates: Rates, stage: int, counts: dict[str, int], kinds: Kinds, sizes
     )
 
 
-def _stages(shape: Shape, sizes: _Sizes) -> list[_Stage]:
-    """Return all stages; a pipeline has few that differ, and equal ones are computed once."""
+@dataclass(frozen=True)
+class _Pipeline:
+    """The stages that differ, of which a pipeline has few.
+
+    Attributes:
+        unlike: each with what sending activations onward takes.
+        row: (stages,) which of them each stage is.
+    """
+
+    unlike: list[tuple[_Stage, Int64]]
+    row: Int64
+
+
+def _pipeline(shape: Shape, sizes: _Sizes) -> _Pipeline:
+    """Return the stages of a replica; equal ones are computed once."""
     layers = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
     places: dict[object, tuple[Rates, Kinds]] = {}
     known: dict[object, _Stage] = {}
-    found = []
+    unlike: dict[object, tuple[_Stage, Int64]] = {}
+    row: list[int] = []
     for stage, counts in enumerate(shape.stage_counts()):
         own = shape.at(stage)
         place = (own.pool.name, own.clock)
@@ -224,26 +238,24 @@ def _stages(shape: Shape, sizes: _Sizes) -> list[_Stage]:
             rates = Rates(own)
             places[place] = rates, {k: _kind(rates, one, sizes) for k, one in layers.items()}
         rates, kinds = places[place]
-        alike = (place, stage == 0, stage == shape.pipeline - 1, tuple(counts.items()))
-        if alike not in known:
-            known[alike] = _stage(rates, stage, counts, kinds, sizes)
-        found.append(known[alike])
-    return found
+        last = stage == shape.pipeline - 1
+        own_work = (place, stage == 0, last, tuple(counts.items()))
+        if own_work not in known:
+            known[own_work] = _stage(rates, stage, counts, kinds, sizes)
+        onward = None if last else (shape.at(stage + 1).pool.name, collectives.near(shape, stage))
+        if (own_work, onward) not in unlike:
+            unlike[own_work, onward] = known[own_work], _hop_ns(shape, stage, sizes)
+        row.append(list(unlike).index((own_work, onward)))
+    return _Pipeline(list(unlike.values()), np.array(row, np.int64))
 
 
-def _hops(shape: Shape, sizes: _Sizes) -> Int64:
-    """Return what sending activations to the next stage takes, by stage and tokens."""
+def _hop_ns(shape: Shape, stage: int, sizes: _Sizes) -> Int64:
+    """Return what sending activations to the next stage takes, by tokens; nothing for the last."""
     tokens = np.arange(len(sizes.run), dtype=np.float64)
+    if stage == shape.pipeline - 1:
+        return np.zeros(len(tokens), np.int64)
     size = ACTIVATION_BYTES * tokens * shape.model.hidden_size
-    known: dict[object, Int64] = {}
-    hops = np.zeros((shape.pipeline, len(size)), np.int64)
-    for stage in range(shape.pipeline - 1):
-        ends = (shape.at(stage).pool.name, shape.at(stage + 1).pool.name)
-        alike = (*ends, collectives.near(shape, stage))
-        if alike not in known:
-            known[alike] = _ceil(collectives.stage_hop(shape, stage, size), NS)
-        hops[stage] = known[alike]
-    return hops
+    return _ceil(collectives.stage_hop(shape, stage, size), NS)
 
 
 def _ceil(seconds: Array, unit: float) -> Int64:
@@ -258,29 +270,31 @@ def step_table(shape: Shape) -> StepTable:
         ValueError: the device cannot compute in the shape's weight format.
     """
     sizes = _sizes(shape)
-    stages = _stages(shape, sizes)
+    pipeline = _pipeline(shape, sizes)
+    stages, times = [stage for stage, _ in pipeline.unlike], np.bincount(pipeline.row).tolist()
     layers = (layer(kind, shape) for kind in shape.model.layers.values())
     windows = [one.attention.window for one in layers if one.attention.window is not None]
 
-    def times(name: str) -> Int64:
+    def rates(name: str) -> Int64:
         return _ceil(np.array([getattr(s.contexts, name).seconds[0] for s in stages]), FS)
 
     def joule(name: str) -> float:
-        return float(sum(getattr(s.contexts, name).joules[0] for s in stages)) * shape.tensor
+        return float(joules([getattr(s.contexts, name).joules for s in stages])[0])
 
     def joules(each: list[Array]) -> Array:
-        return np.ascontiguousarray(np.sum(each, axis=0) * shape.tensor)
+        over_stages = sum(n * one for n, one in zip(times, each, strict=True))
+        return np.ascontiguousarray(over_stages * shape.tensor)
 
     return StepTable(
         decode_ns=np.stack([s.decode_ns for s in stages]),
         mixed_ns=np.stack([s.mixed_ns for s in stages]),
         rows_ns=np.stack([s.rows_ns for s in stages]),
-        context_fs=times("context"),
-        window_fs=times("window"),
+        context_fs=rates("context"),
+        window_fs=rates("window"),
         window_tokens=max(windows, default=1),
-        pair_fs=times("pair"),
-        window_pair_fs=times("window_pair"),
-        hop_ns=_hops(shape, sizes),
+        pair_fs=rates("pair"),
+        window_pair_fs=rates("window_pair"),
+        hop_ns=np.stack([hop_ns for _, hop_ns in pipeline.unlike]),
         decode_j=joules([s.decode_j for s in stages]),
         mixed_j=joules([s.mixed_j for s in stages]),
         rows_j=joules([s.rows_j for s in stages]),
@@ -288,11 +302,12 @@ def step_table(shape: Shape) -> StepTable:
         window_j=joule("window"),
         pair_j=joule("pair"),
         window_pair_j=joule("window_pair"),
-        history_fs=times("history"),
+        history_fs=rates("history"),
         history_j=joule("history"),
-        mixed_context_fs=times("mixed_context"),
-        mixed_window_fs=times("mixed_window"),
+        mixed_context_fs=rates("mixed_context"),
+        mixed_window_fs=rates("mixed_window"),
         mixed_context_j=joule("mixed_context"),
         mixed_window_j=joule("mixed_window"),
         idle_w=replica_idle_w(shape),
+        row=pipeline.row,
     )

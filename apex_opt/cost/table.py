@@ -31,7 +31,8 @@ def _with_host(shape: Shape, table: StepTable) -> StepTable:
     costs = reading(shape, np.arange(table.max_tokens + 1, dtype=np.float64))
     if costs is None:
         return table
-    ns = np.ceil(np.stack([c.seconds for c in costs]) * NS).astype(np.int64)
+    first = np.unique(table.row_of, return_index=True)[1]  # stages of one row read alike
+    ns = np.ceil(np.stack([costs[stage].seconds for stage in first]) * NS).astype(np.int64)
     joules = np.sum([c.joules for c in costs], axis=0) * shape.stage_devices
     return replace(
         table,
@@ -59,8 +60,8 @@ def _with_encoder(shape: Shape, table: StepTable) -> StepTable:
         return table
     whole = spread(found.tokens, at, np.arange(table.max_tokens + 1))
     ns = np.zeros_like(table.decode_ns)
-    ns[0] = np.ceil(whole.seconds * NS)
-    pair_fs = np.zeros(table.stages, np.int64)
+    ns[0] = np.ceil(whole.seconds * NS)  # no other stage shares the row of the first
+    pair_fs = np.zeros(len(ns), np.int64)
     pair_fs[0] = np.ceil(found.pair.seconds[0] * FS)
     return replace(
         table,

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import Features
 from apex_opt.plan.levels import NS_PER_S
-from apex_opt.plan.optimistic import Optimistic, plus, row
+from apex_opt.plan.optimistic import Optimistic, plus
 from apex_opt.plan.roles import exchange
 from apex_opt.plan.routing import moving
+from apex_opt.plan.step_floors import row
 from apex_opt.sim.member import Role
 from apex_opt.spec.spec import Spec
 

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, Features
-from apex_opt.plan.optimistic import Optimistic, Row
+from apex_opt.plan.optimistic import Optimistic
 from apex_opt.plan.result import Prediction
+from apex_opt.plan.step_floors import Row
 from apex_opt.spec.goals import Objective
 
 

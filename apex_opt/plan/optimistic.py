@@ -20,35 +20,26 @@ least the decode tokens over (1 + g) max_seqs. An encoder takes at least its lea
 
 A replica that prefills or decodes alone does of this what its features ask for (`PREFILL`), under
 the rules of its role.
-
-A preempted sequence computes its p + m tokens again, in place of the decode step that would have
-read as many from the cache. That is no cheaper: a token that runs moves its activations in every
-layer, which are more than its keys and values, and a step with prompts pays for eager kernels
-where padding hides further tokens. With prefix caching it may find all of them but one; that one
-costs p + m query-key pairs and reading what was found, p + m - 1 tokens, at the rates of prompts
-instead of those of decoding. So where both can happen the lower rates count.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
 
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, PREFILL, Features
-from apex_opt.plan.peak import prompt_step_w
-from apex_opt.plan.tangents import Line, lines
+from apex_opt.plan.step_floors import Floor, Lone, Row, StepFloors, row, step_floors
 from apex_opt.sim.engine import EngineRules
-from apex_opt.sim.steps import StepTable
 
 Float = NDArray[np.float64]
-Row = tuple[float, ...]
-FS_PER_NS = 1e6
-ROUNDING_NS = 1.0
-"""The simulator rounds the time of what a step reads down to a nanosecond, on each stage."""
+PROMPT, DECODE = FEATURES.index("prompt"), FEATURES.index("decode")
+OF_PREFILL = np.array([j in PREFILL for j in range(len(FEATURES))])
 
 
 @dataclass(frozen=True)
@@ -73,110 +64,40 @@ class Optimistic:
     step_w: float = 0.0
 
 
-def row(**parts: float) -> Row:
-    """Return a row from the coefficients of some features."""
-    return tuple(parts.get(name, 0.0) for name in FEATURES)
-
-
 def plus(one: Row, other: Row) -> Row:
     """Return the sum of two rows."""
     return tuple(a + b for a, b in zip(one, other, strict=True))
 
 
-def _own(candidate: Candidate, whole: Row) -> Row:
-    """Return a row of a mixed replica with what a role leaves of it."""
-    role = candidate.role
-    return tuple(
-        x if role == "mixed" or (role == "prefill") == (i in PREFILL) else 0.0
-        for i, x in enumerate(whole)
-    )
+def value(coefficients: Row, totals: tuple[int, ...]) -> float:
+    """Return the row's sum over the features."""
+    return float(sum(map(mul, coefficients, totals)))
 
 
-def _fastest(candidate: Candidate, decode: Float, mixed: Float) -> Float:
-    """Return the least time (or energy) of a step by its tokens; one that prefills has prompts."""
-    return mixed if candidate.role == "prefill" else np.minimum(decode, mixed)
+def _values(rows: Float, totals: tuple[int, ...] | NDArray[np.int64]) -> Float:
+    """Return the sums over the features of several rows."""
+    return np.asarray((rows * np.array(totals, np.float64)).sum(axis=1))
 
 
-def _ratio(table: Float) -> float:
-    """Return the least value per unit over 1 .. n."""
-    return float(np.min(table[1:] / np.arange(1, len(table))))
+def _own(floors: StepFloors, whole: Float) -> Float:
+    """Return rows of a mixed replica with what a role leaves of them."""
+    if floors.role == "mixed":
+        return whole
+    return np.where((floors.role == "prefill") == OF_PREFILL, whole, 0.0)
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """Least cost of reading the cache, per token: `context` of it, and of `window` layers."""
-
-    context: float
-    window: float
-
-
-def may_preempt(rules: EngineRules) -> bool:
-    """Return whether memory can run short of what running sequences need."""
-    longest = -(-(rules.max_model_tokens - 1) // rules.block_tokens)
-    windows = -(-min(longest, rules.window_limit) * rules.window_ppm // 1_000_000)
-    if rules.cross_cache:
-        longest += -(-rules.max_encoder_tokens // rules.block_tokens)
-    most = rules.token_blocks * longest + rules.sequence_blocks + windows
-    return not rules.reserve_output and rules.max_seqs * most > rules.blocks
-
-
-def _reading(rules: EngineRules, decode: _Reading, prompt: _Reading, history: float) -> _Reading:
-    """Return the least cost of reading: that of decoding, or of a preempted one that comes back."""
-    if not rules.prefix_caching or not may_preempt(rules):
-        return decode
-    # A history of p + m - 1 >= (p + m) / 2 tokens.
-    return _Reading(
-        min(decode.context, prompt.context + history / 2), min(decode.window, prompt.window)
-    )
-
-
-def _reading_ns(candidate: Candidate, stage: int) -> _Reading:
-    steps = candidate.steps
-    history = float(steps.history_fs[stage]) if len(steps.history_fs) else 0.0
-    return _reading(
-        candidate.rules_in_role,
-        _Reading(steps.context_fs[stage] / FS_PER_NS, steps.window_fs[stage] / FS_PER_NS),
-        _Reading(steps.pair_fs[stage] / FS_PER_NS, steps.window_pair_fs[stage] / FS_PER_NS),
-        history / FS_PER_NS,
-    )
-
-
-def _guessing(table: Float) -> float:
-    """Return the least cost of guessing, per decoding sequence and step."""
-    return _ratio(table) if len(table) else 0.0
-
-
-def _unlike(steps: StepTable) -> list[int]:
-    """Return the stages that differ in cost from all before them: equal ones have equal rows."""
-    columns = [steps.decode_ns, steps.mixed_ns, steps.rows_ns, steps.context_fs, steps.window_fs]
-    columns += [steps.pair_fs, steps.window_pair_fs, steps.history_fs]
-    columns += [steps.encoder_ns, steps.encoder_pair_fs]
-    known: dict[bytes, int] = {}
-    for stage in range(steps.stages):
-        known.setdefault(b"".join(c[stage].tobytes() for c in columns if len(c)), stage)
-    return list(known.values())
-
-
-def _encoder_ns(steps: StepTable, stage: int) -> tuple[float, float]:
-    """Return the least time of the encoder per token that it reads, and per square of an input."""
-    squares = float(steps.encoder_pair_fs[stage]) if len(steps.encoder_pair_fs) else 0.0
-    each = _ratio(steps.encoder_ns[stage].astype(np.float64)) if len(steps.encoder_ns) else 0.0
-    return each, squares / FS_PER_NS
-
-
-def _steps_paced(candidate: Candidate, traffic: Features) -> float:
+def _paced(floors: StepFloors, traffic: Features) -> float:
     """Return the least number of steps by paced token: 1 / the largest batch that keeps the pace.
 
     The time of a step is that of all stages, with what it reads of the prompts at least.
     """
     if math.isinf(traffic.pace_ns):
         return 0.0
-    decode, mixed, _ = _whole(candidate)
-    read = sum(_reading_ns(candidate, s).context for s in range(candidate.steps.stages))
-    read *= float(np.min(traffic.prompts, initial=np.iinfo(np.int64).max, where=traffic.decode > 0))
-    each = 1 + candidate.rules_in_role.drafts
-    found = 0.0
-    for line in lines(np.minimum(decode, mixed)):
+    most = np.iinfo(np.int64).max
+    read = floors.lone.context
+    read *= float(np.min(traffic.prompts, initial=most, where=traffic.decode > 0))
+    each, found = 1 + floors.rules.drafts, 0.0
+    for line in floors.steps:
         left_ns = each * traffic.pace_ns - line.base
         if left_ns <= 0:
             return 1.0  # no sequence keeps it, so none of the tokens is here
@@ -184,163 +105,49 @@ def _steps_paced(candidate: Candidate, traffic: Features) -> float:
     return min(found, 1.0)
 
 
-def _busy_rows(candidate: Candidate, stage: int, private: float, paced: float) -> list[Row]:
-    steps, rules = candidate.steps, candidate.rules_in_role
-    table = _fastest(candidate, steps.decode_ns[stage], steps.mixed_ns[stage]) - ROUNDING_NS
-    sampled = _ratio(steps.rows_ns[stage].astype(np.float64))
-    reading = _reading_ns(candidate, stage)
-    each = 1 + rules.drafts
-    guess = _guessing(steps.draft_ns.astype(np.float64)) / each if stage == 0 else 0.0
-    cache_tokens = max(rules.blocks * rules.block_tokens, 1)
-    in_cache = private / cache_tokens if rules.token_blocks else 0.0
-    encoder, squares = _encoder_ns(steps, stage)
-    rows = []
-    for line in lines(table):
-        counted = {
-            "decode": 1 / rules.max_seqs / each,
-            "context": in_cache,
-            "paced": paced,
-        }
-        for by, steps_each in counted.items():
-            count = {name: line.base * steps_each if name == by else 0.0 for name in counted}
-            rows.append(
-                row(
-                    requests=sampled,
-                    prompt=line.slope,
-                    decode=line.slope + sampled + guess + count["decode"],
-                    context=reading.context + count["context"],
-                    pairs=steps.pair_fs[stage] / FS_PER_NS,
-                    window=reading.window,
-                    windowed=steps.window_pair_fs[stage] / FS_PER_NS,
-                    encoder=encoder,
-                    squares=squares,
-                    paced=count["paced"],
-                )
-            )
-    return [_own(candidate, whole) for whole in rows]
+def _rows(floor: Floor, steps: dict[str, float]) -> Float:
+    """Return a row for each line under the table and each bound on the number of steps.
+
+    Args:
+        floor: of a resource.
+        steps: how many there are at the least, by unit of a feature.
+    """
+    base, slope = np.array([(line.base, line.slope) for line in floor.lines]).T[..., np.newaxis]
+    rows = np.tile(np.array(floor.each), (len(floor.lines), len(steps), 1))
+    rows[:, :, [PROMPT, DECODE]] += slope[..., np.newaxis]
+    by_feature = np.zeros((len(steps), len(FEATURES)))
+    for nth, (name, number) in enumerate(steps.items()):
+        by_feature[nth, FEATURES.index(name)] = number
+    rows += base[..., np.newaxis] * by_feature
+    return rows.reshape(-1, len(FEATURES))
 
 
-def _held_rows(candidate: Candidate, private: float) -> list[Row]:
+def _held(floors: StepFloors, in_cache: float) -> Float:
     """Return rows of time by what sequences of a pipeline hold: places in its batches, its cache.
 
     They hold them while a batch passes through all stages, F or longer: of d decoded tokens d F,
     and a place is held by one at a time, so that the time is at least d F / max_seqs. With one
     stage rows of the stage say more.
     """
-    steps, rules = candidate.steps, candidate.rules_in_role
-    if steps.stages == 1:
-        return []
-    decode, mixed, _ = _whole(candidate)
-    least = float(np.min(np.minimum(decode, mixed)[1:]))
-    cache_tokens = max(rules.blocks * rules.block_tokens, 1)
-    in_cache = private / cache_tokens if rules.token_blocks else 0.0
+    rules, least = floors.rules, floors.pipeline_ns
     places = row(decode=least / rules.max_seqs / (1 + rules.drafts))
-    return [_own(candidate, whole) for whole in (places, row(context=least * in_cache))]
+    return np.array([places, row(context=least * in_cache)])
 
 
-def strongest(rows: list[Row], totals: tuple[int, ...]) -> tuple[Row, ...]:
+def strongest(rows: Sequence[Row] | Float, totals: tuple[int, ...]) -> tuple[Row, ...]:
     """Return the rows that are greatest on all traffic, on prompts alone, on decoding alone.
 
     Every row is a valid bound; a few that bind are enough, and keep the fleet model small.
     """
     prompts = ("prompt", "pairs", "windowed", "encoder", "squares")
     mixes = (FEATURES, prompts, ("decode", "context", "window", "paced"))
-    kept = []
-    for names in mixes:
-        mix = tuple(t if f in names else 0 for f, t in zip(FEATURES, totals, strict=True))
-        kept.append(max(rows, key=lambda r, mix=mix: value(r, mix)))  # type: ignore[misc]
-    return tuple(dict.fromkeys(kept))
+    counted = np.array([[name in names for name in FEATURES] for names in mixes])
+    table = np.asarray(rows)
+    best = [int(np.argmax(_values(table, totals * mix))) for mix in counted]
+    return tuple(dict.fromkeys(tuple(table[r].tolist()) for r in best))
 
 
-def _energy(candidate: Candidate, traffic: Features, paced: float) -> Row:
-    """Return the energy row that is greatest on this traffic."""
-    steps, rules = candidate.steps, candidate.rules_in_role
-    table = _fastest(candidate, steps.decode_j, steps.mixed_j)
-    sampled, each = _ratio(steps.rows_j), 1 + rules.drafts
-    guess = _guessing(steps.draft_j) / each
-    decode = _Reading(steps.context_j, steps.window_j)
-    prompt = _Reading(steps.pair_j, steps.window_pair_j)
-    reading = _reading(rules, decode, prompt, steps.history_j)
-    rows = [
-        row(
-            requests=sampled,
-            prompt=line.slope,
-            decode=line.slope + sampled + guess + line.base * by_seqs,
-            context=reading.context,
-            pairs=steps.pair_j,
-            window=reading.window,
-            windowed=steps.window_pair_j,
-            encoder=_ratio(steps.encoder_j) if len(steps.encoder_j) else 0.0,
-            squares=steps.encoder_pair_j,
-            paced=line.base * by_pace,
-        )
-        for line in lines(table)
-        for by_seqs, by_pace in ((1 / rules.max_seqs / each, 0.0), (0.0, paced))
-    ]
-    return max((_own(candidate, r) for r in rows), key=lambda r: value(r, traffic.totals))
-
-
-def value(coefficients: Row, totals: tuple[int, ...]) -> float:
-    """Return the row's sum over the features."""
-    return sum(a * b for a, b in zip(coefficients, totals, strict=True))
-
-
-def _whole(candidate: Candidate) -> tuple[Float, Float, Float]:
-    """Return step time over all stages and hops (decode, mixed), and of sampled rows, ns."""
-    steps = candidate.steps
-    hops = steps.hop_ns.sum(axis=0)
-    hops = hops - ROUNDING_NS * steps.stages
-    return (
-        steps.decode_ns.sum(axis=0) + hops,
-        steps.mixed_ns.sum(axis=0) + hops,
-        steps.rows_ns.sum(axis=0).astype(np.float64),
-    )
-
-
-@dataclass(frozen=True)
-class _Lone:
-    """What a request takes at least, alone on an idle replica, ns.
-
-    Attributes:
-        once: besides its tokens, until the first one is sampled.
-        prefill: lines under the time of a step by its prompt tokens.
-        pair, windowed: by query-key pair of its prompt.
-        step: a step in which it decodes.
-        reading: the cache, by token.
-        encoder: lines under the time of the encoder by the tokens that it reads.
-        squares: by square of an input of the encoder.
-    """
-
-    once: float
-    prefill: tuple[Line, ...]
-    pair: float
-    windowed: float
-    step: float
-    reading: _Reading
-    encoder: tuple[Line, ...]
-    squares: float
-
-
-def _lone(candidate: Candidate) -> _Lone:
-    steps = candidate.steps
-    decode, mixed, sampled = _whole(candidate)
-    sample = float(np.min(sampled[1:]))
-    guess = float(np.min(steps.draft_ns[1:])) if len(steps.draft_ns) else 0.0
-    readings = [_reading_ns(candidate, stage) for stage in range(steps.stages)]
-    encoder = steps.encoder_ns.sum(axis=0).astype(np.float64) if len(steps.encoder_ns) else None
-    return _Lone(
-        once=candidate.rules_in_role.request_overhead_ns + sample,
-        prefill=lines(mixed),
-        pair=float(steps.pair_fs.sum()) / FS_PER_NS,
-        windowed=float(steps.window_pair_fs.sum()) / FS_PER_NS,
-        step=float(np.min(np.minimum(decode, mixed)[1:])) + sample + guess,
-        reading=_Reading(sum(r.context for r in readings), sum(r.window for r in readings)),
-        encoder=() if encoder is None else lines(encoder),
-        squares=float(steps.encoder_pair_fs.sum()) / FS_PER_NS,
-    )
-
-
-def _time_to_first(lone: _Lone, rules: EngineRules, traffic: Features) -> Float:
+def _time_to_first(lone: Lone, rules: EngineRules, traffic: Features) -> Float:
     """Return (n,) the least time to the first token, of what a request must compute itself."""
     prompt, pairs, windowed = traffic.alone
     chunks = np.ceil(prompt / rules.max_batch_tokens)
@@ -352,7 +159,7 @@ def _time_to_first(lone: _Lone, rules: EngineRules, traffic: Features) -> Float:
     return np.asarray(lone.once + prefill + lone.pair * pairs + lone.windowed * windowed + encoder)
 
 
-def _end_to_end(lone: _Lone, rules: EngineRules, traffic: Features) -> Row:
+def _end_to_end(lone: Lone, rules: EngineRules, traffic: Features) -> Row:
     """Return the row of end-to-end times, under the line that is greatest on this traffic."""
     requests, prompt = traffic.totals[:2]
     best = max(lone.prefill, key=lambda ln: ln.base * requests + ln.slope * prompt)
@@ -360,32 +167,37 @@ def _end_to_end(lone: _Lone, rules: EngineRules, traffic: Features) -> Row:
         requests=lone.once + best.base,
         prompt=best.slope,
         decode=lone.step / (1 + rules.drafts),
-        context=lone.reading.context,
+        context=lone.context,
         pairs=lone.pair,
-        window=lone.reading.window,
+        window=lone.window,
         windowed=lone.windowed,
         encoder=lone.encoder[-1].slope if lone.encoder else 0.0,
         squares=lone.squares,
     )
 
 
+def bounded(floors: StepFloors, traffic: Features) -> Optimistic:
+    """Return the lower bounds of a replica, by its floors, on `traffic`."""
+    rules, lone, columns = floors.rules, floors.lone, traffic.columns
+    private = 1.0 if floors.role == "decode" else traffic.private
+    in_cache = private / max(rules.blocks * rules.block_tokens, 1) if rules.token_blocks else 0.0
+    by_seqs = 1 / rules.max_seqs / (1 + rules.drafts)
+    steps = {"decode": by_seqs, "context": in_cache, "paced": _paced(floors, traffic)}
+    busy = [_rows(floor, steps) for floor in floors.stages]
+    if floors.pipeline_ns:
+        busy.append(_held(floors, in_cache))
+    energy = _own(floors, _rows(floors.energy, {k: steps[k] for k in ("decode", "paced")}))
+    most = int(np.argmax(_values(energy, traffic.totals)))
+    return Optimistic(
+        busy_ns=strongest(_own(floors, np.concatenate(busy)), traffic.totals),
+        energy_j=tuple(energy[most].tolist()),
+        e2e_ns=tuple(_own(floors, np.array(_end_to_end(lone, rules, traffic))).tolist()),
+        ttft_ns=_time_to_first(lone, rules, traffic),
+        decode_ns=lone.step * traffic.steps + lone.context * columns[3] + lone.window * columns[5],
+        step_w=floors.step_w,
+    )
+
+
 def optimistic(candidate: Candidate, traffic: Features) -> Optimistic:
     """Return the lower bounds of `candidate` on `traffic`."""
-    rules, columns, lone = candidate.rules_in_role, traffic.columns, _lone(candidate)
-    private = 1.0 if candidate.role == "decode" else traffic.private
-    paced = _steps_paced(candidate, traffic)
-    busy = [
-        one
-        for stage in _unlike(candidate.steps)
-        for one in _busy_rows(candidate, stage, private, paced)
-    ]
-    busy += _held_rows(candidate, private)
-    reading = lone.reading.context * columns[3] + lone.reading.window * columns[5]
-    return Optimistic(
-        busy_ns=strongest(busy, traffic.totals),
-        energy_j=_energy(candidate, traffic, paced),
-        e2e_ns=_own(candidate, _end_to_end(lone, rules, traffic)),
-        ttft_ns=_time_to_first(lone, rules, traffic),
-        decode_ns=lone.step * traffic.steps + reading,
-        step_w=prompt_step_w(candidate),
-    )
+    return bounded(step_floors(candidate), traffic)

@@ -41,9 +41,10 @@ def prompt_step_w(candidate: Candidate) -> float:
         (steps.window_pair_j, (steps.window_pair_fs,)),
         (steps.history_j, (steps.history_fs,)),
     ]
-    least = _tokens_w(steps.mixed_ns, steps.mixed_j, steps.rows_ns, steps.rows_j)
+    tokens_ns, rows_ns = steps.over_stages(steps.mixed_ns), steps.over_stages(steps.rows_ns)
+    least = _tokens_w(tokens_ns, steps.mixed_j, rows_ns, steps.rows_j)
     for joules, columns in reading:
-        femtoseconds = sum(int(column.sum()) for column in columns)
+        femtoseconds = sum(int(steps.over_stages(column)) for column in columns)
         if femtoseconds:
             least = min(least, joules * FS_PER_S / femtoseconds)
     return least * ROUNDING
@@ -57,8 +58,8 @@ def _tokens_w(
     With q the least energy by time of up to r rows, and t their most time, (A + q t) / (B + t) is
     monotone in t: it is least with no rows or with all.
     """
-    spent, drawn = tokens_ns.sum(axis=0)[1:] / NS_PER_S, tokens_j[1:]
-    by_row = rows_ns.sum(axis=0)[1:] / NS_PER_S
+    spent, drawn = tokens_ns[1:] / NS_PER_S, tokens_j[1:]
+    by_row = rows_ns[1:] / NS_PER_S
     ratio = np.divide(rows_j[1:], by_row, out=np.full_like(by_row, np.inf), where=by_row > 0)
     most = np.minimum(np.arange(len(spent)), len(by_row) - 1)
     rows_s = np.maximum.accumulate(by_row)[most]

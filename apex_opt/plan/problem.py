@@ -23,12 +23,13 @@ from apex_opt.plan.features import PREFILL, Features, Least, features, fits
 from apex_opt.plan.levels import NS_PER_S, counts_goodput, drain_limit_s, longest_s
 from apex_opt.plan.needs import require_memory
 from apex_opt.plan.objective import NO_FLOW, Goal, Traffic, goal
-from apex_opt.plan.optimistic import Optimistic, Row, optimistic
+from apex_opt.plan.optimistic import Optimistic, optimistic
 from apex_opt.plan.pace import pace
 from apex_opt.plan.peak import peaks_above_idle
 from apex_opt.plan.power import least_w
 from apex_opt.plan.quality import row
 from apex_opt.plan.roles import exchange
+from apex_opt.plan.step_floors import Row
 from apex_opt.sim.load import Load
 from apex_opt.sim.member import Role
 from apex_opt.sim.steps import Int64

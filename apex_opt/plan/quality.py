@@ -9,7 +9,7 @@ import numpy as np
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES
 from apex_opt.plan.objective import NO_FLOW, Traffic
-from apex_opt.plan.optimistic import Row
+from apex_opt.plan.step_floors import Row
 from apex_opt.plan.use import Part
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import DONE

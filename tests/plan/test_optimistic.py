@@ -10,8 +10,9 @@ from apex_opt.cost.paging import keeps_tokens
 from apex_opt.cost.shape import Drafts
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES, Least, features
-from apex_opt.plan.optimistic import may_preempt, optimistic, strongest, value
+from apex_opt.plan.optimistic import optimistic, strongest, value
 from apex_opt.plan.pace import Pace, least_tokens
+from apex_opt.plan.step_floors import may_preempt
 from apex_opt.sim.fleet import assign, play_fleet, split
 from apex_opt.sim.load import Load, Prefixes, nothing
 from apex_opt.sim.member import Member

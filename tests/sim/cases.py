@@ -32,8 +32,9 @@ def table(seed: int, stages: int, max_tokens: int, rows: int, drafts: bool) -> S
     def ns(low: int, high: int, *shape: int) -> np.ndarray:
         return rng.integers(low, high, shape, np.int64)
 
+    stage = coin.integers(0, stages, stages if coin.random() < 0.5 else 0, np.int64)
     hop = ns(0, 30, stages, max_tokens + 1)
-    hop[-1] = 0
+    hop[stage[-1] if len(stage) else -1] = 0
     encoder = coin.integers(1, 700, (stages, max_tokens + 1), np.int64)
     encoder[:, 0] = 0
     variable = coin.random() < 0.5
@@ -67,6 +68,7 @@ def table(seed: int, stages: int, max_tokens: int, rows: int, drafts: bool) -> S
         encoder_j=np.append(0.0, coin.random(max_tokens)),
         encoder_pair_fs=coin.integers(0, 300_000, stages if variable else 0, np.int64),
         encoder_pair_j=0.006 if variable else 0.0,
+        row=stage,
     )
 
 

@@ -93,6 +93,8 @@ def test_unsound_rules_are_refused(
             {"hop_ns": np.ones((1, 65), np.int64)},
             "steps.hop_ns: the last stage sends nothing, its row must be zero",
         ),
+        ({"row": np.array([0, 1])}, "steps.row: must be below 1, the rows that there are"),
+        ({"row": np.array([-1])}, "steps.row: must not be negative nor reach 2^53"),
     ],
 )
 def test_an_unsound_table_is_refused(

@@ -29,7 +29,7 @@ class LivelockError(Exception):
 
 class Twin:
     def __init__(self, load: Load, rules: EngineRules, steps: StepTable) -> None:
-        self.rules, self.steps = rules, steps
+        self.rules, self.steps = rules, steps.unshared()
         self.depth = 2 if rules.async_scheduling and steps.stages == 1 else steps.stages
         self.requests = requests(load)
         for request in self.requests:
