@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 
 from apex_opt.auditing.judge import Judge
-from apex_opt.plan.candidate import Candidate, Drawn
+from apex_opt.cost.drawn import Drawn
+from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.events import Listen
 from apex_opt.plan.objective import goal
 from apex_opt.plan.problem import Problem

@@ -6,17 +6,19 @@ import math
 from collections import OrderedDict, deque
 
 from apex_opt.auditing.guesses import Counts
-from apex_opt.plan.candidate import Candidate, Drawn
+from apex_opt.cost.drawn import Drawn
+from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import Enumeration, enumerate_replicas
 from apex_opt.plan.features import Features
 from apex_opt.plan.objective import goal
-from apex_opt.plan.optimistic import Optimistic, optimistic
+from apex_opt.plan.optimistic import Optimistic, bounded
 from apex_opt.plan.power import rows_for
 from apex_opt.plan.predict import measure, play_parts
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.result import Prediction
 from apex_opt.plan.search import Tried, best_of
 from apex_opt.plan.solve import longest_request, routings, tried
+from apex_opt.plan.step_floors import StepFloors, step_floors
 from apex_opt.plan.use import Part
 from apex_opt.sim.member import FleetLog, Role
 from apex_opt.sim.replica import EndlessRunError
@@ -37,6 +39,7 @@ class Memory:
         self.simulated = 0
         self._traffic: OrderedDict[str, Traffic] = OrderedDict()
         self._replicas: deque[tuple[object, Enumeration]] = deque(maxlen=16)
+        self._floors: dict[tuple[Drawn, Role], StepFloors] = {}
         self._bounds: dict[tuple[Drawn, Role, object], Optimistic] = {}
         self._bounded = 0
         self._played: OrderedDict[object, FleetLog | None] = OrderedDict()
@@ -119,12 +122,15 @@ class Memory:
     def bound(self, candidate: Candidate, traffic: Features) -> Optimistic:
         """Return the optimistic model of a candidate; lengths and pace decide it, not the rate."""
         what = (traffic.columns.shape[1], traffic.totals, traffic.pace_ns)
-        key = (candidate.drawn, candidate.role, what)
+        one = (candidate.drawn, candidate.role)
+        key = (*one, what)
         if key not in self._bounds:
             if self._bounded > KEPT_BOUNDS:
                 self._bounds.clear()
                 self._bounded = 0
-            self._bounds[key] = optimistic(candidate, traffic)
+            if one not in self._floors:
+                self._floors[one] = step_floors(candidate)
+            self._bounds[key] = bounded(self._floors[one], traffic)
             self._bounded += traffic.columns.shape[1]
         return self._bounds[key]
 

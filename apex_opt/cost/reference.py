@@ -12,7 +12,7 @@ from apex_opt.cost.layers import layer_cost
 from apex_opt.cost.operators import Layer, layer
 from apex_opt.cost.rates import Cost, Rates
 from apex_opt.cost.shape import Shape
-from apex_opt.cost.steps import embedding, head
+from apex_opt.cost.step_parts import embedding, head
 
 
 @dataclass(frozen=True)

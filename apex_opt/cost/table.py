@@ -10,7 +10,8 @@ from apex_opt.cost.drafts import guessing
 from apex_opt.cost.encoder import encoding
 from apex_opt.cost.offload import reading
 from apex_opt.cost.shape import Shape
-from apex_opt.cost.steps import FS, NS, grid, spread, step_table
+from apex_opt.cost.step_parts import grid, spread
+from apex_opt.cost.steps import FS, NS, step_table
 from apex_opt.sim.steps import StepTable
 
 

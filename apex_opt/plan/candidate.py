@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 
+from apex_opt.cost.drawn import Drawn
 from apex_opt.cost.memory import Fit
 from apex_opt.cost.rates import replica_idle_w, standing_w
 from apex_opt.cost.shape import Place, Shape
@@ -15,7 +16,6 @@ from apex_opt.plan.settings import shown
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.member import Role, in_role
 from apex_opt.sim.steps import StepTable
-from apex_opt.spec.pools import Pool
 from apex_opt.spec.spec import Spec
 
 KEPT = 64
@@ -139,45 +139,6 @@ def told_stages(shape: Shape) -> tuple[Stage, ...]:
         )
         for place, layers in zip(shape.places, shape.stage_layers, strict=True)
     )
-
-
-UNSEEN = {"name", "nodes", "devices_per_node", "price_per_device_hour", "power_w", "clocks_mhz"}
-"""What of a pool no step sees; of `devices_per_node`, what it means is seen."""
-
-PLACED = {"pool", "clock", "elsewhere"}
-"""What of a shape says where its stages stand."""
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """A shape as its steps see it: pools that differ in number, price or power limit are one.
-
-    It is a key: equal ones have the same step table, memory and bounds.
-    """
-
-    shape: Shape
-
-    @cached_property
-    def _content(self) -> tuple[object, ...]:
-        shape = self.shape
-        own = tuple(getattr(shape, f.name) for f in fields(shape) if f.name not in PLACED)
-        names = [pool.name for pool, _ in shape.pools()]
-        order = tuple((names.index(at.pool.name), at.clock) for at in shape.places)
-        return (*own, order, *(_seen(pool) for pool, _ in shape.pools()))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Drawn) and self._content == other._content
-
-    def __hash__(self) -> int:
-        s = self.shape
-        places = tuple((at.pool.device.name, at.clock) for at in s.places)
-        degrees = (s.tensor, s.attention_data, s.context, s.expert, s.stage_layers)
-        return hash((*degrees, s.settings, places, s.weights.name, s.kv_cache.name))
-
-
-def _seen(pool: Pool) -> tuple[object, ...]:
-    """Return what steps see of a pool."""
-    return (pool.node_devices, *(value for key, value in pool if key not in UNSEEN))
 
 
 @lru_cache(maxsize=KEPT)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, groupby, pairwise, permutations
 
+from apex_opt.cost.drawn import Drawn
 from apex_opt.cost.memory import ends_bytes, room_bytes
 from apex_opt.cost.operators import layer
 from apex_opt.cost.paging import paging
@@ -22,7 +23,6 @@ from apex_opt.cost.rates import Rates
 from apex_opt.cost.reference import StageTimes, Step, stage_times
 from apex_opt.cost.shape import Shape
 from apex_opt.cost.weights import layer_bytes
-from apex_opt.plan.candidate import Drawn
 from apex_opt.solvers.placement import solve
 from apex_opt.solvers.placement_data import MOST, Group, Pipeline, PlacementData
 from apex_opt.solvers.placement_graph import longest_run

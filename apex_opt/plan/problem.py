@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from apex_opt.cost.drawn import Drawn
 from apex_opt.plan.apart import joined
-from apex_opt.plan.candidate import Candidate, Drawn
+from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
 from apex_opt.plan.deadlines import Deadline, deadlines
 from apex_opt.plan.existing import running

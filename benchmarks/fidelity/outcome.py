@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from apex_opt.cost.drawn import Drawn
 from apex_opt.cost.shape import Shape
 from apex_opt.errors import ApexError
-from apex_opt.plan.candidate import Drawn
 from apex_opt.sim.replica import EndlessRunError
 from benchmarks.fidelity.case import Case
 from benchmarks.fidelity.coverage import Factors

@@ -9,7 +9,8 @@ from apex_opt.cost.collectives import all_gather
 from apex_opt.cost.layers import gemm, layer_cost, storage
 from apex_opt.cost.operators import Gemm, layer
 from apex_opt.cost.rates import Rates, half_precision
-from apex_opt.cost.steps import grid, head, padded, step_table
+from apex_opt.cost.step_parts import grid, head, padded
+from apex_opt.cost.steps import step_table
 from apex_opt.plan.legality import why_not
 from apex_opt.spec import catalog
 from tests.shapes import SETTINGS, shape, unlike

@@ -1,7 +1,8 @@
 from dataclasses import replace
 
+from apex_opt.cost.drawn import Drawn
 from apex_opt.cost.memory import fit
-from apex_opt.plan.candidate import KEPT, Candidate, Drawn
+from apex_opt.plan.candidate import KEPT, Candidate
 from tests.shapes import shape, unlike
 
 
