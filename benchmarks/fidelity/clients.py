@@ -26,8 +26,8 @@ TURNS = 10
 SPREAD = 0.8
 """Least length over the stated one."""
 
-WORKLOADS = {(1024, 1024), (1024, 8192), (8192, 1024)}
-"""Prompt and output tokens of the workloads of InferenceX."""
+WORKLOADS = {(1024, 1024): "chat", (1024, 8192): "long", (8192, 1024): "code"}
+"""Prompt and output tokens of the workloads of InferenceX, and what they are called here."""
 
 LATE_MS = {
     ("vllm", "0.33"): 9.0,

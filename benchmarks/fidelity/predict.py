@@ -66,19 +66,24 @@ def step_ms(run: Run, values: Values) -> float:
 def waited_steps(run: Run) -> float:
     """Return the steps for which a request waits, on average, beside its turn in the queue.
 
-    A scheduler that polls looks for it after half an interval. Balanced ranks let the first prompt
-    wait until all have one, but not for ever; those that come meanwhile wait for the rest.
+    A scheduler that polls looks for it after half an interval. Where prompts are held back until
+    all ranks have one, or until they fill a step, the first waits for that, but not for ever, and
+    those that come meanwhile wait for the rest.
     """
     recipe, ranks = run.recipe, run.part.candidate.shape.attention_data
-    waited = recipe.polled_steps / 2
+    sampled = sum(recipe.acceptance**k for k in range(recipe.guesses + 1))
+    clients = run.load.concurrency * (ranks if run.alike else 1)
+    each_step = clients * sampled / float(run.load.output_tokens.mean())
+    window = 0.0
     if ranks > 1 and recipe.balanced_steps:
-        sampled = sum(recipe.acceptance**k for k in range(recipe.guesses + 1))
-        clients = ranks * run.load.concurrency
-        each_step = clients * sampled / float(run.load.output_tokens.mean())
         others = sum(ranks / left for left in range(1, ranks)) / each_step
         window = min(recipe.balanced_steps, others)
-        waited += window * (1 + each_step * window / 2) / (1 + each_step * window)
-    return waited
+    elif recipe.gathered_steps:
+        budget = run.part.candidate.shape.settings.max_num_batched_tokens
+        prompts = (recipe.gathered_share * budget - clients) / float(run.load.prompt_tokens.mean())
+        window = min(recipe.gathered_steps, max(prompts - 1, 0.0) / each_step)
+    held = window * (1 + each_step * window / 2) / (1 + each_step * window)
+    return recipe.polled_steps / 2 + held
 
 
 def simulate(case: Case, run: Run) -> tuple[Values, FleetLog]:

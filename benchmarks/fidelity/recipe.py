@@ -17,7 +17,10 @@ class Recipe:
         acceptance: chance that a guess is right if those before it were.
         ranks: attention ranks, where the case does not tell them from a tensor group; None: as
             written.
+        spread: whole experts are spread over the devices of a stage; None: as written.
         polled_steps: steps between two looks for new requests.
+        gathered_steps, gathered_share: steps for which prompts wait, until a step would have so
+            great a share of its budget.
         balanced_steps: steps for which ranks wait until all of them have a prompt; 0: none do.
     """
 
@@ -29,7 +32,10 @@ class Recipe:
     guesses: int = 0
     acceptance: float = 0.0
     ranks: int | None = None
+    spread: bool | None = None
     polled_steps: int = 0
+    gathered_steps: int = 0
+    gathered_share: float = 0.0
     balanced_steps: int = 0
 
 

@@ -165,6 +165,8 @@ def _attempt(case: Case, written: Degrees, model: Model, weights: str) -> Run | 
 def _prepared(case: Case, written: Degrees, model: Model, weights: str) -> Run:
     recipe = recipes.recipe(case, weights)
     shape = written if recipe.ranks is None else ranked(written, recipe.ranks)
+    if recipe.spread is not None:
+        shape = replace(shape, expert=recipe.spread)
     offered = workload(case, shape.attention_data if recipe.balanced_steps else 1)
     spec = Spec(
         model=model,

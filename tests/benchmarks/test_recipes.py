@@ -48,7 +48,7 @@ def test_runs_of_other_lengths_are_left_as_they_are_but_for_the_cache():
     assert (found.max_num_batched_tokens, found.polled_steps, found.kv_cache) == (None, 0, "fp8")
 
 
-@pytest.mark.parametrize(("version", "budget"), [("0.17.0", None), ("0.19.0", 16384), ("", 16384)])
+@pytest.mark.parametrize(("version", "budget"), [("0.17.0", None), ("0.19.0", 16384)])
 def test_minimax_on_blackwell_runs_two_prompts_a_step_from_0_19_on(version, budget):
     one = case(f"vllm {version}", "b300-sxm", "MiniMaxAI/MiniMax-M2.5", (8192, 1024))
     assert recipe(one, "fp8-block").max_num_batched_tokens == budget
@@ -62,9 +62,58 @@ def test_scripts_of_minimax_in_eight_bits_do_not_read_that_attention_has_ranks(w
     assert (shape.tensor, shape.attention_data, shape.expert) == (2 // ranks, ranks, 2)
 
 
-def test_gpt_oss_has_as_many_sequences_as_clients():
-    one = case("vllm 0.18.0", "h200-sxm-141gb", "openai/gpt-oss-120b", clients=32)
-    assert recipe(one, "mxfp4").max_num_seqs == 32
+@pytest.mark.parametrize(("version", "sequences"), [("", 32), ("0.15.1", 32), ("0.18.0", None)])
+def test_gpt_oss_on_hopper_had_as_many_sequences_as_clients_before_0_18(version, sequences):
+    one = case(f"vllm {version}", "h200-sxm-141gb", "openai/gpt-oss-120b", clients=32)
+    assert recipe(one, "mxfp4").max_num_seqs == sequences
+
+
+def test_minimax_has_its_experts_spread_where_the_script_spreads_them_unasked():
+    split = {"tensor": 4, "moe_tensor": 4, "moe_expert": 1}
+    for version, spread in (("0.17.0", True), ("0.19.0", False)):
+        one = case(f"vllm {version}", "b200-sxm", "MiniMaxAI/MiniMax-M2.5", parallel=split)
+        assert (prepare(one).part.candidate.shape.expert > 1) == spread
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "weights", "expected"),
+    [
+        ("moonshotai/Kimi-K2.5", "h200-sxm-141gb", "int4-experts", (0.95, None, "bf16")),
+        ("moonshotai/Kimi-K2.5", "b200-sxm", "nvfp4", (None, 2048, "fp8")),
+        ("moonshotai/Kimi-K2.5", "b300-sxm", "nvfp4", (None, None, "bf16")),
+        ("Qwen/Qwen3.5-397B-A17B", "b200-sxm", "fp8-block", (None, None, "fp8")),
+    ],
+)
+def test_kimi_on_vllm_is_started_by_its_formats_and_a_model_without_script_by_default(
+    model, device, weights, expected
+):
+    found = recipe(case("vllm 0.19.0", device, model), weights)
+    wanted = (found.gpu_memory_utilization, found.max_num_batched_tokens, found.kv_cache)
+    assert wanted == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "weights", "clients", "expected"),
+    [
+        ("h100-sxm-80gb", "fp8-block", 4, (16384, 256, 0.8, 0)),
+        ("h200-sxm-141gb", "fp8-block", 4, (16384, 128, 0.8, 0)),
+        ("b200-sxm", "bf16", 8, (32768, 128, 0.82, 10)),
+        ("b200-sxm", "fp8-block", 16, (32768, 128, 0.82, 30)),
+        ("b300-sxm", "fp8-block", 16, (16384, 16, 0.8, 10)),
+        ("b300-sxm", "nvfp4", 16, (32768, 128, 0.8, 30)),
+    ],
+)
+def test_qwen_3_5_on_sglang_is_started_as_on_its_device(device, weights, clients, expected):
+    found = recipe(case("sglang 0.5.9", device, "Qwen/Qwen3.5-397B-A17B", clients=clients), weights)
+    wanted = (found.max_num_batched_tokens, found.max_num_seqs, found.gpu_memory_utilization)
+    assert (*wanted, found.polled_steps) == expected
+
+
+@pytest.mark.parametrize(("clients", "guesses"), [(64, 0), (128, 2)])
+def test_sglang_guesses_for_deepseek_at_points_that_were_run_with_guesses_alone(clients, guesses):
+    one = case("sglang 0.5.9", "b200-sxm", R1, clients=clients)
+    assert recipe(one, "fp8-block").guesses == guesses
+    assert recipe(one, "nvfp4").guesses == 0
 
 
 @pytest.mark.parametrize(("clients", "steps"), [(15, 10), (16, 30)])
@@ -134,6 +183,14 @@ def test_balanced_ranks_wait_for_the_others_but_not_for_ever():
     assert waited_steps(prepare(few)) == pytest.approx(50, abs=1)
     # 480 clients: one ends in each 2 steps; the 7 others have a prompt after 8 x 2.6 x 2 steps.
     assert waited_steps(prepare(many)) == pytest.approx(21, abs=1)
+
+
+@pytest.mark.parametrize(("clients", "steps"), [(64, 25), (512, 6)])
+def test_prompts_wait_until_they_fill_a_step_but_not_for_ever(clients, steps):
+    one = case("tensorrt-llm 1.2.0rc6.post2", "b200-sxm", R1, clients=clients)
+    # 0.8 of 8,192 tokens, less 64 that decode, hold 7 prompts of 922. One comes each 14 steps, so
+    # all 40 pass: the first waits 40, 2.8 more 20. Of 512 clients one comes each 1.8 steps.
+    assert waited_steps(prepare(one)) == pytest.approx(steps, abs=1)
 
 
 def test_a_step_takes_as_long_as_the_tokens_that_it_samples():
