@@ -92,10 +92,18 @@ def _read(rates: Rates, a: Attention) -> Cost:
     """Return the cost of a cached token that a decoding sequence attends to."""
     curve, precision = decode_curve(rates, a)
     if not isinstance(curve, LatentDecode):
-        return _work(rates, a, a.decode_flops, a.kv_bytes)
+        return _work(rates, a, a.decode_flops, a.kv_bytes) + _widened(rates, a)
     one = _reads(a, np.ones(1), 1.0)
     seconds = large_read_seconds(curve, rates.peak(precision), rates.bandwidth, one)
     return rates.cost(seconds, one.flops, one.moved, precision)
+
+
+def _widened(rates: Rates, a: Attention) -> Cost:
+    """Return what an engine's own kernel for 8-bit caches takes beside, per cached token."""
+    if rates.shape.kv_cache.bytes_per_element > 1 or not a.kv_bytes:
+        return nothing(1)
+    seconds = np.array([rates.shape.release.overheads.narrow_cache_ns * 1e-9 * a.query_heads])
+    return rates.cost(seconds, np.zeros(1), np.zeros(1), half_precision(rates.device))
 
 
 def _reads(a: Attention, sequences: Array, tokens: float) -> Reads:

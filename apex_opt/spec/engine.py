@@ -46,6 +46,11 @@ class Overheads(Table):
         description="Per product of 8 bits: kernels of their own compute the scales of its inputs "
         "and round them. Experts have two products.",
     )
+    narrow_cache_ns: NonNegative = Field(
+        0.0,
+        description="Per token of an 8-bit cache and query head that decodes over it: its kernel "
+        "widens keys and values for each head by itself.",
+    )
     expert_layer_us: NonNegative = Field(
         0.0, description="Per layer of routed experts: what its tables leave out, sorting tokens."
     )

@@ -131,6 +131,14 @@ def test_an_8_bit_cache_halves_what_a_token_costs_where_kernels_know_it():
     assert per_token[0] / per_token[1] == pytest.approx(2, rel=0.1)
 
 
+@pytest.mark.parametrize(("cache", "heads"), [("bf16", 0), ("fp8", 16)])
+def test_an_old_vllm_widens_an_8_bit_cache_for_each_query_head(cache, heads):
+    new = shape("llama-3.1-70b", tensor=4, kv_cache=cache)
+    old = replace(new, release=catalog.release("vllm", "0.6.0"))
+    here, there = (context_rates(Rates(s), attention(s)).context.seconds[0] for s in (new, old))
+    assert there - here == pytest.approx(heads * 0.18e-9)
+
+
 def test_a_device_without_kernels_for_8_bit_caches_attends_in_16():
     s = shape(device="mi300x", kv_cache="fp8")
     pair = context_rates(Rates(s), attention(s)).pair.seconds[0]
