@@ -58,6 +58,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """Return what there is, imported or not: for people who look around."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import the API when it is first asked for: `import apex_opt` alone costs nothing."""
     if name not in __all__:

@@ -37,3 +37,21 @@ def test_a_plan_that_was_found_is_simulated_to_the_same_figures(clocks):
     asked = spec(workload=SEEDED, pools=TABLES["pools"] + "\n" + clocks)
     plan = apex_opt.solve(asked, top_k=1).plans[0]
     assert apex_opt.simulate(asked, plan) == plan
+
+
+@pytest.mark.parametrize("degree", [0, -4, 2.5, "4"])
+def test_a_wish_has_whole_numbers_from_1_on(degree):
+    with pytest.raises(CallError) as caught:
+        apex_opt.Wish(pipeline=degree)
+    assert str(caught.value) == f"`pipeline` must be a whole number from 1 on, got {degree!r}"
+
+
+@pytest.mark.parametrize("rows", [-1, 100_001])
+def test_a_time_line_has_100_000_rows_at_most(rows):
+    with pytest.raises(CallError) as caught:
+        apex_opt.play(spec(), apex_opt.Choice(), rows=rows)
+    assert str(caught.value) == f"rows: must be from 0 to 100,000, got {rows:,}"
+
+
+def test_whoever_looks_around_sees_the_whole_api():
+    assert dir(apex_opt) == sorted(apex_opt.__all__)

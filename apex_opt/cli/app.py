@@ -23,10 +23,11 @@ from apex_opt.cli.schema import schema
 from apex_opt.cli.simulate import simulate
 from apex_opt.cli.solve import solve
 from apex_opt.cli.trace import trace
-from apex_opt.errors import ApexError, CallError
+from apex_opt.errors import ApexError, CallError, InfeasibleError, UndecidedError
 from apex_opt.version import VERSION
 
 BUG = "This is a bug of apexopt; please report it with what follows."
+HINT = "\nhint: `apexopt audit` says of a spec what cannot hold together, and what would help"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 """Faults of where stdout leads, not ours."""
 
@@ -91,6 +92,8 @@ def main() -> None:
     except ApexError as fault:
         typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
         typer.echo(str(fault), err=True)
+        if isinstance(fault, (InfeasibleError, UndecidedError)):
+            typer.echo(HINT, err=True)
         sys.exit(fault.exit_status)
     except OSError as why:
         if why.errno not in FULL:

@@ -26,6 +26,8 @@ from apex_opt.spec.pools import Pool
 from apex_opt.spec.quantization import KvFormat, WeightFormat
 from apex_opt.spec.spec import Spec
 
+DEGREES = ("tensor", "pipeline", "expert", "attention_data", "context")
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -44,6 +46,9 @@ class Wish:
         weights: format.
         kv_cache: format.
         stages: pool and layers of each stage, in place of `pool` and `pipeline`.
+
+    Raises:
+        CallError: a number is not whole, or below 1.
     """
 
     tensor: int | None = None
@@ -56,6 +61,12 @@ class Wish:
     weights: str | None = None
     kv_cache: str | None = None
     stages: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        for key in (*DEGREES, "replicas"):
+            value = getattr(self, key)
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise CallError(f"`{key}` must be a whole number from 1 on, got {value!r}")
 
 
 def pool_of(spec: Spec, name: str | None) -> Pool:
@@ -100,9 +111,7 @@ def kv_format(spec: Spec, name: str) -> KvFormat:
 def _narrowed(spec: Spec, pool: Pool, wish: Wish) -> Spec:
     """Return the spec with the choices of a wish in place of its own."""
     degrees: dict[str, tuple[int, ...]] = {
-        key: (degree,)
-        for key in ("tensor", "pipeline", "expert", "attention_data", "context")
-        if (degree := getattr(wish, key)) is not None
+        key: (degree,) for key in DEGREES if (degree := getattr(wish, key)) is not None
     }
     if spec.parallelism.attention_data == "auto":
         degrees.setdefault("attention_data", (1,))

@@ -26,6 +26,8 @@ from apex_opt.spec.routing import Router
 from apex_opt.spec.spec import Spec
 from apex_opt.trace.traffic import Traffic, traffic
 
+MOST_ROWS = 100_000
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -100,13 +102,15 @@ def simulate(spec: Spec, choice: Choice, rows: int, listen: Listen) -> Simulatio
     Args:
         spec: its traffic, pools and service levels are read.
         choice: the plan.
-        rows: most rows of the time line; 0: none.
+        rows: most rows of the time line, `MOST_ROWS` at most; 0: none.
         listen: told of progress.
 
     Raises:
-        CallError: see `Choice`; or the plan cannot be simulated.
+        CallError: see `Choice`; or the plan cannot be simulated, or has too many rows.
     """
     choice.check()
+    if not 0 <= rows <= MOST_ROWS:
+        raise CallError(f"rows: must be from 0 to {MOST_ROWS:,}, got {rows:,}")
     require_figures(spec)
     listen(Event("reading traffic", 0, None, None))
     offered = traffic(spec.workload, spec.search.seed, spec.folder, spec.model)

@@ -82,6 +82,8 @@ def test_an_infeasible_spec_has_status_3(run):
     assert err == (
         "error: no plan meets the spec, even with every request alone on idle devices: "
         "ttft_ms p99\n"
+        "\n"
+        "hint: `apexopt audit` says of a spec what cannot hold together, and what would help\n"
     )
 
 
