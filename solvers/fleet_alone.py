@@ -16,7 +16,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from apex_opt.solvers.fleet import Answer, FleetModel
+from apex_opt.solvers.fleet import Answer
 from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData
 from apex_opt.solvers.fleet_objective import LeastSum, objective
 
@@ -155,8 +155,3 @@ class AloneModel:
             sum(w * max(z, 0) for w, z in zip(row, least, strict=True)) <= HORIZON * n * SHARE**2
             for row in data.kinds[r].work
         )
-
-
-def model_of(data: FleetData) -> AloneModel | FleetModel:
-    """Return the model that answers for `data` fastest."""
-    return AloneModel(data) if alone(data) else FleetModel(data)

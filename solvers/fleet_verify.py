@@ -20,11 +20,16 @@ def faults(data: FleetData, counts: Sequence[int]) -> list[str]:
     wrong = [*_counts_wrong(data, counts)]
     if wrong:
         return wrong
-    found = [*_choice_wrong(data, counts), *_stock_wrong(data, counts), *_limits(data, counts)]
+    found = forbidden(data, counts)
     share = served(data, counts)
     if data.sense == "min" and share < 1:
         found.append(f"work: at most {float(share):.6f} of the traffic can be served")
     return found
+
+
+def forbidden(data: FleetData, counts: Sequence[int]) -> list[str]:
+    """Return in words which rules and limits forbid a plan, whatever it can serve."""
+    return [*_choice_wrong(data, counts), *_stock_wrong(data, counts), *_limits(data, counts)]
 
 
 def pack(pool: PoolData, groups: Sequence[int]) -> list[Stand] | None:

@@ -8,8 +8,8 @@ from apex_opt.plan.optimistic import value
 from apex_opt.plan.pairs import fastest_pairs
 from apex_opt.plan.problem import Problem
 from apex_opt.solvers.fleet_alone import fewest, most, possible
-from apex_opt.solvers.fleet_data import HORIZON
-from apex_opt.solvers.fleet_verify import role_faults
+from apex_opt.solvers.fleet_data import HORIZON, FleetData
+from apex_opt.solvers.fleet_listed import plans
 
 Counts = tuple[int, ...]
 KINDS = 6
@@ -22,33 +22,12 @@ FEWER = 3
 """By how much each round of guesses is smaller than the one before."""
 
 
-def every(asked: Problem) -> Iterator[Counts]:
-    """Yield the plans of the space that stock allows, largest first: for small spaces only."""
-    found = sorted(_grown(asked, 0, ()), key=lambda counts: -_devices(asked, counts))
-    yield from found
-
-
-def _devices(asked: Problem, counts: Counts) -> int:
-    return sum(k.devices * n for k, n in zip(asked.data.kinds, counts, strict=False))
-
-
-def _grown(asked: Problem, kind: int, counts: Counts) -> Iterator[Counts]:
-    """Yield the ways to add replicas of `kind` and all after it."""
-    data = asked.data
-    if kind == len(data.kinds):
-        if any(counts) and not [*role_faults(data, counts)]:
-            yield counts
-        return
-    mine = data.kinds[kind]
-    room = mine.max_count
-    for p, pool in enumerate(data.pools):
-        if each := mine.devices_in(p):
-            taken = sum(k.devices_in(p) * n for k, n in zip(data.kinds, counts, strict=False))
-            room = min(room, (pool.nodes * pool.node_devices - taken) // each)
-    alike = sum(1 for k, n in zip(data.kinds, counts, strict=False) if n and k.role == mine.role)
-    several = alike < data.max_kinds
-    for n in range(room + 1 if several else 1):
-        yield from _grown(asked, kind + 1, (*counts, n))
+def every(data: FleetData) -> list[Counts]:
+    """Return the plans of the space that stock allows, largest first: for small spaces only."""
+    devices = [kind.devices for kind in data.kinds]
+    return sorted(
+        plans(data), key=lambda counts: -sum(d * n for d, n in zip(devices, counts, strict=True))
+    )
 
 
 def alone(asked: Problem, r: int, n: int) -> Counts:

@@ -25,8 +25,9 @@ from apex_opt.plan.levels import counts_goodput
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.search import Tried, search
 from apex_opt.plan.solve import AT_ONCE
-from apex_opt.solvers.fleet_alone import alone, model_of
-from apex_opt.solvers.fleet_space import space
+from apex_opt.solvers.fleet_alone import alone
+from apex_opt.solvers.fleet_listed import few
+from apex_opt.solvers.fleet_models import model_of
 from apex_opt.solvers.fleet_verify import faults
 from apex_opt.spec.goals import Objective
 from apex_opt.spec.spec import Spec
@@ -191,9 +192,8 @@ class Judge:
             new = sum(not self.memory.knows(spec, asked, plan) for plan in left[: 2 * SMALL])
             if len(left) <= 2 * SMALL and new <= max(most, FEW):
                 return dict.fromkeys((*guesses(asked), *left)), True
-        # Each kind alone makes as many plans as there may be replicas of it.
-        elif sum(k.max_count for k in data.kinds) <= SMALL >= space(data):
-            return (p for p in every(asked) if not faults(data, p)), True
+        elif few(data, SMALL):
+            return (p for p in every(data) if not faults(data, p)), True
         return guesses(asked) if most else islice(guesses(asked), FEW), False
 
     def _excluded(self, asked: Problem) -> bool:

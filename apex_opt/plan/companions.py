@@ -2,9 +2,10 @@
 
 For a percentile q over n requests (linear interpolation) the level is missed for sure when at least
 n - floor((n - 1) q) requests have a floor above the limit; for a mean, when the mean of the floors
-is; for attainment, when more than the allowed share of requests cannot meet their own limits. Such
-a replica may only stand beside another one whose floor lets some of those requests pass. One that
-prefills or decodes is alone where it is the only one of its role, beside the best of the other.
+is; for attainment, when more than the allowed share of requests cannot meet their own limits; for
+the drain, when one request that comes near the end cannot be done in time. Such a replica may only
+stand beside another one whose floor lets some of those requests pass. One that prefills or decodes
+is alone where it is the only one of its role, beside the best of the other.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from apex_opt.plan.levels import (
     request_limits_ns,
     statistic_levels,
 )
+from apex_opt.plan.objective import Traffic
 from apex_opt.plan.optimistic import Optimistic
 from apex_opt.sim.member import Role
 from apex_opt.spec.spec import Spec
@@ -142,23 +144,31 @@ def _shares(
     yield _counted("attainment", late, enough)
 
 
+def _drain(traffic: Traffic, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
+    """Yield the drain, where arrivals are known: nobody may be done after the end."""
+    left_ns, found = traffic.left_ns, traffic.features
+    if left_ns is not None:
+        late = np.stack([floor_ns(own, found, "e2e_ms") > left_ns for own in bounds])
+        yield _counted("drain_s", late, partial(le, found.served))
+
+
 def companions(
-    spec: Spec,
-    traffic: Features,
-    bounds: Sequence[Optimistic],
-    requests: int,
-    roles: Sequence[Role],
+    spec: Spec, traffic: Traffic, bounds: Sequence[Optimistic], roles: Sequence[Role]
 ) -> tuple[list[frozenset[int] | None], list[str | None]]:
     """Return for each replica the others of which it needs one (None: it may serve alone), and why.
 
     Args:
         spec: its service levels are read.
-        traffic: features of the requests that are served.
+        traffic: the requests, those that every replica rejects included.
         bounds: the optimistic model of each replica, with the best of the other role.
-        requests: all requests, those that every replica rejects included.
         roles: of each replica.
     """
-    levels = [*_statistics(spec, traffic, bounds), *_shares(spec, traffic, bounds, requests)]
+    found = traffic.features
+    levels = [
+        *_statistics(spec, found, bounds),
+        *_shares(spec, found, bounds, traffic.requests),
+        *_drain(traffic, bounds),
+    ]
     needed: list[frozenset[int] | None] = []
     reasons: list[str | None] = []
     for r in range(len(bounds)):

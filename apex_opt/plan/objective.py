@@ -24,6 +24,7 @@ from apex_opt.plan.features import FEATURES, Features
 from apex_opt.plan.optimistic import Optimistic
 from apex_opt.plan.result import Prediction
 from apex_opt.plan.step_floors import Row
+from apex_opt.sim.steps import Int64
 from apex_opt.spec.goals import Objective
 
 
@@ -36,13 +37,16 @@ class Traffic:
         requests: all requests.
         span_s: from the first to the last arrival; 0 in a closed loop.
         horizon_s: time in which all that counts is done: a stable run, or the requests that meet
-            their limits where goodput is maximised; None where nothing bounds it.
+            limits where goodput is maximised; None where nothing bounds it.
+        left_ns: (n,) of each request that can be served, time from its arrival to the end of the
+            longest stable run; None where arrivals are not known or a run may drain for ever.
     """
 
     features: Features
     requests: int
     span_s: float
     horizon_s: float | None
+    left_ns: Int64 | None = None
 
 
 @dataclass(frozen=True)

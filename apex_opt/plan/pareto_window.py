@@ -85,9 +85,8 @@ def _with_level(asked: Problem, spec: Spec, metric: str, statistic: str, most: f
     if slo is None:
         return asked
     levelled = spec.model_copy(update={"slo": slo})
-    traffic = asked.traffic
     roles = [c.role for c in asked.candidates]
-    needs, misses = companions(levelled, traffic.features, asked.bounds, traffic.requests, roles)
+    needs, misses = companions(levelled, asked.traffic, asked.bounds, roles)
     kinds = tuple(
         replace(kind, companions=need) for kind, need in zip(asked.data.kinds, needs, strict=True)
     )

@@ -42,6 +42,9 @@ MILLI = 1000
 LEAST_SPAN_S = 1e-9
 """Requests that all arrive at once have no rate; any is then allowed by the bound."""
 
+CLOCK_NS = 2**62
+"""No run is longer: the clock of the simulator has 63 bits."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -122,7 +125,8 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
     least = least_of(spec, candidates)
     requests = len(load) // least.samples
     found = features(load, longest, window, least, lambda d: pace(spec, d, requests))
-    outputs = load.output_tokens[fits(load, longest, least)]
+    fit = fits(load, longest, least)
+    outputs = load.output_tokens[fit]
     closed = load.concurrency > 0
     arrivals = earliest_ns(load)
     span_s = 0.0 if closed else float(arrivals.max() - arrivals.min()) / NS_PER_S
@@ -132,13 +136,13 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
         if counts_goodput(spec)
         else drain_limit_s(spec.slo, span_s)
     )
-    endless = closed or len(load.after) > 0 or after_s is None
-    return Traffic(
-        features=found,
-        requests=requests,
-        span_s=span_s,
-        horizon_s=None if endless or after_s is None else span_s + after_s,
-    )
+    if closed or len(load.after) or after_s is None:
+        return Traffic(found, requests, span_s, None)
+    left_ns = None
+    if not counts_goodput(spec) and after_s * NS_PER_S < CLOCK_NS:
+        end_ns = int(arrivals.max()) + math.ceil(after_s * NS_PER_S)
+        left_ns = end_ns - arrivals[fit][:: least.samples]
+    return Traffic(found, requests, span_s, span_s + after_s, left_ns)
 
 
 def _work(bounds: Optimistic, ranks: int, traffic: Traffic) -> tuple[tuple[int, ...], ...]:
@@ -333,7 +337,7 @@ def problem(
     roles = [c.role for c in candidates]
     if set(roles) != {"mixed"}:
         bounds = joined(spec, candidates, bounds, traffic.features)
-    needs, misses = companions(spec, traffic.features, bounds, traffic.requests, roles)
+    needs, misses = companions(spec, traffic, bounds, roles)
     chosen = goal(spec.objective)
     limits, pools = spec.limits, spec.pools
     known, present = _running(spec, candidates), traffic.features.present

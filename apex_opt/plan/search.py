@@ -31,7 +31,7 @@ from apex_opt.plan.problem import Problem
 from apex_opt.plan.seeds import seeds
 from apex_opt.plan.sketch import sketch
 from apex_opt.solvers.fleet import Answer
-from apex_opt.solvers.fleet_alone import model_of
+from apex_opt.solvers.fleet_models import model_of
 from apex_opt.solvers.fleet_verify import faults
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ def plans_of(spec):
     asked = problem(spec, offered.load, legal_candidates(spec, offered))
     return [
         tried(spec, counts, play(spec, offered.load, parts))
-        for counts in every(asked)
+        for counts in every(asked.data)
         for parts in routings(spec, asked, counts)
     ]
 

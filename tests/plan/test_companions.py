@@ -3,6 +3,7 @@ import pytest
 
 from apex_opt.plan.companions import companions
 from apex_opt.plan.features import FEATURES, Features
+from apex_opt.plan.objective import Traffic
 from apex_opt.plan.optimistic import Optimistic
 from apex_opt.spec import catalog
 from apex_opt.spec.goals import Objective, Percentiles, Slo
@@ -24,7 +25,7 @@ def traffic(decode, samples=1):
     )
 
 
-def found(slo, floors, decode, objective=None, requests=None, samples=1, roles=None):
+def found(slo, floors, decode, objective=None, requests=None, samples=1, roles=None, left_ms=None):
     spec = Spec.model_construct(
         model=catalog.model("llama-3.1-8b"),
         slo=slo,
@@ -32,7 +33,9 @@ def found(slo, floors, decode, objective=None, requests=None, samples=1, roles=N
     )
     sent = len(decode) // samples if requests is None else requests
     roles = roles or ["mixed"] * len(floors)
-    return companions(spec, traffic(decode, samples), [bounds(*f) for f in floors], sent, roles)
+    left_ns = None if left_ms is None else np.array(left_ms) * MS
+    offered = Traffic(traffic(decode, samples), sent, 1.0, None, left_ns)
+    return companions(spec, offered, [bounds(*f) for f in floors], roles)
 
 
 FAST, SLOW = [10.0] * 100, [10.0] * 98 + [500.0] * 2
@@ -137,3 +140,14 @@ def test_a_replica_that_prefills_is_helped_by_another_one_that_does():
     roles = ["prefill", "decode", "prefill", "mixed"]
     needs, _ = found(slo, floors, [10] * 100, roles=roles)
     assert needs == [frozenset({2}), None, None, frozenset()]
+
+
+@pytest.mark.parametrize(("left_ms", "expected"), [(20.0, None), (19.9, frozenset({1}))])
+def test_a_replica_that_is_not_done_with_the_last_request_in_time_needs_a_faster_one(
+    left_ms, expected
+):
+    left = [1000.0] * 99 + [left_ms]
+    floors = [(FAST, FAST), (FAST, [9.0] * 100)]
+    needs, why = found(Slo(), floors, [10] * 100, left_ms=left)
+    assert needs == [expected, None]
+    assert why == [None if expected is None else "drain_s", None]

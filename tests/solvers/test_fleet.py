@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -186,6 +187,23 @@ def test_strategies_in_turns_take_over_and_give_the_same_answers(
     assert answers[0].status == "optimal"
     assert answers[0].objective == alone.objective
     assert answers == answers[:1] * 3
+
+
+def test_a_model_on_which_the_quick_search_stalled_once_is_not_given_to_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    model, quick = FleetModel(fleet([TWO])), list[bool]()
+    search = model._search
+
+    def noting(*arguments: Any) -> Answer:
+        quick.append(QUICK in arguments)
+        return search(*arguments)
+
+    monkeypatch.setattr(model, "_search", noting)
+    for work in (1.0, 0.0, 1.0):
+        monkeypatch.setitem(QUICK, "max_deterministic_time", work)
+        assert model.solve().objective == 2
+    assert quick == [True, True, False, False]
 
 
 def test_of_two_stopped_searches_the_better_plan_and_the_better_bound_are_kept():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apex_opt.solvers.fleet import FleetModel
-from apex_opt.solvers.fleet_alone import AloneModel, alone, fewest, model_of, most, possible
+from apex_opt.solvers.fleet_alone import AloneModel, alone, fewest, most, possible
 from apex_opt.solvers.fleet_data import HORIZON, Due, FleetData, Floor, PoolData
 from apex_opt.solvers.fleet_verify import faults, value
 from tests.solvers.fleets import Counts, fleet, fleets, kind, vectors
@@ -123,12 +123,10 @@ def test_a_kind_that_may_not_serve_alone_has_no_plan():
     assert possible(data, 1)
 
 
-def test_the_solver_is_asked_where_plans_mix_kinds():
+def test_plans_are_of_one_kind_where_no_more_may_stand_and_roles_are_not_apart():
     pair = [kind(), kind()]
     assert alone(fleet(pair, max_kinds=1))
     assert alone(fleet(pair, replicas=1))
     assert not alone(fleet(pair))
     apart = [kind(role="prefill"), kind(role="decode")]
     assert not alone(fleet(apart, max_kinds=1))
-    assert isinstance(model_of(fleet(pair)), FleetModel)
-    assert isinstance(model_of(fleet(pair, max_kinds=1)), AloneModel)

@@ -1,0 +1,140 @@
+"""Every plan of a small space, in order of its bound: exact arithmetic in place of a solver.
+
+Plans wait in a queue in order of a loose bound, in which all of the traffic goes where it is
+cheapest (for sense `max`: is served). The bound of one that comes first is reckoned exactly, by
+`fleet_verify.value`; it then waits again, or is the answer where it is still first.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heapreplace
+from itertools import islice
+
+from apex_opt.solvers.fleet import Answer
+from apex_opt.solvers.fleet_data import FleetData
+from apex_opt.solvers.fleet_verify import forbidden, value
+
+Counts = tuple[int, ...]
+Held = dict[int, int]
+Room = tuple[int, ...]
+
+MOST = 1000
+"""Plans of a space that is listed."""
+
+
+def plans(data: FleetData) -> Iterator[Counts]:
+    """Yield each plan that roles, spares, `max_kinds` and the devices of each pool allow."""
+    room = tuple(pool.nodes * pool.node_devices for pool in data.pools)
+    apart = [(data.of_role("prefill", f), data.of_role("decode", f)) for f in data.caches]
+    for roles in ((data.of_role("mixed"),), *apart):
+        usable = [
+            [r for r in kinds if data.kinds[r].max_count > data.kinds[r].spare] for kinds in roles
+        ]
+        for held in _filled(data, usable, room) if all(usable) else ():
+            yield tuple(held.get(r, 0) for r in range(len(data.kinds)))
+
+
+def _filled(data: FleetData, roles: Sequence[Sequence[int]], room: Room) -> Iterator[Held]:
+    """Yield replicas of each role, one or more."""
+    if not roles:
+        yield {}
+        return
+    for held, left in _of_role(data, roles[0], data.max_kinds, room):
+        if held:
+            for others in _filled(data, roles[1:], left):
+                yield held | others
+
+
+def _of_role(
+    data: FleetData, kinds: Sequence[int], most: int, room: Room
+) -> Iterator[tuple[Held, Room]]:
+    """Yield replicas of at most so many of `kinds`, with the devices that they leave."""
+    yield {}, room
+    for i, r in enumerate(kinds if most else ()):
+        kind = data.kinds[r]
+        each = [kind.devices_in(p) for p in range(len(room))]
+        for n in range(1 + kind.spare, kind.max_count + 1):
+            left = tuple(has - n * takes for has, takes in zip(room, each, strict=True))
+            if min(left) < 0:
+                break
+            for held, rest in _of_role(data, kinds[i + 1 :], most - 1, left):
+                yield {r: n, **held}, rest
+
+
+def few(data: FleetData, most: int = MOST) -> bool:
+    """Whether a space has at most so many plans."""
+    return next(islice(plans(data), most, None), None) is None
+
+
+class ListedModel:
+    """The plans of a `FleetData`, one after the other, as `FleetModel` gives them.
+
+    Of equal bounds the plan with the most replicas comes first; sets of kinds take turns.
+    """
+
+    def __init__(self, data: FleetData) -> None:
+        self._data = data
+        self._sign = -1 if data.sense == "max" else 1
+        self._cut: set[Counts] = set()
+        self._caps: dict[frozenset[int], int] = {}
+        turns = Counter[frozenset[int]]()
+        self._queue: list[tuple[int, bool, int, Counts]] = []
+        for counts in sorted(plans(data), key=sum, reverse=True):
+            kinds = _kinds(counts)
+            self._queue.append((self._loose(counts), False, turns[kinds], counts))
+            turns[kinds] += 1
+        heapify(self._queue)
+
+    def cut(self, counts: Sequence[int]) -> None:
+        """Exclude the plan with exactly these counts."""
+        self._cut.add(tuple(counts))
+
+    def cap(self, kinds: frozenset[int], value: int) -> None:
+        """Exclude each plan that uses exactly `kinds`, unless its bound is better than `value`."""
+        own = self._sign * value
+        self._caps[kinds] = min(own, self._caps.get(kinds, own))
+
+    def solve(self, *, time_limit_s: float = 60.0) -> Answer:
+        """Return the best plan that is left, or a bound of those that are, once the time is out."""
+        end = time.monotonic() + time_limit_s
+        while self._queue:
+            own, exact, turn, counts = self._queue[0]
+            if counts in self._cut or own >= self._caps.get(_kinds(counts), own + 1):
+                heappop(self._queue)
+            elif exact:
+                bound = self._sign * own
+                return Answer("optimal", counts, bound, bound)
+            elif time.monotonic() > end:
+                return Answer("unknown", None, None, self._sign * own)
+            elif (known := self._exact(counts)) is None:
+                heappop(self._queue)
+            else:
+                heapreplace(self._queue, (known, True, turn, counts))
+        return Answer("infeasible", None, None, None)
+
+    def _loose(self, counts: Counts) -> int:
+        """Return the least own value: what is `fixed`, and all traffic where it is cheapest."""
+        data = self._data
+        if data.sense == "max":
+            return -data.total
+        used = [r for r, n in enumerate(counts) if n]
+        flow = [
+            min((data.kinds[r].flow[j] for r in used if data.serves(r, j)), default=0)
+            for j in range(data.features)
+        ]
+        return sum(data.kinds[r].fixed * counts[r] for r in used) + sum(flow)
+
+    def _exact(self, counts: Counts) -> int | None:
+        """Return the own value, rounded to the safe side; None where it is no plan."""
+        if forbidden(self._data, counts):
+            return None
+        exact = value(self._data, counts)
+        return None if exact is None else math.floor(self._sign * exact)
+
+
+def _kinds(counts: Counts) -> frozenset[int]:
+    return frozenset(r for r, n in enumerate(counts) if n)
