@@ -23,7 +23,8 @@ from ortools.sat.python.cp_model import (
 
 from apex_opt.solvers.fleet_data import FleetData
 from apex_opt.solvers.fleet_objective import objective
-from apex_opt.solvers.fleet_rules import LIMITS, STRUCTURE, Rule, build, own_value
+from apex_opt.solvers.fleet_rules import LIMITS, STRUCTURE, build, own_value
+from apex_opt.solvers.fleet_vars import Rule
 
 SEED = 0
 WORKERS = 4

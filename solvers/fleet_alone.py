@@ -3,7 +3,7 @@
 Where a plan uses one kind only, and that kind serves everything, all shares are 1 and each row of
 `fleet_rules` is a limit on the number n of its replicas:
 
-    stock, devices, replicas, price, power, starts     n <= `most`
+    stock, starts, and sums of `fleet_limits`          n <= `most`
     sum_j w[k,j] <= 10^9 n for each resource k         n >= `fewest`        (sense `min`)
     sum_j v[k,j] <= 10^9 n + l[k] for each row due     likewise
 
@@ -20,8 +20,6 @@ from apex_opt.solvers.fleet import Answer
 from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData
 from apex_opt.solvers.fleet_objective import LeastSum, objective
 
-MILLION = 10**6
-
 
 def alone(data: FleetData) -> bool:
     """Whether every plan uses one kind only."""
@@ -30,24 +28,21 @@ def alone(data: FleetData) -> bool:
 
 def most(data: FleetData, r: int) -> int:
     """Return the most replicas of kind `r` alone that stock and limits allow."""
-    kind = data.kinds[r]
-    limits = [
-        (data.devices, kind.devices),
-        (data.replicas, 1),
-        (data.price_u, kind.price_u),
-        (data.power_mw, kind.power_mw),
-    ]
-    for p, pool in enumerate(data.pools):
-        whole = data.whole_nodes(r, p)
-        inside = pool.node_devices // kind.group_devices
-        groups = pool.nodes // whole if whole else pool.nodes * inside
-        limits += [(groups, kind.groups_in(p)), (pool.power_mw, kind.power_in(p))]
-    allowed = [limit // each for limit, each in limits if limit is not None and each]
+    kind, n = data.kinds[r], data.kinds[r].max_count
+    for p in range(len(data.pools)):
+        if groups := kind.groups_in(p):
+            n = min(n, _groups(data, r, p) // groups)
     if data.starts is not None:
-        allowed.append(data.starts + kind.running)
-    if data.spot_ppm is not None and MILLION * kind.spot_devices > data.spot_ppm * kind.devices:
-        return 0
-    return min(kind.max_count, *allowed)
+        n = min(n, data.starts + kind.running)
+    return min((limit.allows(r, n) for limit in data.limits), default=n)
+
+
+def _groups(data: FleetData, r: int, p: int) -> int:
+    """Return how many groups of kind `r` the nodes of pool `p` hold."""
+    pool = data.pools[p]
+    whole = data.whole_nodes(r, p)
+    inside = pool.node_devices // data.kinds[r].group_devices
+    return pool.nodes // whole if whole else pool.nodes * inside
 
 
 def fewest(data: FleetData, r: int) -> int:

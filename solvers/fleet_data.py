@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from apex_opt.solvers.fleet_limits import Limit, limits
+
 SHARE = 10**6
 HORIZON = 10**9
 # Largest numbers for which every row can be scaled into 64 bits.
@@ -301,6 +303,11 @@ class FleetData:
     def caches(self) -> tuple[int, ...]:
         """Caches that may move between replicas, by number."""
         return tuple(sorted({kind.cache for kind in self.kinds if kind.role != "mixed"}))
+
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """Its limits on sums over replicas."""
+        return tuple(limits(self))
 
     @property
     def role_devices(self) -> dict[Role, int]:

@@ -36,82 +36,20 @@ Each rule yields rows (whose, inequality) and adds none; its docstring is the fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import get_args
 
-from ortools.sat.python.cp_model import (
-    BoundedLinearExpression,
-    CpModel,
-    IntVar,
-    LinearExpr,
-)
+from ortools.sat.python.cp_model import CpModel, LinearExpr
 
 from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Role
 from apex_opt.solvers.fleet_objective import MostServed, Objective, shrink
-from apex_opt.solvers.packing import is_chain, patterns
-
-Row = tuple[str, "BoundedLinearExpression | bool"]
+from apex_opt.solvers.fleet_stock import groups_fit_chain, groups_fit_patterns, whole_nodes_fit
+from apex_opt.solvers.fleet_vars import Row, Rule, Vars, make_vars, total
 
 ROLES_APART: tuple[Role, Role] = ("prefill", "decode")
 
-
 # The solver reasons on rows in 64 bits too; it is 10 times faster, or more, if they leave it room.
 WORK_LIMIT = 2**50
-MILLION = 10**6
-
-
-@dataclass(frozen=True)
-class Vars:
-    """Variables, named as in the module's docstring; `x[p]` is empty where sizes form a chain."""
-
-    n: list[IntVar]
-    used: list[IntVar]
-    y: list[list[LinearExpr]]
-    apart: dict[int, IntVar]
-    u: IntVar
-    x: list[list[IntVar]]
-    d: list[IntVar]
-
-
-Rule = Callable[[FleetData, Vars], Iterator[Row]]
-
-
-def make_vars(m: CpModel, a: FleetData) -> Vars:
-    """Add the variables of `a` to `m`."""
-    fills = [
-        () if is_chain(sizes) else patterns(pool.node_devices, sizes)
-        for pool, sizes in zip(a.pools, a.sizes, strict=True)
-    ]
-    used = [m.new_bool_var(f"used[{r}]") for r in range(len(a.kinds))]
-    return Vars(
-        n=[m.new_int_var(0, kind.max_count, f"n[{r}]") for r, kind in enumerate(a.kinds)],
-        used=used,
-        y=[[_share(m, a, r, j, used[r]) for j in range(a.features)] for r in range(len(a.kinds))],
-        apart={f: m.new_bool_var(f"apart[{f}]") for f in a.caches},
-        u=m.new_int_var(0, SHARE if a.sense == "max" else 0, "u"),
-        x=[
-            [m.new_int_var(0, a.pools[p].nodes, f"x[{p},{k}]") for k in range(len(fill))]
-            for p, fill in enumerate(fills)
-        ],
-        d=[
-            m.new_int_var(0, kind.max_count, f"d[{r}]")
-            for r, kind in enumerate(a.kinds)
-            if a.start or a.starts is not None
-        ],
-    )
-
-
-def _share(m: CpModel, a: FleetData, r: int, j: int, used: IntVar) -> LinearExpr:
-    """Return y[r,j]; where only one kind may be used it serves all or nothing: S used[r]."""
-    if a.max_kinds == 1 and a.sense == "min":
-        return (SHARE if a.serves(r, j) else 0) * used
-    return m.new_int_var(0, a.most[r][j], f"y[{r},{j}]")
-
-
-def total(variables: Sequence[LinearExpr], coefficients: Sequence[int]) -> LinearExpr:
-    """Return sum_i coefficients[i] variables[i]."""
-    return LinearExpr.weighted_sum(variables, coefficients)
 
 
 def used_means_counted(a: FleetData, v: Vars) -> Iterator[Row]:
@@ -244,117 +182,19 @@ def few_kinds(a: FleetData, v: Vars) -> Iterator[Row]:
             yield role, LinearExpr.sum([v.used[r] for r in kinds]) <= a.max_kinds
 
 
-def _whole(a: FleetData, v: Vars, p: int) -> LinearExpr:
-    """Nodes that groups larger than a node take: sum_{r in R(p): g > c} (g / c) q n[r]."""
-    large = [r for r in a.members[p] if a.whole_nodes(r, p)]
-    each = [a.whole_nodes(r, p) * a.kinds[r].groups_in(p) for r in large]
-    return total([v.n[r] for r in large], each)
+def sums_within(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_r each[r] n[r] <= most    for each limit of `fleet_limits`.
 
-
-def whole_nodes_fit(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_{r in R(p): g > c} (g[r] / c[p]) q[r,p] n[r] <= nodes[p]    for p in P."""
-    for p, pool in enumerate(a.pools):
-        yield f"pool {p}", _whole(a, v, p) <= pool.nodes
-
-
-def groups_fit_chain(a: FleetData, v: Vars) -> Iterator[Row]:
-    """Sizes that divide each other: for each size s <= c of pool p.
-
-    sum_{r in R(p): s <= g <= c} g[r] q[r,p] n[r] <= free[p] floor(c / s) s,
-    where free[p] = nodes[p] - sum_{r in R(p): g > c} (g / c) q n[r].
-
-    Necessary: the groups of size >= s on one node are multiples of s, so they take at most
-    floor(c / s) s of it. Sufficient: place groups by size, largest first, on any node with room.
-    When a group of size s comes, all loads are multiples of s; if no node has room, each holds
-    floor(c / s) s already, so with this group the row of s would be broken.
-
-    Source: E. G. Coffman, M. R. Garey, D. S. Johnson, "Bin packing with divisible item sizes",
-    Journal of Complexity 3, 1987.
+    Divided by a power of ten d that keeps it within 64 bits. Rounding both sides down only loosens
+    it: sum floor(each / d) n is whole and <= most / d.
     """
-    for p, pool in enumerate(a.pools):
-        if v.x[p]:
-            continue
-        for s in a.sizes[p]:
-            room = pool.node_devices // s * s
-            inside = [r for r in a.members[p] if s <= a.kinds[r].group_devices <= pool.node_devices]
-            load = total([v.n[r] for r in inside], [a.kinds[r].devices_in(p) for r in inside])
-            yield f"pool {p}, groups of {s}", load + room * _whole(a, v, p) <= room * pool.nodes
-
-
-def groups_fit_patterns(a: FleetData, v: Vars) -> Iterator[Row]:
-    """Sizes that do not: nodes are filled by patterns, pattern b with b[s] groups of size s.
-
-    sum_{r in R(p): g = s} q[r,p] n[r] <= sum_b b[s] x[p,b]    for each size s
-    sum_b x[p,b] <= free[p].
-
-    Source: P. C. Gilmore, R. E. Gomory, "A linear programming approach to the cutting-stock
-    problem", Operations Research 9, 1961.
-    """
-    for p, pool in enumerate(a.pools):
-        if not v.x[p]:
-            continue
-        fills = patterns(pool.node_devices, a.sizes[p])
-        for i, s in enumerate(a.sizes[p]):
-            of_size = [r for r in a.members[p] if a.kinds[r].group_devices == s]
-            wanted = total([v.n[r] for r in of_size], [a.kinds[r].groups_in(p) for r in of_size])
-            yield f"pool {p}, groups of {s}", wanted <= total(v.x[p], [fill[i] for fill in fills])
-        yield f"pool {p}", LinearExpr.sum(v.x[p]) + _whole(a, v, p) <= pool.nodes
-
-
-def _limited(
-    a: FleetData, v: Vars, kinds: Sequence[int], each: Sequence[int], limit: int
-) -> BoundedLinearExpression | bool:
-    """sum_r each[r] n[r] <= limit, divided by a power of ten that keeps it within 64 bits.
-
-    Rounding both sides down only loosens it: sum floor(e / d) n is whole and <= limit / d.
-    """
-    most = sum(e * a.kinds[r].max_count for r, e in zip(kinds, each, strict=True))
-    d = shrink(most)
-    # A limit above what can be reached is none, and might not fit 64 bits.
-    return total([v.n[r] for r in kinds], [e // d for e in each]) <= min(limit, most) // d
-
-
-def devices_within(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_rp g[r] q[r,p] n[r] <= devices."""
-    if a.devices is not None:
-        each = [kind.devices for kind in a.kinds]
-        yield "plan", _limited(a, v, range(len(a.kinds)), each, a.devices)
-
-
-def role_devices_within(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_rp g[r] q[r,p] n[r] <= devices of the role    over the kinds r of each role."""
-    for role, most in a.role_devices.items():
-        if kinds := a.of_role(role):
-            numbers = [v.n[r] for r in kinds]
-            yield role, total(numbers, [a.kinds[r].devices for r in kinds]) <= most
-
-
-def replicas_within(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_r n[r] <= replicas."""
-    if a.replicas is not None:
-        yield "plan", _limited(a, v, range(len(a.kinds)), [1] * len(a.kinds), a.replicas)
-
-
-def price_within(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_r price_u[r] n[r] <= price_u."""
-    if a.price_u is not None:
-        each = [kind.price_u for kind in a.kinds]
-        yield "plan", _limited(a, v, range(len(a.kinds)), each, a.price_u)
-
-
-def power_within(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_r power_mw[r] n[r] <= power_mw."""
-    if a.power_mw is not None:
-        each = [kind.power_mw for kind in a.kinds]
-        yield "plan", _limited(a, v, range(len(a.kinds)), each, a.power_mw)
-
-
-def pool_power_within(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_{r in R(p)} power_mw[r,p] n[r] <= power_mw[p]    for p in P."""
-    for p, pool in enumerate(a.pools):
-        if pool.power_mw is not None:
-            each = [a.kinds[r].power_in(p) for r in a.members[p]]
-            yield f"pool {p}", _limited(a, v, a.members[p], each, pool.power_mw)
+    for limit in a.limits:
+        numbers = [v.n[r] for r in limit.each]
+        most = sum(max(e, 0) * a.kinds[r].max_count for r, e in limit.each.items())
+        d = shrink(sum(abs(e) * a.kinds[r].max_count for r, e in limit.each.items()))
+        # A limit above what can be reached is none, and might not fit 64 bits.
+        within = min(limit.most, most) // d
+        yield limit.name, total(numbers, [e // d for e in limit.each.values()]) <= within
 
 
 def starts_counted(a: FleetData, v: Vars) -> Iterator[Row]:
@@ -367,13 +207,6 @@ def starts_within(a: FleetData, v: Vars) -> Iterator[Row]:
     """sum_r d[r] <= starts."""
     if a.starts is not None:
         yield "plan", LinearExpr.sum(v.d) <= a.starts
-
-
-def spot_within(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_r (10^6 spot_devices[r] - spot_ppm g[r] q[r]) n[r] <= 0."""
-    if a.spot_ppm is not None:
-        each = [MILLION * kind.spot_devices - a.spot_ppm * kind.devices for kind in a.kinds]
-        yield "plan", total(v.n, each) <= 0
 
 
 STRUCTURE: tuple[Rule, ...] = (
@@ -393,14 +226,8 @@ LIMITS: tuple[Rule, ...] = (
     whole_nodes_fit,
     groups_fit_chain,
     groups_fit_patterns,
-    devices_within,
-    role_devices_within,
-    replicas_within,
-    price_within,
-    power_within,
-    pool_power_within,
+    sums_within,
     starts_within,
-    spot_within,
 )
 
 

@@ -37,9 +37,8 @@ def test_pools_that_no_step_tells_apart_are_bounded_once():
             assert rows["h100", n, "mixed"] != rows["capped", n, "mixed"]
 
 
-LATE = (
-    'arrival = "constant"\nrate_rps = 10.0\nrequests = 3\nprompt_tokens = 500\noutput_tokens = 60'
-)
+THREE = "\nrequests = 3\nprompt_tokens = 500\noutput_tokens = 60"
+EVEN = f'arrival = "constant"\nrate_rps = 10.0{THREE}'
 
 
 @pytest.mark.parametrize(
@@ -48,14 +47,7 @@ LATE = (
         ({"slo": "drain_s = 0.5"}, [700, 600, 500]),
         ({"slo": "drain_s = 1e12"}, None),  # longer than the simulator's clock
         ({"objective": 'maximize = "goodput"', "slo": "e2e_ms = 500"}, None),
-        (
-            {
-                "workload": LATE.replace("constant", "closed").replace(
-                    "rate_rps = 10.0", "concurrency = 3"
-                )
-            },
-            None,
-        ),
+        ({"workload": f'arrival = "closed"\nconcurrency = 3{THREE}'}, None),
     ],
 )
 def test_a_request_has_until_the_end_of_the_longest_stable_run(tables, left_ms):

@@ -1,39 +1,16 @@
 """Each rule alone, on the edge and one past it: variables are pinned, the solver only checks."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from ortools.sat.python.cp_model import OPTIMAL, CpSolver
 
 from apex_opt.solvers import fleet_rules as rules
-from apex_opt.solvers.fleet_data import HORIZON, SHARE, Due, FleetData, Floor, PoolData
-from apex_opt.solvers.fleet_rules import LIMITS, STRUCTURE, Rule, build
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, Due, FleetData, Floor
+from apex_opt.solvers.fleet_rules import LIMITS, STRUCTURE, build
+from apex_opt.solvers.fleet_vars import Rule
 from tests.solvers.fleets import fleet, kind
-
-
-def holds(
-    rule: Rule,
-    data: FleetData,
-    n: Sequence[int] = (),
-    y: Sequence[Sequence[int]] = (),
-    u: int = 0,
-    used: Sequence[int] | None = None,
-) -> bool:
-    """Whether the rule alone allows these values; `used` follows from n unless it is given."""
-    m, v = build(data, (rule,))
-    for variable, count in zip(v.n, n, strict=False):
-        m.add(variable == count)
-    for variable, flag in zip(v.used, [c > 0 for c in n] if used is None else used, strict=False):
-        m.add(variable == flag)
-    for row, shares in zip(v.y, y, strict=False):
-        for variable, share in zip(row, shares, strict=True):
-            m.add(variable == share)
-    m.add(v.u == u)
-    solver = CpSolver()
-    solver.parameters.num_workers = 1
-    return solver.solve(m) == OPTIMAL
-
+from tests.solvers.pinned import holds
 
 TWO = fleet([kind(), kind()])
 
@@ -201,98 +178,12 @@ def test_kinds_are_counted_by_role(max_kinds: int, allowed: bool):
     assert holds(rules.few_kinds, replace(data, max_kinds=max_kinds), (0, 1, 1))
 
 
-@pytest.mark.parametrize(
-    ("n", "allowed"),
-    [
-        ((0, 4, 4, 0, 0), True),
-        ((0, 3, 0, 2, 0), False),  # five devices prefill
-        ((0, 1, 3, 0, 2), True),
-        ((0, 1, 3, 0, 3), False),  # six decode
-        ((4, 0, 0, 0, 0), True),  # mixed replicas have no such limit
-    ],
-)
-def test_the_devices_of_a_role_are_limited(n: tuple[int, ...], allowed: bool):
-    data = replace(APART, prefill_devices=4, decode_devices=5)
-    assert holds(rules.role_devices_within, data, n) is allowed
-
-
 def test_a_role_serves_its_own_features_alone():
     data = fleet([kind(role="prefill"), kind(role="decode")], prefill=frozenset({0}))
     assert holds(rules.all_is_served, data, (1, 1), ((SHARE,), (0,)))
     assert holds(rules.only_used_serve, data, (1, 1), ((SHARE,), (0,)))
     assert not holds(rules.only_used_serve, data, (1, 1), ((0,), (SHARE,)))
     assert not holds(rules.all_is_served, data, (0, 1), ((0,), (0,)))
-
-
-@pytest.mark.parametrize(("n", "allowed"), [(0, True), (2, True), (3, False)])
-def test_groups_larger_than_a_node_take_whole_nodes(n: int, allowed: bool):
-    data = fleet([kind(group_devices=16)], pools=(PoolData(5, 8),))
-    assert holds(rules.whole_nodes_fit, data, (n,)) is allowed
-
-
-@pytest.mark.parametrize(
-    ("n", "allowed"),
-    [
-        ((0, 0, 0), True),
-        ((0, 3, 0), True),  # one group of 4 on each of 3 nodes of 6; a rest of 2 devices each
-        ((0, 3, 3), True),
-        ((0, 4, 0), False),
-        ((0, 3, 4), False),
-        ((1, 1, 1), True),  # two nodes whole, 4 + 2 on the third
-        ((1, 2, 0), False),
-        ((1, 1, 2), False),
-    ],
-)
-def test_sizes_that_divide_each_other_fill_nodes_row_by_row(n: tuple[int, int, int], allowed: bool):
-    kinds = [kind(group_devices=size) for size in (12, 4, 2)]
-    data = fleet(kinds, pools=(PoolData(3, 6),))
-    assert holds(rules.groups_fit_chain, data, n) is allowed
-
-
-@pytest.mark.parametrize(
-    ("n", "allowed"),
-    [
-        ((0, 0, 0), True),
-        ((0, 2, 1), True),  # 3 + 3 + 2 fill one node of 8
-        ((0, 1, 2), True),
-        ((0, 2, 2), False),
-        ((0, 4, 2), False),  # 16 devices, but the second node is taken
-        ((1, 0, 0), True),
-        ((1, 1, 0), False),  # 16 devices are both nodes
-    ],
-)
-def test_other_sizes_fill_nodes_by_patterns(n: tuple[int, int, int], allowed: bool):
-    kinds = [kind(group_devices=size) for size in (16, 3, 2)]
-    nodes = 2 if n[0] else 1
-    data = fleet(kinds, pools=(PoolData(nodes, 8),))
-    assert holds(rules.groups_fit_patterns, data, n) is allowed
-
-
-@pytest.mark.parametrize(
-    ("rule", "limit"),
-    [
-        (rules.devices_within, {"devices": 13}),
-        (rules.replicas_within, {"replicas": 3}),
-        (rules.price_within, {"price_u": 16}),
-        (rules.power_within, {"power_mw": 19}),
-        (rules.pool_power_within, {"pools": (PoolData(9, 8, power_mw=14), PoolData(9, 8))}),
-    ],
-)
-def test_limits_hold_to_the_last_unit(rule: Rule, limit: dict[str, object]):
-    # One replica of the first kind takes 4 devices, 5 of price, 7 of power; of the second 5, 6, 5.
-    kinds = [
-        kind(group_devices=2, groups=2, price_u=5, power_mw=7),
-        kind(group_devices=5, price_u=6, power_mw=5, pool=1),
-    ]
-    two_pools = {"pools": (PoolData(9, 8), PoolData(9, 8))}
-    free, tight = fleet(kinds, **two_pools), fleet(kinds, **{**two_pools, **limit})
-    name = next(iter(limit))
-    less = {name: (PoolData(9, 8, power_mw=13), PoolData(9, 8))}
-    if name != "pools":
-        less = {name: limit[name] - 1}  # type: ignore[operator]
-    assert holds(rule, free, (4, 4))
-    assert holds(rule, tight, (2, 1))
-    assert not holds(rule, replace(tight, **less), (2, 1))  # type: ignore[arg-type]
 
 
 def test_spare_replicas_serve_only_where_the_objective_counts_who_serves_what():
@@ -319,18 +210,6 @@ def allowed(data: FleetData, n: tuple[int, int]) -> bool:
     for variable, count in zip(v.n, n, strict=True):
         m.add(variable == count)
     return CpSolver().solve(m) == OPTIMAL
-
-
-@pytest.mark.parametrize(("n", "within"), [((1, 1), True), ((2, 3), True), ((2, 1), False)])
-def test_spot_devices_are_a_share_of_all(n: tuple[int, int], within: bool):
-    data = fleet([kind(spot_devices=1), kind()], spot_ppm=500_000)
-    assert holds(rules.spot_within, data, n) is within
-
-
-def test_limits_beyond_64_bits_are_loosened_never_tightened():
-    data = fleet([kind(price_u=10**18), kind(price_u=1)], price_u=4 * 10**18)
-    assert holds(rules.price_within, data, (4, 0))
-    assert not holds(rules.price_within, replace(data, price_u=4 * 10**18 - 100), (4, 0))
 
 
 def test_every_rule_is_structure_or_limit_and_says_its_formula():
