@@ -27,41 +27,64 @@ MOST = 1000
 
 
 def plans(data: FleetData) -> Iterator[Counts]:
-    """Yield each plan that roles, spares, `max_kinds` and the devices of each pool allow."""
-    room = tuple(pool.nodes * pool.node_devices for pool in data.pools)
+    """Yield each plan that roles, spares, `max_kinds`, the devices of pools and limits allow."""
+    room, takes = _sums(data)
+    usable = {
+        r
+        for r, kind in enumerate(data.kinds)
+        if kind.spare < kind.max_count and _left(room, takes[r], 1 + kind.spare)
+    }
     apart = [(data.of_role("prefill", f), data.of_role("decode", f)) for f in data.caches]
     for roles in ((data.of_role("mixed"),), *apart):
-        usable = [
-            [r for r in kinds if data.kinds[r].max_count > data.kinds[r].spare] for kinds in roles
-        ]
-        for held in _filled(data, usable, room) if all(usable) else ():
+        mine = [[r for r in kinds if r in usable] for kinds in roles]
+        for held in _filled(data, takes, mine, room) if all(mine) else ():
             yield tuple(held.get(r, 0) for r in range(len(data.kinds)))
 
 
-def _filled(data: FleetData, roles: Sequence[Sequence[int]], room: Room) -> Iterator[Held]:
+def _sums(data: FleetData) -> tuple[Room, list[Room]]:
+    """Return how many devices and how much of what is limited there is, and what each kind takes.
+
+    Limits to which a kind adds are left out: a plan beyond one may grow into one within it.
+    """
+    limits = [limit for limit in data.limits if min(limit.each.values(), default=0) >= 0]
+    devices = [pool.nodes * pool.node_devices for pool in data.pools]
+    takes = [
+        (*map(kind.devices_in, range(len(devices))), *(limit.each.get(r, 0) for limit in limits))
+        for r, kind in enumerate(data.kinds)
+    ]
+    return (*devices, *(limit.most for limit in limits)), takes
+
+
+def _left(room: Room, each: Room, n: int) -> Room | None:
+    """Return the room that `n` replicas leave; None where there is too little for them."""
+    left = tuple(has - n * takes for has, takes in zip(room, each, strict=True))
+    return left if min(left) >= 0 else None
+
+
+def _filled(
+    data: FleetData, takes: Sequence[Room], roles: Sequence[Sequence[int]], room: Room
+) -> Iterator[Held]:
     """Yield replicas of each role, one or more."""
     if not roles:
         yield {}
         return
-    for held, left in _of_role(data, roles[0], data.max_kinds, room):
+    for held, left in _of_role(data, takes, roles[0], data.max_kinds, room):
         if held:
-            for others in _filled(data, roles[1:], left):
+            for others in _filled(data, takes, roles[1:], left):
                 yield held | others
 
 
 def _of_role(
-    data: FleetData, kinds: Sequence[int], most: int, room: Room
+    data: FleetData, takes: Sequence[Room], kinds: Sequence[int], most: int, room: Room
 ) -> Iterator[tuple[Held, Room]]:
-    """Yield replicas of at most so many of `kinds`, with the devices that they leave."""
+    """Yield replicas of at most so many of `kinds`, with the room that they leave."""
     yield {}, room
     for i, r in enumerate(kinds if most else ()):
-        kind = data.kinds[r]
-        each = [kind.devices_in(p) for p in range(len(room))]
-        for n in range(1 + kind.spare, kind.max_count + 1):
-            left = tuple(has - n * takes for has, takes in zip(room, each, strict=True))
-            if min(left) < 0:
+        for n in range(1 + data.kinds[r].spare, data.kinds[r].max_count + 1):
+            left = _left(room, takes[r], n)
+            if left is None:
                 break
-            for held, rest in _of_role(data, kinds[i + 1 :], most - 1, left):
+            for held, rest in _of_role(data, takes, kinds[i + 1 :], most - 1, left):
                 yield {r: n, **held}, rest
 
 
