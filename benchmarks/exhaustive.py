@@ -24,9 +24,9 @@ from apex_opt.errors import InfeasibleError
 from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
-from apex_opt.plan.search import Counts, better
 from apex_opt.plan.solve import legal_candidates, routings, solve, tried
 from apex_opt.plan.tell import limits_of
+from apex_opt.plan.tried import Counts, better
 from apex_opt.sim.replica import EndlessRunError
 from apex_opt.solvers.fleet_data import FleetData
 from apex_opt.solvers.fleet_verify import pack

@@ -13,9 +13,10 @@ from apex_opt.plan.events import Listen
 from apex_opt.plan.objective import goal
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.result import Result
-from apex_opt.plan.search import EXTRA, Counts, Found, Tried, search
+from apex_opt.plan.search import EXTRA, Search
 from apex_opt.plan.solve import AT_ONCE, content_with, silent
 from apex_opt.plan.tell import tell
+from apex_opt.plan.tried import Counts, Found, Tried
 from apex_opt.sim.member import Role
 from apex_opt.spec.spec import Spec
 
@@ -68,7 +69,7 @@ def best(
     if asked is None:
         return None
     known = None if start is None else counts_of(asked, start)
-    found = search(
+    found = Search(
         asked,
         lambda counts: judge.play(spec, offered, asked, counts),
         top_k=spec.search.top_k if start is None else 1,
@@ -79,7 +80,7 @@ def best(
         most=most,
         start=() if known is None else (known,),
         extra=EXTRA if start is None else 0,
-    )
+    ).run()
     return Sought(asked, found, time.monotonic() - begin) if found.best else None
 
 

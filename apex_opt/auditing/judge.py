@@ -23,8 +23,9 @@ from apex_opt.plan.enumerate import Enumeration
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.levels import counts_goodput
 from apex_opt.plan.problem import Problem, problem
-from apex_opt.plan.search import Tried, search
+from apex_opt.plan.search import Search
 from apex_opt.plan.solve import AT_ONCE
+from apex_opt.plan.tried import Tried
 from apex_opt.solvers.fleet_alone import alone
 from apex_opt.solvers.fleet_listed import few
 from apex_opt.solvers.fleet_models import model_of
@@ -212,7 +213,7 @@ class Judge:
     ) -> Verdict:
         """Answer by the certified search, which ends with a plan, or with nothing left to try."""
         left = (self.deadline - time.monotonic()) / 4
-        ended = search(
+        ended = Search(
             asked,
             lambda counts: self.play(spec, offered, asked, counts),
             top_k=1,
@@ -221,7 +222,7 @@ class Judge:
             listen=self.listen,
             gap=math.inf,
             most=most,
-        )
+        ).run()
         everything = (*missed, *ended.rejected)
         if ended.best:
             return Verdict("feasible", "simulation", found, asked, ended.best[0], everything)

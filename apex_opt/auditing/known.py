@@ -11,7 +11,7 @@ from apex_opt.auditing.near import misses
 from apex_opt.auditing.repair import Move, Repair, move, moved
 from apex_opt.auditing.uses import uses
 from apex_opt.plan.problem import Problem
-from apex_opt.plan.search import Tried
+from apex_opt.plan.tried import Tried
 from apex_opt.spec.spec import Spec
 
 MOST_TOGETHER = 2

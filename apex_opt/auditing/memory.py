@@ -16,9 +16,9 @@ from apex_opt.plan.power import rows_for
 from apex_opt.plan.predict import measure, play_parts
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.result import Prediction
-from apex_opt.plan.search import Tried, best_of
 from apex_opt.plan.solve import longest_request, routings, tried
 from apex_opt.plan.step_floors import StepFloors, step_floors
+from apex_opt.plan.tried import Tried, best_of
 from apex_opt.plan.use import Part
 from apex_opt.sim.member import FleetLog, Role
 from apex_opt.sim.replica import EndlessRunError

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from apex_opt.auditing.words import digits
 from apex_opt.plan.result import Check
-from apex_opt.plan.search import Tried
 from apex_opt.plan.tell import limits_of, why_missed
+from apex_opt.plan.tried import Tried
 from apex_opt.spec.spec import Spec
 
 NEVER = 1e9

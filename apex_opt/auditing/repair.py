@@ -9,7 +9,7 @@ from typing import Any
 from apex_opt.auditing.dials import CHOICE, Range
 from apex_opt.auditing.entries import Entry
 from apex_opt.plan.problem import Problem
-from apex_opt.plan.search import Tried
+from apex_opt.plan.tried import Tried
 from apex_opt.spec.spec import Spec
 
 

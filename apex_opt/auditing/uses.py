@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from apex_opt.auditing.entries import Entry
 from apex_opt.plan.levels import counts_goodput
 from apex_opt.plan.problem import Problem
-from apex_opt.plan.search import Tried
+from apex_opt.plan.tried import Tried
 from apex_opt.plan.use import Part
 from apex_opt.spec.goals import Percentiles
 from apex_opt.spec.spec import Spec

@@ -2,9 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-Counts = tuple[int, ...]
+from apex_opt.plan.tried import Counts, Tried
+from apex_opt.solvers.fleet_data import FleetData
+
+CLIMB_AT = 4
+"""Plans that miss before larger fleets are tried; twice as many each time that none is found."""
+
+CLIMBS = 4
+"""Mixtures from which larger fleets are tried at one time."""
+
+
+class Climber:
+    """Looks for first plans among larger fleets of mixtures that missed, of each mixture once.
+
+    Args:
+        data: the kinds of replica.
+        allowed: whether limits and stock, and the time that is left, allow a plan.
+        meets: simulates a plan and says whether it meets the spec.
+    """
+
+    def __init__(
+        self, data: FleetData, allowed: Callable[[Counts], bool], meets: Callable[[Counts], bool]
+    ) -> None:
+        self.data, self.allowed, self.meets = data, allowed, meets
+        self.climbed: set[frozenset[int]] = set()
+        self.at = CLIMB_AT
+
+    def due(self, rejected: Sequence[Tried]) -> bool:
+        """Return whether enough plans have missed since the last time."""
+        return len(rejected) >= self.at
+
+    def climb(self, rejected: Sequence[Tried]) -> None:
+        """Look for a plan that is mixed, and for one that is apart; `rejected` grows meanwhile."""
+        starts = {t.kinds: t.counts for t in rejected if t.kinds not in self.climbed}
+        for apart in (False, True):
+            mine = [kinds for kinds in starts if self._apart(kinds) == apart]
+            for kinds in mine[:CLIMBS]:
+                self.climbed.add(kinds)
+                if climb(starts[kinds], self.allowed, self.meets):
+                    break
+        self.at = 2 * len(rejected)
+
+    def _apart(self, kinds: frozenset[int]) -> bool:
+        """Return whether prefill and decode are apart in plans of these kinds."""
+        return any(self.data.kinds[r].role != "mixed" for r in kinds)
 
 
 def scaled(counts: Counts, total: int) -> Counts:

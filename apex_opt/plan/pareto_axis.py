@@ -11,7 +11,7 @@ from apex_opt.errors import CallError
 from apex_opt.plan.levels import METRICS, SHARE, Metric
 from apex_opt.plan.objective import GOALS, NO_FLOW, Coefficients, Goal
 from apex_opt.plan.result import Prediction
-from apex_opt.plan.search import better
+from apex_opt.plan.tried import better
 from apex_opt.spec.goals import Objective
 from apex_opt.spec.words import nearest
 

@@ -23,9 +23,10 @@ from apex_opt.plan.pareto_window import Window, narrowed
 from apex_opt.plan.predict import Played, play
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.result import Plan
-from apex_opt.plan.search import Counts, Found, Search, Tried, best_of
+from apex_opt.plan.search import Search
 from apex_opt.plan.solve import AT_ONCE, content_with, legal_candidates, routings, tried
 from apex_opt.plan.tell import plan_of_parts, verified
+from apex_opt.plan.tried import Counts, Found, Tried, best_of
 from apex_opt.plan.use import Part
 from apex_opt.sim.replica import EndlessRunError
 from apex_opt.spec.goals import Objective
@@ -46,7 +47,6 @@ class Continued(Search):
 
     def begin(self, known: Iterable[Tried]) -> None:
         """Take over simulated plans; only those that meet the spec, in the window, may be best."""
-        self.extra = MORE
         for one in known:
             self._exclude(one.counts)
             if one.missed is None:
@@ -103,16 +103,16 @@ class Shared:
             share: of the time that is left.
         """
         asked = self.problems[axis.name]
-        left = self.deadline - time.monotonic()
         run = Continued(
             narrowed(asked, self.spec, window),
             lambda counts: self._best(self._play(counts), axis, window),
-            1,
-            time.monotonic() + left * share,
-            AT_ONCE,
-            content_with(self.spec.model_copy(update={"objective": axis.objective})),
-            self.listen,
-            MOST_PLANS,
+            top_k=1,
+            time_limit_s=(self.deadline - time.monotonic()) * share,
+            threads=AT_ONCE,
+            listen=self.listen,
+            gap=content_with(self.spec.model_copy(update={"objective": axis.objective})),
+            most=MOST_PLANS,
+            extra=MORE,
         )
         # Threads end in any order: sorted, the same spec gives the same front.
         run.begin(self._best(self.shown[c], axis, window) for c in sorted(self.shown))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from apex_opt.plan.companions import companions
 from apex_opt.plan.pareto_axis import Axis
 from apex_opt.plan.problem import MICRO, MILLI, Problem
-from apex_opt.plan.search import TOLERANCE
+from apex_opt.plan.tried import TOLERANCE
 from apex_opt.solvers.fleet_data import FleetData
 from apex_opt.spec.goals import Percentiles, Slo
 from apex_opt.spec.spec import Spec

@@ -20,33 +20,23 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from itertools import islice, product
-from typing import TYPE_CHECKING
 
-from apex_opt.plan.climb import climb
+from apex_opt.plan.climb import Climber
 from apex_opt.plan.events import Event, Listen
-from apex_opt.plan.objective import Goal
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.seeds import seeds
 from apex_opt.plan.sketch import sketch
+from apex_opt.plan.tried import Counts, Found, Tried, as_good, better, rank
 from apex_opt.solvers.fleet import Answer
 from apex_opt.solvers.fleet_models import model_of
 from apex_opt.solvers.fleet_verify import faults
 
-if TYPE_CHECKING:
-    from apex_opt.plan.predict import Played
-
-Counts = tuple[int, ...]
 EXTRA = 48
 LEAST_S = 0.05
 """Time in which the model says a bound, be it a loose one."""
-
-CLIMB_AT = 4
-"""Plans that miss before larger fleets are tried; twice as many each time that none is found."""
-
-CLIMBS = 4
-"""Mixtures from which larger fleets are tried at one time."""
 
 FEW = 16
 """Most replicas of a plan whose smaller numbers are simulated along with it."""
@@ -54,105 +44,46 @@ FEW = 16
 SIBLINGS = 64
 """Most plans of the same degrees and other settings that a plan caps; the rest are simulated."""
 
-TOLERANCE = 1e-5
-"""Relative difference under which objectives count as equal. The model counts shares in millionths,
-rounded down for each kind of a plan, so its bounds of flow fall short by up to eight of them.
-"""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A simulated count vector: its objective, mean end-to-end time, and what it misses.
-
-    Attributes:
-        missed: None if it meets the spec, else the first thing that it misses, for people.
-        outcome: the simulation; None if it had no end, and then `missed` says so.
-    """
-
-    counts: Counts
-    objective: float
-    e2e_ms: float
-    missed: str | None
-    outcome: Played | None
-
-    @property
-    def kinds(self) -> frozenset[int]:
-        """The replicas that it uses."""
-        return frozenset(r for r, n in enumerate(self.counts) if n)
-
 
 @dataclass
-class Found:
-    """What the search knows at its end.
+class Search:
+    """The loop: propose, simulate, keep, cut.
 
     Attributes:
-        best: the best plan of each kind that meets the spec, best first.
-        rejected: simulated plans that do not meet the spec, in order of trial.
-        bound: no plan of the space is better than this.
-        proved: the first plan is as good as the bound.
-        near: its gap to the bound is one with which the search is content.
-        exhausted: every plan of the space was simulated or excluded by a bound.
-        simulated: plans simulated.
+        problem: the fleet problem.
+        play: simulates the plan with these counts; called from several threads.
+        top_k: plans of different kind to look for.
+        time_limit_s: time after which the best so far is returned.
+        threads: simulations at once.
+        listen: told of progress.
+        gap: relative difference to the bound with which the search is content; infinite: any plan
+            that meets the spec will do, and none beside it is looked for.
+        most: simulations after which it stops, but for those under way; None: no limit.
+        start: plans of the space that are simulated first.
+        extra: simulations for ties and runners-up that are left once the first plan is proved.
+        found: what it knows so far.
     """
 
-    best: list[Tried] = field(default_factory=list)
-    rejected: list[Tried] = field(default_factory=list)
-    bound: float = 0.0
-    proved: bool = False
-    near: bool = False
-    exhausted: bool = False
-    simulated: int = 0
+    problem: Problem
+    play: Callable[[Counts], Tried]
+    _: KW_ONLY
+    top_k: int
+    time_limit_s: float
+    threads: int
+    listen: Listen
+    gap: float = 0.0
+    most: int | None = None
+    start: Sequence[Counts] = ()
+    extra: int = EXTRA
+    found: Found = field(default_factory=Found, init=False)
 
-
-def better(goal: Goal, a: float, b: float) -> bool:
-    """Whether objective `a` is better than `b` by more than the tolerance."""
-    slack = TOLERANCE * max(abs(a), abs(b))
-    return a > b + slack if goal.maximize else a < b - slack
-
-
-def as_good(goal: Goal, value: float, bound: float) -> bool:
-    """Whether nothing that the bound allows is better than `value`."""
-    return not better(goal, bound, value)
-
-
-def best_of(goal: Goal, tries: Sequence[Tried]) -> Tried:
-    """Return the best of several ways to route one count vector; of equal ones the first."""
-    best = tries[0]
-    for tried in tries[1:]:
-        if (tried.missed is None) != (best.missed is None):
-            best = tried if tried.missed is None else best
-        elif tried.missed is None and (
-            better(goal, tried.objective, best.objective)
-            or (as_good(goal, tried.objective, best.objective) and tried.e2e_ms < best.e2e_ms)
-        ):
-            best = tried
-    return best
-
-
-class Search:
-    """The loop: propose, simulate, keep, cut."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        play: Callable[[Counts], Tried],
-        top_k: int,
-        deadline: float,
-        threads: int,
-        gap: float,
-        listen: Listen,
-        most: int | None = None,
-        start: Sequence[Counts] = (),
-        extra: int = EXTRA,
-    ) -> None:
-        self.problem, self.play, self.top_k, self.most = problem, play, top_k, most
-        self.deadline, self.threads, self.gap, self.listen = deadline, threads, gap, listen
-        self.model = model_of(problem.data)
-        self.found = Found(bound=-math.inf if not problem.goal.maximize else math.inf)
-        self.start, self.extra = start, extra
+    def __post_init__(self) -> None:
+        """Ask no question yet: every bound is true."""
+        self.deadline = time.monotonic() + self.time_limit_s
+        self.model = model_of(self.problem.data)
+        self.found.bound = math.inf if self.problem.goal.maximize else -math.inf
         self.known: set[Counts] = set()
-        self.climbed: set[frozenset[int]] = set()
-        self.climb_at = CLIMB_AT
+        self.climber = Climber(self.problem.data, self._allowed, self._meets)
 
     def run(self) -> Found:
         """Search until the answer is proved and the runners-up are known, or time is out."""
@@ -171,8 +102,8 @@ class Search:
                 found.simulated += len(proposals)
                 if found.near:
                     self.extra -= len(proposals)
-                if not found.best and len(found.rejected) >= self.climb_at:
-                    self._climb()
+                if not found.best and self.climber.due(found.rejected):
+                    self.climber.climb(found.rejected)
                 self._tell()
         if math.isinf(found.bound) and not found.exhausted:
             self._note(self.model.solve(time_limit_s=LEAST_S))  # time was out before it was asked
@@ -183,7 +114,7 @@ class Search:
         plans = iter(()) if self.found.best else sketch(self.problem)
         missed = [counts for counts in plans if self._may_go_on() and not self._meets(counts)]
         if missed and not self.found.best:
-            self._climb()
+            self.climber.climb(self.found.rejected)
 
     def _may_go_on(self) -> bool:
         few = self.most is None or self.found.simulated < self.most
@@ -203,22 +134,6 @@ class Search:
                 proposals.append(counts)
                 self._exclude(counts)
         return proposals
-
-    def _climb(self) -> None:
-        """Look for first plans, mixed and apart, among larger fleets of mixtures that missed."""
-        rejected = list(self.found.rejected)
-        starts = {t.kinds: t.counts for t in rejected if t.kinds not in self.climbed}
-        for apart in (False, True):
-            mine = [kinds for kinds in starts if self._apart(kinds) == apart]
-            for kinds in mine[:CLIMBS]:
-                self.climbed.add(kinds)
-                if climb(starts[kinds], self._allowed, self._meets):
-                    break
-        self.climb_at = 2 * len(self.found.rejected)
-
-    def _apart(self, kinds: frozenset[int]) -> bool:
-        """Return whether prefill and decode are apart in plans of these kinds."""
-        return any(self.problem.data.kinds[r].role != "mixed" for r in kinds)
 
     def _allowed(self, counts: Counts) -> bool:
         return self._may_go_on() and not faults(self.problem.data, counts)
@@ -284,18 +199,18 @@ class Search:
         return full and better(goal, found.best[self.top_k - 1].objective, found.bound)
 
     def _keep(self, tried: Tried) -> None:
-        found = self.found
+        found, goal = self.found, self.problem.goal
         if tried.missed is not None:
             found.rejected.append(tried)
             return
         signature = self._signature(tried)
         same = next((t for t in found.best if self._signature(t) == signature), None)
         if same is not None:
-            if self._rank(tried) >= self._rank(same):
+            if rank(goal, tried) >= rank(goal, same):
                 return
             found.best.remove(same)
         found.best.append(tried)
-        found.best.sort(key=self._rank)
+        found.best.sort(key=partial(rank, goal))
         self._cap_signature(tried, signature)
 
     def _signature(self, tried: Tried) -> frozenset[int]:
@@ -317,12 +232,6 @@ class Search:
             if frozenset(choice) != tried.kinds:
                 self.model.cap(frozenset(choice), loose)
 
-    def _rank(self, tried: Tried) -> tuple[float, float]:
-        """Order by objective, equal ones by mean end-to-end time."""
-        value = -tried.objective if self.problem.goal.maximize else tried.objective
-        grid = TOLERANCE * 10.0 ** math.floor(math.log10(abs(value))) if value else 1.0
-        return round(value / grid) * grid, tried.e2e_ms
-
     def _cap(self, objective: float) -> int:
         """Return the objective in the model's integers, such that equal bounds are excluded."""
         value = self.problem.in_model(objective)
@@ -335,35 +244,3 @@ class Search:
             first = found.best[0]
             best = f"{first.objective:.4g} {self.problem.goal.unit}, bound {found.bound:.4g}"
         self.listen(Event("simulating plans", found.simulated, None, best))
-
-
-def search(
-    problem: Problem,
-    play: Callable[[Counts], Tried],
-    *,
-    top_k: int,
-    time_limit_s: float,
-    threads: int,
-    listen: Listen,
-    gap: float = 0.0,
-    most: int | None = None,
-    start: Sequence[Counts] = (),
-    extra: int = EXTRA,
-) -> Found:
-    """Return the best plans of `problem`; `play` simulates a count vector.
-
-    Args:
-        problem: the fleet problem.
-        play: simulates the plan with these counts; called from several threads.
-        top_k: plans of different kind to look for.
-        time_limit_s: time after which the best so far is returned.
-        threads: simulations at once.
-        listen: told of progress.
-        gap: relative difference to the bound with which the search is content; infinite: any plan
-            that meets the spec will do, and none beside it is looked for.
-        most: simulations after which it stops, but for those under way; None: no limit.
-        start: plans of the space that are simulated first.
-        extra: simulations for ties and runners-up once the first plan is proved.
-    """
-    deadline = time.monotonic() + time_limit_s
-    return Search(problem, play, top_k, deadline, threads, gap, listen, most, start, extra).run()

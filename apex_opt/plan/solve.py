@@ -23,8 +23,9 @@ from apex_opt.plan.predict import Played, play
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.result import Result
 from apex_opt.plan.roles import candidates_of, why_not_apart
-from apex_opt.plan.search import Counts, Found, Tried, best_of, search
+from apex_opt.plan.search import Search
 from apex_opt.plan.tell import label, limits_missed, tell, why_missed
+from apex_opt.plan.tried import Counts, Found, Tried, best_of
 from apex_opt.plan.use import Part
 from apex_opt.plan.weights import routing_weights
 from apex_opt.sim.member import Role
@@ -68,7 +69,7 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
             return Tried(counts, math.nan, math.nan, f"cannot be simulated: {why}", None)
         return tried(spec, counts, played)
 
-    found = search(
+    found = Search(
         asked,
         try_plan,
         top_k=spec.search.top_k,
@@ -76,7 +77,7 @@ def solve(spec: Spec, listen: Listen = silent) -> Result:
         threads=AT_ONCE,
         listen=listen,
         gap=content_with(spec),
-    )
+    ).run()
     if not found.best:
         raise no_plan(spec, asked, found)
     return tell(spec, offered, asked, found, time.monotonic() - start)

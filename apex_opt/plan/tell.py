@@ -25,8 +25,8 @@ from apex_opt.plan.result import (
     Rejected,
     Result,
 )
-from apex_opt.plan.search import Counts, Found, Tried, as_good
 from apex_opt.plan.ties import ties
+from apex_opt.plan.tried import Counts, Found, Tried, as_good
 from apex_opt.plan.use import Part
 from apex_opt.sim.member import Role
 from apex_opt.solvers.fleet_data import PoolData

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from apex_opt.plan.features import Features
 from apex_opt.plan.objective import GOALS, Traffic
 from apex_opt.plan.problem import MICRO, Problem
-from apex_opt.plan.search import Tried, as_good, better, search
+from apex_opt.plan.search import Search
+from apex_opt.plan.tried import Tried
 from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
 
 DEVICES = 4
@@ -64,7 +65,7 @@ def run(fixed, outcome, *, top_k=1, seconds=60.0, max_kinds=2, **more):
         played.append(counts)
         return Tried(counts, objective, 1.0, None if met else "late", None)
 
-    found = search(
+    found = Search(
         problem(fixed, max_kinds=max_kinds),
         play,
         top_k=top_k,
@@ -72,7 +73,7 @@ def run(fixed, outcome, *, top_k=1, seconds=60.0, max_kinds=2, **more):
         threads=1,
         listen=lambda _: None,
         **more,
-    )
+    ).run()
     return found, played
 
 
@@ -136,7 +137,7 @@ def test_settings_do_not_make_a_runner_up_but_may_win_a_tie():
         price = sum(n * f for n, (f, _) in zip(counts, fixed, strict=True)) / MICRO
         return Tried(counts, price, 9.0 if counts[0] else 5.0, None, None)
 
-    found = search(asked, play, top_k=3, time_limit_s=60.0, threads=1, listen=lambda _: None)
+    found = Search(asked, play, top_k=3, time_limit_s=60.0, threads=1, listen=lambda _: None).run()
     assert [t.counts for t in found.best] == [(0, 1, 0), (0, 0, 1)]
 
 
@@ -146,14 +147,14 @@ def test_among_equal_plans_the_fastest_is_first():
     def play(counts):
         return Tried(counts, 2.0 * sum(counts), 9.0 if counts[0] else 5.0, None, None)
 
-    found = search(
+    found = Search(
         problem(fixed, max_kinds=1),
         play,
         top_k=2,
         time_limit_s=60.0,
         threads=1,
         listen=lambda _: None,
-    )
+    ).run()
     assert [t.counts for t in found.best] == [(0, 1), (1, 0)]
 
 
@@ -162,32 +163,17 @@ def test_without_time_nothing_is_claimed():
     assert (found.best, found.proved, found.exhausted, played) == ([], False, False, [])
 
 
-@pytest.mark.parametrize("goal", ["cost", "goodput"])
-def test_better_means_better_by_more_than_the_tolerance(goal):
-    g = GOALS[goal]
-    low, high = (2.0, 1.0) if g.maximize else (1.0, 2.0)
-    assert better(g, low, high)
-    assert not better(g, high, low)
-    assert not better(g, 1.0, 1.0 + 1e-6)
-    assert as_good(g, 1.0 + 1e-6, 1.0)
-
-
-def test_one_device_of_twelve_thousand_is_no_tie():
-    assert better(GOALS["devices"], 12_000.0, 12_001.0)
-    assert not as_good(GOALS["devices"], 12_001.0, 12_000.0)
-
-
 def test_goodput_is_bounded_by_what_arrives():
     p = problem([(0, 1)], "goodput")
     p = dataclasses.replace(p, data=dataclasses.replace(p.data, sense="max", goal=0, total=MICRO))
-    found = search(
+    found = Search(
         p,
         lambda c: Tried(c, 0.1, 1.0, None, None),
         top_k=1,
         time_limit_s=60.0,
         threads=1,
         listen=lambda _: None,
-    )
+    ).run()
     # 10 requests in 100 s: 0.1 a second is all that there is.
     assert found.proved
 
@@ -201,7 +187,7 @@ def test_a_search_that_is_content_with_a_gap_ends_near_the_bound_and_claims_no_p
         price = sum(n * f for n, (f, _) in zip(counts, fixed, strict=True)) / MICRO
         return Tried(counts, price * 1.001, 1.0, None, None)
 
-    found = search(
+    found = Search(
         problem(fixed, max_kinds=1),
         play,
         top_k=1,
@@ -210,7 +196,7 @@ def test_a_search_that_is_content_with_a_gap_ends_near_the_bound_and_claims_no_p
         listen=lambda _: None,
         gap=0.01,
         extra=0,
-    )
+    ).run()
     assert (found.near, found.proved) == (True, False)
     assert len(played) == 1
 
@@ -231,7 +217,7 @@ def test_a_plan_is_found_soon_where_the_bound_is_far_below_it():
             raise StopIteration
 
     with pytest.raises(StopIteration):
-        search(asked, play, top_k=1, time_limit_s=60.0, threads=1, listen=stop)
+        Search(asked, play, top_k=1, time_limit_s=60.0, threads=1, listen=stop).run()
     assert len(played) < 30
 
 
@@ -256,7 +242,7 @@ def test_first_plans_are_looked_for_both_mixed_and_with_prefill_and_decode_apart
             raise StopIteration
 
     with pytest.raises(StopIteration):
-        search(asked, play, top_k=1, time_limit_s=60.0, threads=1, listen=stop)
+        Search(asked, play, top_k=1, time_limit_s=60.0, threads=1, listen=stop).run()
     assert "400" in seen
 
 
@@ -275,7 +261,7 @@ def test_a_bound_is_known_also_where_time_ends_before_the_model_is_asked(monkeyp
     # Nothing is fixed, so the largest plans are tried first; there time ends.
     asked = dataclasses.replace(problem([(0, 1)]), goal=GOALS["latency"])
     monkeypatch.setattr("apex_opt.plan.search.seeds", lambda _: [(4,)])
-    found = search(
+    found = Search(
         asked,
         lambda c: Tried(c, 5.0, 5.0, None, None),
         top_k=1,
@@ -283,7 +269,7 @@ def test_a_bound_is_known_also_where_time_ends_before_the_model_is_asked(monkeyp
         threads=1,
         listen=lambda _: None,
         most=1,
-    )
+    ).run()
     assert (found.simulated, found.bound, found.proved) == (1, 0.0, False)
 
 

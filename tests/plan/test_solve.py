@@ -3,72 +3,48 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apex_opt.errors import CallError, InfeasibleError
-from apex_opt.plan.objective import goal
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
-from apex_opt.plan.search import Found, better
 from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
 from apex_opt.plan.tell import proof_of
+from apex_opt.plan.tried import Found
 from apex_opt.sim.replica import EndlessRunError
 from apex_opt.trace.traffic import traffic
 from benchmarks.exhaustive import best_of_all
-from tests.small_specs import TWO_POOLS, spec
+from tests.plan.drawn import (
+    assert_that_the_best_is_found,
+    levels,
+    limits,
+    objectives,
+    poisson,
+    rates,
+    uniform,
+)
+from tests.small_specs import TABLES, TWO_POOLS, spec
 
 
 @settings(max_examples=15, deadline=None)
 @given(
-    objective=st.sampled_from(
-        [
-            'minimize = "cost"',
-            'minimize = "devices"',
-            'minimize = "latency"',
-            'minimize = "energy"',
-            'minimize = "power"',
-            'maximize = "goodput"',
-            'maximize = "throughput"',
-        ]
-    ),
-    rate=st.sampled_from([5.0, 40.0, 150.0]),
-    slo=st.sampled_from(
-        [
-            "ttft_ms = { p99 = 400 }",
-            "tpot_ms = 9",
-            "ttft_ms = 300\ntpot_ms = { p50 = 12 }",
-            "e2e_ms = 900\nattainment = 0.5\ndrain_s = 0.5",
-        ]
-    ),
-    limits=st.sampled_from(
-        ["", "devices = 2", "replicas = 2", "power_w = 900", "budget_per_hour = 6"]
-    ),
-    pools=st.sampled_from(["", TWO_POOLS]),
+    objective=objectives,
+    rate=rates,
+    slo=levels,
+    limits=limits,
+    pools=st.sampled_from([TABLES["pools"], TWO_POOLS]),
     seed=st.integers(0, 3),
+    cp_sat=st.booleans(),
 )
-def test_the_plan_is_the_best_of_simulating_every_plan(objective, rate, slo, limits, pools, seed):
-    tables = {
-        "objective": objective,
-        "slo": slo,
-        "limits": limits,
-        "workload": (
-            f'arrival = "poisson"\nrate_rps = {rate}\nrequests = 80\nseed = {seed}\n'
-            'prompt_tokens = { distribution = "uniform", low = 50, high = 900 }\n'
-            "output_tokens = 40"
-        ),
-        "parallelism": "pipeline = [1, 2]\nmax_stages = 2",
-    }
-    if pools:
-        tables["pools"] = pools
-    asked = spec(**tables)
-    best, plans = best_of_all(asked)
-    if best is None:
-        with pytest.raises(InfeasibleError):
-            solve(asked)
-        return
-    result = solve(asked)
-    chosen = goal(asked.objective)
-    assert result.proof.status == "optimal"
-    assert result.proof.space == plans
-    assert not better(chosen, best, result.plans[0].objective)
-    assert not better(chosen, result.plans[0].objective, best)
+def test_the_plan_is_the_best_of_simulating_every_plan(
+    objective, rate, slo, limits, pools, seed, cp_sat
+):
+    asked = spec(
+        objective=objective,
+        slo=slo,
+        limits=limits,
+        pools=pools,
+        workload=poisson(rate, 80, uniform(50, 900), 40) + f"\nseed = {seed}",
+        parallelism="pipeline = [1, 2]\nmax_stages = 2",
+    )
+    assert_that_the_best_is_found(asked, cp_sat=cp_sat)
 
 
 def test_a_plan_whose_run_has_no_end_is_turned_down(monkeypatch):

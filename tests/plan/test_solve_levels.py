@@ -2,15 +2,14 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from apex_opt.plan.objective import GOALS, goal
+from apex_opt.plan.objective import GOALS
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
-from apex_opt.plan.search import better
-from apex_opt.plan.solve import legal_candidates, parts_of, solve
+from apex_opt.plan.solve import legal_candidates, parts_of
 from apex_opt.trace.traffic import traffic
-from benchmarks.exhaustive import best_of_all
 from benchmarks.exhaustive import plans as every_plan
 from tests.plan.bounds import assert_that_bounds_hold
+from tests.plan.drawn import aim, assert_that_the_best_is_found, poisson, uniform
 from tests.small_specs import TABLES, TWO_POOLS, spec
 
 
@@ -47,7 +46,7 @@ EDGES = {
     statistic=st.sampled_from(["mean", "p50", "p90", "p99"]),
     count=st.sampled_from([1, 2, 7, 100]),
     arrival=st.sampled_from(['"poisson"\nrate_rps = 30.0', '"closed"\nconcurrency = 5']),
-    outputs=st.sampled_from(["1", '{ distribution = "uniform", low = 1, high = 60 }']),
+    outputs=st.sampled_from(["1", uniform(1, 60)]),
     nth=st.integers(0, 1000),
     each=st.booleans(),
 )
@@ -58,8 +57,7 @@ def test_a_plan_that_just_meets_its_level_is_found(
         "objective": f'minimize = "{objective}"',
         "workload": (
             f"arrival = {arrival}\nrequests = {count}\n"
-            'prompt_tokens = { distribution = "uniform", low = 20, high = 900 }\n'
-            f"output_tokens = {outputs}"
+            f"prompt_tokens = {uniform(20, 900)}\noutput_tokens = {outputs}"
         ),
     }
     limit, _ = edge(spec(**given_tables), metric, statistic, nth)
@@ -70,12 +68,7 @@ def test_a_plan_that_just_meets_its_level_is_found(
         assume(share > 0)
         slo += f"\nattainment = {share!r}"
     asked = spec(**given_tables, slo=slo)
-    best, _ = best_of_all(asked)
-    result = solve(asked)
-    chosen = goal(asked.objective)
-    assert best is not None
-    assert not better(chosen, best, result.plans[0].objective)
-    assert not better(chosen, result.plans[0].objective, best)
+    assert assert_that_the_best_is_found(asked) is not None
 
 
 @pytest.mark.parametrize("objective", sorted(GOALS))
@@ -94,7 +87,7 @@ def test_a_plan_that_just_meets_its_level_is_found(
             "ttft_ms = { p99 = 2000 }\ne2e_ms = { p50 = 1200 }",
         ]
     ),
-    prompt=st.sampled_from(["6000", '{ distribution = "uniform", low = 1, high = 9000 }']),
+    prompt=st.sampled_from(["6000", uniform(1, 9000)]),
     pools=st.sampled_from([TWO_POOLS, TABLES["pools"]]),
     count=st.sampled_from([1, 60]),
 )
@@ -109,12 +102,9 @@ def test_a_plan_that_just_meets_its_level_is_found(
 def test_no_plan_that_meets_the_spec_beats_its_bound(objective, rate, slo, prompt, pools, count):
     asked_spec = spec(
         pools=pools,
-        objective=("maximize" if GOALS[objective].maximize else "minimize") + f' = "{objective}"',
+        objective=aim(objective),
         slo=slo,
-        workload=(
-            f'arrival = "poisson"\nrate_rps = {rate}\nrequests = {count}\n'
-            f"prompt_tokens = {prompt}\noutput_tokens = 40"
-        ),
+        workload=poisson(rate, count, prompt, 40),
         parallelism="tensor = [1, 2]\npipeline = 1",
     )
     assert_that_bounds_hold(asked_spec)

@@ -3,15 +3,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import apex_opt
-from apex_opt.errors import CallError, InfeasibleError
-from apex_opt.plan.objective import GOALS, goal
+from apex_opt.errors import CallError
+from apex_opt.plan.objective import GOALS
 from apex_opt.plan.plan_file import from_plan
-from apex_opt.plan.search import better
 from apex_opt.plan.solve import legal_candidates, solve
 from apex_opt.plan.use import Part, peak_in_w
 from apex_opt.trace.traffic import traffic
-from benchmarks.exhaustive import best_of_all
 from tests.plan.bounds import assert_that_bounds_hold
+from tests.plan.drawn import aim, assert_that_the_best_is_found, poisson
 from tests.small_specs import spec
 
 ACROSS = {
@@ -40,38 +39,24 @@ def test_of_plans_over_two_pools_the_best_is_found(objective, rate, slo, power_w
     pools = ACROSS["pools"]
     if power_w is not None:
         pools = pools.replace("nodes = 1\n", f"nodes = 1\npower_w = {power_w}\n")
-    tables = ACROSS | {
-        "pools": pools,
-        "objective": ("maximize" if GOALS[objective].maximize else "minimize")
-        + f' = "{objective}"',
-        "slo": slo,
-        "search": "gap = 0",
-        "workload": (
-            f'arrival = "poisson"\nrate_rps = {rate}\nrequests = 40\n'
-            "prompt_tokens = 300\noutput_tokens = 30"
-        ),
-    }
-    asked = spec(**tables)
-    best, plans = best_of_all(asked)
-    if best is None:
-        with pytest.raises(InfeasibleError):
-            solve(asked)
-        return
+    asked = spec(
+        **ACROSS
+        | {
+            "pools": pools,
+            "objective": aim(objective),
+            "slo": slo,
+            "search": "gap = 0",
+            "workload": poisson(rate, 40, 300, 30),
+        }
+    )
     assert_that_bounds_hold(asked)
-    result = solve(asked)
-    chosen = goal(asked.objective)
-    assert result.proof.space == plans
-    assert not better(chosen, best, result.plans[0].objective)
-    assert not better(chosen, result.plans[0].objective, best)
+    assert_that_the_best_is_found(asked)
 
 
 def test_a_plan_over_two_pools_is_told_with_its_stages_and_played_again_the_same():
     tables = ACROSS | {
         "slo": "ttft_ms = { p99 = 5000 }",
-        "workload": (
-            'arrival = "poisson"\nrate_rps = 1.0\nrequests = 40\n'
-            "prompt_tokens = 300\noutput_tokens = 30"
-        ),
+        "workload": poisson(1.0, 40, 300, 30),
         "parallelism": "cross_pool = true\npipeline = 3\ntensor = 1",
         "objective": 'minimize = "latency"',
     }

@@ -3,18 +3,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import apex_opt
-from apex_opt.errors import InfeasibleError
-from apex_opt.plan.objective import GOALS, goal
+from apex_opt.plan.objective import GOALS
 from apex_opt.plan.plan_file import from_plan
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
-from apex_opt.plan.search import better
 from apex_opt.plan.solve import legal_candidates, parts_of, solve
 from apex_opt.plan.tell import deployments_of
 from apex_opt.report.command import serve_command
 from apex_opt.trace.traffic import traffic
-from benchmarks.exhaustive import best_of_all
 from tests.plan.bounds import assert_that_bounds_hold
+from tests.plan.drawn import aim, assert_that_the_best_is_found, objectives, poisson, uniform
 from tests.small_specs import spec
 
 RANKED = {
@@ -25,14 +23,7 @@ RANKED = {
 
 @settings(max_examples=8, deadline=None)
 @given(
-    objective=st.sampled_from(
-        [
-            'minimize = "cost"',
-            'minimize = "latency"',
-            'minimize = "power"',
-            'maximize = "goodput"',
-        ]
-    ),
+    objective=objectives,
     rate=st.sampled_from([5.0, 60.0, 300.0]),
     slo=st.sampled_from(["ttft_ms = { p99 = 400 }", "ttft_ms = 300\ntpot_ms = 20"]),
     kinds=st.integers(1, 2),
@@ -45,21 +36,9 @@ def test_of_plans_with_and_without_ranks_the_best_is_found(objective, rate, slo,
         slo=slo,
         limits=f"devices = {most}",
         search=f"max_deployments = {kinds}\ngap = 0",
-        workload=(
-            f'arrival = "poisson"\nrate_rps = {rate}\nrequests = 60\n'
-            'prompt_tokens = { distribution = "uniform", low = 50, high = 900 }\n'
-            "output_tokens = 30"
-        ),
+        workload=poisson(rate, 60, uniform(50, 900), 30),
     )
-    best, _ = best_of_all(asked)
-    if best is None:
-        with pytest.raises(InfeasibleError):
-            solve(asked)
-        return
-    result = solve(asked)
-    chosen = goal(asked.objective)
-    assert not better(chosen, best, result.plans[0].objective)
-    assert not better(chosen, result.plans[0].objective, best)
+    assert_that_the_best_is_found(asked)
 
 
 def test_a_plan_of_ranks_is_told_with_their_cache_places_and_command():
@@ -111,12 +90,8 @@ def test_no_plan_of_ranks_that_work_all_the_time_beats_its_bound(objective):
         spec(
             model=RANKED["model"],
             parallelism="tensor = 1\nattention_data = 4\nexpert = 4",
-            objective=("maximize" if GOALS[objective].maximize else "minimize")
-            + f' = "{objective}"',
+            objective=aim(objective),
             slo="e2e_ms = 1000\nattainment = 0.1\ndrain_s = 0.5",
-            workload=(
-                'arrival = "poisson"\nrate_rps = 150.0\nrequests = 300\n'
-                "prompt_tokens = 2000\noutput_tokens = 2"
-            ),
+            workload=poisson(150.0, 300, 2000, 2),
         )
     )
