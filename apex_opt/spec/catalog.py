@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 import tomli
@@ -54,8 +55,8 @@ SHELVES: tuple[Shelf[Any], ...] = (MODELS, DEVICES, WEIGHTS, KV_CACHE, ENGINES)
 
 
 def model(name: str) -> Model:
-    """Return the model called `name`; raises UnknownNameError."""
-    return find(MODELS, name)
+    """Return the model called `name`, in the format of that checkpoint; raises UnknownNameError."""
+    return _checkpoint(find(MODELS, name), fold(name))
 
 
 def device(name: str) -> Device:
@@ -123,7 +124,7 @@ def entries(kind: Kind) -> list[Table]:
 
 def get(kind: Kind, name: str) -> Table:
     """Return the entry of a kind called `name`; raises UnknownNameError."""
-    entry: Table = find(_shelf(kind), name)
+    entry: Table = model(name) if kind == "models" else find(_shelf(kind), name)
     return entry
 
 
@@ -152,6 +153,24 @@ def find(shelf: Shelf[T], name: str) -> T:
 def fold(name: str) -> str:
     """Return `name` as it is compared: lower case, `-` for `_` and for spaces."""
     return re.sub(r"[\s_]+", "-", name.strip().lower())
+
+
+def _checkpoint(found: Model, wanted: str) -> Model:
+    """Return a model as its checkpoint of that name is published; itself, if it has none such.
+
+    It is called as the checkpoint is, without the owner where that is enough to find it.
+    """
+    taken = set(_stems(MODELS.folder))
+    for weights, checkpoints in found.checkpoints.items():
+        for checkpoint in checkpoints:
+            whole = fold(checkpoint)
+            short = whole.rpartition("/")[2]
+            name = whole if short in taken else short
+            if wanted in (whole, name):
+                own = {"name": name, "aliases": (checkpoint,), "native_weights": weights}
+                return found.model_copy(update={**own, "checkpoints": {}})
+            taken.add(short)
+    return found
 
 
 def _shelf(kind: Kind) -> Shelf[Any]:
@@ -183,7 +202,9 @@ def _aliases(folder: str) -> dict[str, str]:
     """Return whose alias each name is; an `owner/name` of Hugging Face may go without its owner."""
     index: dict[str, str] = {}
     for stem in sorted(_stems(folder)):
-        for alias in map(fold, _toml(folder, stem).get("aliases", ())):
+        entry = _toml(folder, stem)
+        checkpoints = chain.from_iterable(entry.get("checkpoints", {}).values())
+        for alias in map(fold, [*entry.get("aliases", ()), *checkpoints]):
             index[alias] = stem
             index.setdefault(alias.rpartition("/")[2], stem)
     return index

@@ -158,6 +158,9 @@ class Model(Table):
 
     name: Name = Field(description="Name in the catalogue, or of your choice.")
     aliases: tuple[Name, ...] = Field((), description="Other names, as on Hugging Face.")
+    checkpoints: dict[Name, tuple[Name, ...]] = Field(
+        {}, description="Names of checkpoints in other formats, by weight format."
+    )
     hidden_size: Count = Field(description="Width of the residual stream.")
     vocab_size: Count = Field(description="Tokens of the vocabulary.")
     tied_embeddings: bool = Field(False, description="LM head and embedding are one matrix.")

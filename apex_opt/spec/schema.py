@@ -8,6 +8,7 @@ table, no `null`. Draft 7, as the editors' TOML tools read it (taplo, Even Bette
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
@@ -70,9 +71,13 @@ def _without_null(node: Json) -> Json:
 
 
 def _names(kind: catalog.Kind) -> list[str]:
-    """Return the names and aliases of a shelf of the catalogue."""
-    entries = [entry.model_dump(include={"name", "aliases"}) for entry in catalog.entries(kind)]
-    return sorted({name for e in entries for name in (e["name"], *e["aliases"])})
+    """Return the names and aliases of a shelf of the catalogue, of models all checkpoints too."""
+    said = {"name", "aliases", "checkpoints"}
+    entries = [entry.model_dump(include=said) for entry in catalog.entries(kind)]
+    names = (
+        [e["name"], *e["aliases"], *chain(*e.get("checkpoints", {}).values())] for e in entries
+    )
+    return sorted(set(chain(*names)))
 
 
 def _name_models(model: Json) -> None:

@@ -37,7 +37,9 @@ def weights(model: Model, name: str | None, *, blocks: bool = True) -> str:
         in mixtures of experts.
     """
     own = model.native_weights
-    if name is None or (name[:3] == "fp8" and own[:3] == "fp8") or (name, own) == ("fp4", "mxfp4"):
+    if name is None or (name, own) == ("fp4", "mxfp4"):
+        return own
+    if any(name.startswith(bits) and own.startswith(bits) for bits in ("fp8", "int4")):
         return own
     if name == "fp8" and not (blocks and routed(model)):
         return name

@@ -1,3 +1,5 @@
+from itertools import chain
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -23,11 +25,42 @@ def test_no_two_entries_share_an_alias_and_none_hides_a_name(shelf):
     names = set(catalog.names(shelf.kind))
     seen = {}
     for entry in catalog.entries(shelf.kind):
-        for alias in {catalog.fold(alias) for alias in entry.aliases}:
+        checkpoints = chain.from_iterable(getattr(entry, "checkpoints", {}).values())
+        for alias in {catalog.fold(alias) for alias in (*entry.aliases, *checkpoints)}:
             assert alias not in seen, (alias, seen.get(alias), entry.name)
             assert alias not in names - {entry.name}
             seen[alias] = entry.name
-            assert catalog.get(shelf.kind, alias) is entry
+            assert catalog.find(shelf, alias) is entry
+
+
+PUBLISHED = [
+    (name, weights, checkpoint)
+    for name in catalog.names("models")
+    for weights, checkpoints in catalog.model(name).checkpoints.items()
+    for checkpoint in checkpoints
+]
+
+
+@pytest.mark.parametrize(("name", "weights", "checkpoint"), PUBLISHED)
+def test_a_checkpoint_is_its_model_in_a_known_format_of_its_own(name, weights, checkpoint):
+    model, found = catalog.model(name), catalog.model(checkpoint)
+    assert catalog.weight_format(weights).name == found.native_weights == weights
+    assert weights != model.native_weights
+    assert (found.layers, found.aliases, found.checkpoints) == (model.layers, (checkpoint,), {})
+
+
+@pytest.mark.parametrize(("name", "weights", "checkpoint"), PUBLISHED)
+def test_what_a_checkpoint_is_called_finds_it_again(name, weights, checkpoint):
+    found = catalog.model(checkpoint)
+    assert catalog.model(found.name) == found or found.name in checkpoint.lower()
+    assert catalog.model(found.name).native_weights == weights
+
+
+def test_checkpoints_of_one_name_are_told_apart_by_their_owner():
+    block, tensor = catalog.model("Qwen/Qwen3-8B-FP8"), catalog.model("nvidia/Qwen3-8B-FP8")
+    assert (block.name, block.native_weights) == ("qwen3-8b-fp8", "fp8-block")
+    assert (tensor.name, tensor.native_weights) == ("nvidia/qwen3-8b-fp8", "fp8")
+    assert catalog.get("models", tensor.name) == tensor
 
 
 @pytest.mark.parametrize(
@@ -58,6 +91,8 @@ def test_case_underscores_and_spaces_do_not_matter(spelling, name):
         ("nvidia/DeepSeek-R1-NVFP4", "deepseek-r1-nvfp4"),
         ("Qwen/Qwen3-235B-A22B-FP8", "qwen3-235b-a22b-fp8"),
         ("openai/gpt-oss-120b", "gpt-oss-120b"),
+        ("nvidia/GLM-5-NVFP4", "glm-5-nvfp4"),
+        ("Qwen3.5-397B-A17B-FP8", "qwen3.5-397b-a17b-fp8"),
     ],
 )
 def test_a_model_is_found_by_its_hugging_face_name_with_or_without_owner(spelling, name):

@@ -19,7 +19,13 @@ from apex_opt.spec.model import Model
 CONFIGS = json.loads((Path(__file__).parent / "configs.json").read_text(encoding="utf-8"))
 LLAMA = CONFIGS["llama-3.1-8b"]
 WHOLE = "must be a whole number from 1 to 1,000,000, got"
-PUBLISHED = {"aliases", "published_parameters", "published_active_parameters", "source"}
+PUBLISHED = {
+    "aliases",
+    "checkpoints",
+    "published_parameters",
+    "published_active_parameters",
+    "source",
+}
 
 
 def faults(config):
