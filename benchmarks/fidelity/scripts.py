@@ -120,7 +120,7 @@ def _is_at(script: Mapping[str, Any], run: Facts, found: Recipe) -> bool:
     known = {
         "devices": run.shape.stage_devices,
         "wide": run.shape.tensor > NODE,
-        "spread": run.shape.expert,
+        "spread": run.shape.expert if found.spread is None else found.spread,
         "ranks": (found.ranks or run.shape.attention_data) > 1,
         "guesses": found.guesses > 0,
     }

@@ -109,6 +109,22 @@ def test_qwen_3_5_on_sglang_is_started_as_on_its_device(device, weights, clients
     assert (*wanted, found.polled_steps) == expected
 
 
+@pytest.mark.parametrize(
+    ("engine", "device", "model", "weights", "clients", "spread"),
+    [
+        ("tensorrt-llm", "h200-sxm-141gb", V3, "fp8-block", 4, True),
+        ("tensorrt-llm", "b200-sxm", R1, "nvfp4", 8, None),
+        ("tensorrt-llm", "b200-sxm", R1, "nvfp4", 16, True),
+        ("tensorrt-llm", "h200-sxm-141gb", "openai/gpt-oss-120b", "mxfp4", 4, True),
+        ("sglang", "b200-sxm", R1, "nvfp4", 4, True),
+        ("sglang", "b200-sxm", R1, "fp8-block", 4, None),
+        ("sglang 0.5.9", "b200-sxm", R1, "nvfp4", 4, None),
+    ],
+)
+def test_first_scripts_spread_experts_themselves(engine, device, model, weights, clients, spread):
+    assert recipe(case(engine, device, model, clients=clients), weights).spread == spread
+
+
 @pytest.mark.parametrize(("clients", "guesses"), [(64, 0), (128, 2)])
 def test_sglang_guesses_for_deepseek_at_points_that_were_run_with_guesses_alone(clients, guesses):
     one = case("sglang 0.5.9", "b200-sxm", R1, clients=clients)
