@@ -54,12 +54,39 @@ def test_minimax_on_blackwell_runs_two_prompts_a_step_from_0_19_on(version, budg
     assert recipe(one, "fp8-block").max_num_batched_tokens == budget
 
 
-@pytest.mark.parametrize(("weights", "ranks"), [("fp8", 1), ("fp4", 2)])
-def test_scripts_of_minimax_in_eight_bits_do_not_read_that_attention_has_ranks(weights, ranks):
+@pytest.mark.parametrize(
+    ("weights", "tokens", "clients", "ranks"),
+    [
+        ("fp8", (1024, 1024), 256, 1),
+        ("fp4", (1024, 1024), 64, 1),
+        ("fp4", (1024, 1024), 128, 2),
+        ("fp4", (8192, 1024), 256, 1),
+    ],
+)
+def test_minimax_had_attention_ranks_in_four_bits_alone_and_for_many_clients(
+    weights, tokens, clients, ranks
+):
     told = {"tensor": 2, "attention_data": 2, "moe_tensor": 1, "moe_expert": 4}
-    one = case("vllm 0.19.0", "b200-sxm", "MiniMaxAI/MiniMax-M2.5", weights=weights, parallel=told)
+    model = "MiniMaxAI/MiniMax-M2.5"
+    known = {"weights": weights, "parallel": told}
+    one = case("vllm 0.19.0", "b200-sxm", model, tokens, clients, **known)
     shape = prepare(one).part.candidate.shape
     assert (shape.tensor, shape.attention_data, shape.expert) == (2 // ranks, ranks, 2)
+
+
+@pytest.mark.parametrize(
+    ("engine", "model", "ranks"),
+    [
+        ("vllm 0.17.0", "moonshotai/Kimi-K2.5", 1),
+        ("sglang 0.5.9", "Qwen/Qwen3.5-397B-A17B", 1),
+        ("sglang 0.5.9", R1, 1),
+        ("sglang 0.5.12.post1", R1, None),
+    ],
+)
+def test_ranks_of_a_record_are_none_where_its_script_knows_none(engine, model, ranks):
+    told = {"tensor": 4, "attention_data": 4, "moe_tensor": 1, "moe_expert": 16}
+    one = case(engine, "b200-sxm", model, parallel=told, weights="fp4")
+    assert recipe(one, "nvfp4").ranks == ranks
 
 
 @pytest.mark.parametrize(("version", "sequences"), [("", 32), ("0.15.1", 32), ("0.18.0", None)])
