@@ -20,8 +20,7 @@ from apex_opt.solvers.flow_bound import CLOSE, bound
 from apex_opt.solvers.flow_cover import coverable
 from apex_opt.solvers.flow_data import FlowData, Placement
 from apex_opt.solvers.flow_improve import improved
-from apex_opt.solvers.flow_pool import Pool
-from apex_opt.solvers.flow_rows import best_row
+from apex_opt.solvers.flow_rows import another_row, best_row
 from apex_opt.solvers.flow_verify import throughput
 
 WORKERS = 2
@@ -67,8 +66,11 @@ def solve(
     compile_all()
     begin = time.monotonic()
     data = _used_types(data)
-    best, above = best_row(data, seed, begin + PROOF_SHARE * time_limit_s)
-    answer = _answer(data, best, bound(data.layers, data.rates, data.counts, above))
+    limit = bound(data.layers, data.rates, data.counts, 0.0)
+    best = best_row(data, limit, seed, begin + PROOF_SHARE * time_limit_s)
+    answer = _answer(data, best, 0.0)
+    closer = bound(data.layers, data.rates, data.counts, answer.throughput)
+    answer = replace(answer, bound=max(min(limit, closer), answer.throughput))
     answer = _prove(data, answer, begin + PROOF_SHARE * time_limit_s)
     if answer.proved:
         return answer
@@ -83,10 +85,11 @@ def compile_all() -> None:
     """Compile the functions that searches call, or load them: a question of two machines."""
     links = ((0.0, 9.0), (9.0, 0.0))
     data = FlowData(2, ((2.0, 1.0), (1.0,)), (0, 1), (9.0, 9.0), (9.0, 9.0), links)
-    best, limit = best_row(data, 0, float("inf"))
-    Pool(data.layers, data.rates, data.counts, 0).grow(limit / 2, 1)
-    bound(data.layers, data.rates, data.counts, limit)
-    Annealing(data, 2 * limit).run(best, 1, 1.0, 0)
+    best = best_row(data, 1.0, 0, float("inf"))
+    another_row(data, 9.0, 1.0, 0)
+    another_row(data, 10.0, 1.0, 0)
+    bound(data.layers, data.rates, data.counts, 1.0)
+    Annealing(data, 2.0).run(best, 1, 1.0, 0)
 
 
 def _used_types(data: FlowData) -> FlowData:

@@ -9,10 +9,20 @@ by side. With V[m][d] the least cost,
                    V[m][e] + V[m][d - e]     0 < e < d )
 
 Rates are whole steps; links between machines are taken to carry anything.
+
+Behind a gate, each machine that begins at the first layer carries at most g. With V'[m][d] the
+least cost of a network behind it,
+
+    V'[m][d] = min( p[t]                      t carries d over m layers, d <= g
+                    V'[j][d] + V[m - j][d]    0 < j < m
+                    V'[m][e] + V'[m][d - e]   0 < e < d )
+
+The same network from its last layer to its first stands before a gate.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +62,16 @@ def _series(m: int, cost: Floats, how: Ints, what: Ints) -> None:
 
 
 @njit
+def _after(m: int, plain: Floats, cost: Floats, how: Ints, what: Ints) -> None:
+    """Improve row m by pairs of a shorter network behind the gate and one that follows it."""
+    for j in range(1, m):
+        for d in range(1, cost.shape[1]):
+            both = cost[j, d] + plain[m - j, d]
+            if both < cost[m, d]:
+                cost[m, d], how[m, d], what[m, d] = both, SERIES, j
+
+
+@njit
 def _parallel(m: int, cost: Floats, how: Ints, what: Ints) -> None:
     """Improve row m by pairs of networks of its length; the first of them is not such a pair.
 
@@ -70,14 +90,20 @@ def _parallel(m: int, cost: Floats, how: Ints, what: Ints) -> None:
 
 
 @njit
-def _fill(layers: int, top: int, price: Floats, steps: Ints) -> tuple[Floats, Ints, Ints]:
+def _fill(
+    layers: int, top: int, price: Floats, steps: Ints, plain: Floats
+) -> tuple[Floats, Ints, Ints]:
+    """Fill the table; `plain` is empty, or the costs without the gate."""
     cost = np.full((layers + 1, top + 1), np.inf)
     how = np.zeros((layers + 1, top + 1), np.int64)
     what = np.zeros((layers + 1, top + 1), np.int64)
     cost[:, 0] = 0.0
     for m in range(1, layers + 1):
         _single(m, price, steps, cost, what)
-        _series(m, cost, how, what)
+        if len(plain):
+            _after(m, plain, cost, how, what)
+        else:
+            _series(m, cost, how, what)
         _parallel(m, cost, how, what)
     return cost, how, what
 
@@ -91,11 +117,15 @@ class Blocks:
         how: what the cheapest is: SINGLE, SERIES or PARALLEL.
         what: the type of a single machine; the length of the first of two in series; the rate of
             the first of two in parallel.
+        then: behind a gate, the table of what follows in series.
+        gate: what a machine at the first layer carries at most, tokens a second.
     """
 
     cost: Floats
     how: Ints
     what: Ints
+    then: Blocks | None = None
+    gate: float = math.inf
 
     def parts(self, m: int, d: int, first: int = 0) -> Iterator[Part]:
         """Yield the machines of the cheapest network of `m` layers from `first` that carries d."""
@@ -104,7 +134,7 @@ class Blocks:
             yield what, first, first + m
         elif how == SERIES:
             yield from self.parts(what, d, first)
-            yield from self.parts(m - what, d, first + what)
+            yield from (self.then or self).parts(m - what, d, first + what)
         else:
             yield from self.parts(m, what, first)
             yield from self.parts(m, d - what, first)
@@ -113,9 +143,10 @@ class Blocks:
         """Return what the cheapest network of `m` layers and `d` steps really carries."""
         how, what = int(self.how[m, d]), int(self.what[m, d])
         if how == SINGLE:
-            return rates[what][m - 1]
+            return min(rates[what][m - 1], self.gate)
         if how == SERIES:
-            return min(self.rate(what, d, rates), self.rate(m - what, d, rates))
+            after = (self.then or self).rate(m - what, d, rates)
+            return min(self.rate(what, d, rates), after)
         return self.rate(m, what, rates) + self.rate(m, d - what, rates)
 
 
@@ -128,4 +159,17 @@ def cheapest(layers: int, top: int, price: Floats, steps: Ints) -> Blocks:
         price: (types,) cost of a machine, none negative.
         steps: (types, most layers a machine holds) rate of a machine with k layers, steps.
     """
-    return Blocks(*_fill(layers, top, price, steps))
+    return Blocks(*_fill(layers, top, price, steps, np.empty((0, 0))))
+
+
+def behind(plain: Blocks, price: Floats, steps: Ints, gate: float) -> Blocks:
+    """Return the cheapest networks behind a gate, no longer than a machine can be.
+
+    Args:
+        plain: those without it.
+        price: as of `cheapest`.
+        steps: as of `cheapest`, none above the gate.
+        gate: tokens a second.
+    """
+    layers, top = min(len(plain.cost) - 1, steps.shape[1]), plain.cost.shape[1] - 1
+    return Blocks(*_fill(layers, top, price, steps, plain.cost), then=plain, gate=gate)

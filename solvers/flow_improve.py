@@ -67,7 +67,7 @@ def _starts(
     yield first, number
     for turn in count():
         number += len(RUNS)
-        row = another_row(data, limit * SHARES[turn % len(SHARES)], seed + turn)
+        row = another_row(data, limit, limit * SHARES[turn % len(SHARES)], seed + turn)
         yield (first if row is None else row), number
 
 

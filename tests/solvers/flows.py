@@ -26,6 +26,12 @@ def flow(**changes: Any) -> FlowData:
     return replace(plain, **changes)
 
 
+def apart(where: tuple[int, ...], link: float, **changes: Any) -> FlowData:
+    """Machines of one type at sites, with wide links inside and one of `link` between each two."""
+    links = tuple(tuple(WIDE if a == b else link for b in where) for a in where)
+    return flow(machines=(0,) * len(where), links=links, **changes)
+
+
 def placements(data: FlowData) -> Iterator[Placement]:
     """Every placement in which each machine holds something."""
     yield from product(

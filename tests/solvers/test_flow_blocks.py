@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apex_opt.solvers.flow_blocks import SERIES, cheapest
+from apex_opt.solvers.flow_blocks import SERIES, behind, cheapest
 
 
 def table(price, steps, layers=4, top=6):
@@ -54,3 +54,22 @@ def test_the_real_rate_is_that_of_the_weakest_in_a_row_and_of_all_side_by_side()
     found = table([1.0], [[3, 2]])
     assert found.rate(2, 4, [[3.5, 2.25]]) == pytest.approx(4.5)
     assert found.rate(3, 2, [[3.5, 2.25]]) == pytest.approx(2.25)
+
+
+def gated(price, steps, gate):
+    at_gate = np.minimum(np.array(steps), gate)
+    return behind(table(price, steps), np.array(price, float), at_gate, float(gate))
+
+
+def test_behind_a_gate_more_machines_begin():
+    found = gated([1.0], [[4, 4]], 2)
+    assert (found.cost[1, 2], found.cost[1, 4]) == (1.0, 2.0)
+    assert [*found.parts(1, 4)] == [(0, 0, 1), (0, 0, 1)]
+    assert found.rate(1, 4, [[4.0, 4.0]]) == 4.0
+
+
+def test_machines_that_do_not_begin_at_the_gate_are_not_limited():
+    # Two begin, and one that carries all follows: cheaper than two that hold both layers.
+    found = gated([1.0, 0.5], [[4, 0], [2, 0]], 2)
+    assert [*found.parts(2, 4)] == [(1, 0, 1), (1, 0, 1), (0, 1, 2)]
+    assert found.rate(2, 4, [[4.0, 0.0], [2.0, 0.0]]) == 4.0
