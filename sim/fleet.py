@@ -89,7 +89,8 @@ def assign(
     weights = [member.weight for member in kinds]
     clients = np.zeros(len(weights), np.int64)
     if load.concurrency > 0:
-        clients = np.bincount(round_robin(load.concurrency, weights), minlength=len(weights))
+        many = min(load.concurrency, len(load.opens))  # the others have nothing to send
+        clients = np.bincount(round_robin(many, weights), minlength=len(weights))
         for k, weight in enumerate(weights):
             richest = int(clients.argmax())
             if clients[k] == 0 and weight > 0 and clients[richest] > 1:

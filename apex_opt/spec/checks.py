@@ -19,6 +19,8 @@ from apex_opt.spec.words import got, key_text, name, number
 
 Rule = Callable[[Spec], Iterator[Fault]]
 
+MOST_DEVICES = 1_000_000
+
 
 def check(spec: Spec, faulty: Collection[Loc] = ()) -> list[Fault]:
     """Return the faults of all rules that can be judged.
@@ -59,14 +61,31 @@ def pools_have_names_of_their_own(spec: Spec) -> Iterator[Fault]:
         first.setdefault(pool.name, nth)
 
 
+def pools_can_be_counted(spec: Spec) -> Iterator[Fault]:
+    """A pool has a million devices at most."""
+    for nth, pool in enumerate(spec.pools):
+        if pool.devices > MOST_DEVICES:
+            why = f"must be {MOST_DEVICES // pool.node_devices:,} or less, a million devices"
+            yield Fault(("pools", nth, "nodes"), f"{why}, got {pool.nodes:,}")
+
+
 def clocks_stay_below_boost(spec: Spec) -> Iterator[Fault]:
-    """`pools.clocks_mhz` <= `clock_mhz` of the device, the clock of its data sheet's peak."""
+    """`pools.clocks_mhz` <= `clock_mhz` of the device, the clock of its data sheet's peak.
+
+    A hundredth of that is the least: no device is clocked lower.
+    """
     for nth, pool in enumerate(spec.pools):
         boost = pool.device.clock_mhz
         for which, clock in enumerate(pool.clocks_mhz or ()):
             if boost is not None and clock > boost:
                 why = (
                     f"must be {number(boost)} or less, the boost clock of {name(pool.device.name)}"
+                )
+                yield Fault(("pools", nth, "clocks_mhz", which), f"{why}, got {number(clock)}")
+            if boost is not None and clock < boost / 100:
+                why = (
+                    f"must be {number(boost / 100)} or more, a hundredth of the boost clock of "
+                    f"{name(pool.device.name)}"
                 )
                 yield Fault(("pools", nth, "clocks_mhz", which), f"{why}, got {number(clock)}")
 
@@ -229,6 +248,7 @@ def whole_prompts_fit_a_step(spec: Spec) -> Iterator[Fault]:
 RULES: tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...] = (
     *MODEL_RULES,
     (("pools.name",), (pools_have_names_of_their_own,)),
+    (("pools.device", "pools.nodes", "pools.devices_per_node"), (pools_can_be_counted,)),
     (("pools.device", "pools.clocks_mhz"), (clocks_stay_below_boost,)),
     (("pools.clocks_mhz",), (clocks_differ,)),
     *WORKLOAD_RULES,

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from apex_opt.spec.device_efficiency import Curve
-from apex_opt.spec.table import Fraction, Name, NonNegative, Positive
+from apex_opt.spec.table import Fraction, Latency, Name, NonNegative, Rate
 
 Operation = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all"]
 
@@ -19,10 +19,8 @@ class Collective(Curve):
     (bandwidth x efficiency) x (1 + contention (g - 2)).
     """
 
-    latency_us: NonNegative = Field(
-        7.0, description="Time of an empty collective between two devices."
-    )
-    hop_us: NonNegative = Field(0.2, description="More per further device of the group.")
+    latency_us: Latency = Field(7.0, description="Time of an empty collective between two devices.")
+    hop_us: Latency = Field(0.2, description="More per further device of the group.")
     efficiency: Fraction = Field(
         0.7, description="Share of the bandwidth that large messages reach."
     )
@@ -51,7 +49,7 @@ class Link(Collective):
         default_factory=_usual_host,
         description="One pass through host memory: an all-reduce takes two, others one.",
     )
-    bandwidth_gbytes_per_s: Positive = Field(description="Per device and direction, data sheet.")
+    bandwidth_gbytes_per_s: Rate = Field(description="Per device and direction, data sheet.")
     collectives: dict[Operation, Collective] = Field(
         default_factory=dict,
         description="Collectives of NCCL; one that is missing is timed as the link's all-reduce.",

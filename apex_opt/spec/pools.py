@@ -8,7 +8,17 @@ from pydantic import Field
 
 from apex_opt.spec.device_efficiency import Efficiency
 from apex_opt.spec.device_link import Link
-from apex_opt.spec.table import Choice, Count, Fraction, Name, NonNegative, Positive, Table
+from apex_opt.spec.table import (
+    Choice,
+    Count,
+    Fraction,
+    Latency,
+    Name,
+    NonNegative,
+    Positive,
+    Rate,
+    Table,
+)
 
 Precision = Literal["fp32", "fp16", "bf16", "fp8", "int8", "fp4"]
 
@@ -21,8 +31,8 @@ class Device(Table):
     memory_bytes: Annotated[int, Field(ge=1, le=10**15)] = Field(
         description="Memory of one device, as the driver reports it."
     )
-    bandwidth_gbytes_per_s: Positive = Field(description="Memory bandwidth, 1e9 bytes/s.")
-    peak_tflops: dict[Precision, Positive] = Field(
+    bandwidth_gbytes_per_s: Rate = Field(description="Memory bandwidth, 1e9 bytes/s.")
+    peak_tflops: dict[Precision, Rate] = Field(
         min_length=1, description="Dense peak by precision, 1e12 operations/s; no key: no support."
     )
     tdp_w: Positive | None = Field(None, description="Board power limit.")
@@ -47,8 +57,8 @@ class Device(Table):
 class Network(Table):
     """The network between nodes and between pools."""
 
-    bandwidth_gbps: Positive = Field(400.0, description="Per device and direction, 1e9 bits/s.")
-    latency_us: NonNegative = Field(5.0, description="Latency of a message.")
+    bandwidth_gbps: Rate = Field(400.0, description="Per device and direction, 1e9 bits/s.")
+    latency_us: Latency = Field(5.0, description="Latency of a message.")
     efficiency: Fraction = Field(0.8, description="Share of the bandwidth that a transfer reaches.")
 
 

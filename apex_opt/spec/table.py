@@ -87,5 +87,11 @@ Choice = Annotated[tuple[T, ...], Field(min_length=1, max_length=64), OneOrMany(
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Positive = Annotated[float, Field(gt=0, le=1e18)]
 NonNegative = Annotated[float, Field(ge=0, le=1e18)]
+Rate = Annotated[float, Field(ge=1e-3, le=1e18)]
+"""What hardware does in a second, in units of its data sheet: so little that steps have an end."""
+
+Latency = Annotated[float, Field(ge=0, le=1e9)]
+"""Microseconds, up to a quarter of an hour."""
+
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]

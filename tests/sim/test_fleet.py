@@ -66,6 +66,15 @@ def test_every_replica_has_a_client_if_there_are_enough(rules: EngineRules, flat
     assert np.bincount(play_fleet(load(40, 4), members).replica).tolist() == [30, 10]
 
 
+def test_clients_without_a_request_take_neither_time_nor_memory(
+    rules: EngineRules, flat: Flat
+) -> None:
+    members = [Member(rules, flat(), 2, 2), Member(rules, flat(), 1, 1)]
+    many, enough = (play_fleet(load(40, clients), members) for clients in (10**12, 40))
+    assert many.replica.tolist() == enough.replica.tolist()
+    assert many.log.last_ns.tobytes() == enough.log.last_ns.tobytes()
+
+
 def test_without_enough_clients_some_replicas_get_nothing(rules: EngineRules, flat: Flat) -> None:
     fleet = play_fleet(load(40, 2), [Member(rules, flat(), 3, 1)])
     assert np.bincount(fleet.replica, minlength=3).tolist() == [20, 20, 0]

@@ -118,10 +118,20 @@ def test_pool_names_differ():
     ]
 
 
+def test_a_pool_has_a_million_devices_at_most():
+    nodes = TABLES["pools"] + "\ndevices_per_node = 1000\nnodes = {}"
+    assert spec(pools=nodes.format(1000)).pools[0].devices == 1_000_000
+    assert faults(pools=nodes.format(1001)) == [
+        "pools[0].nodes: must be 1,000 or less, a million devices, got 1,001"
+    ]
+
+
 def test_clocks_reach_up_to_boost():
     boost = spec().pools[0].device.clock_mhz
     assert boost is not None
     assert spec(pools=TABLES["pools"] + f"\nclocks_mhz = {boost}")
+    low = "must be 18.3 or more, a hundredth of the boost clock of `h100-sxm-80gb`, got 18"
+    assert faults(pools=TABLES["pools"] + "\nclocks_mhz = 18") == [f"pools[0].clocks_mhz[0]: {low}"]
     why = f"must be {boost:,.0f} or less, the boost clock of `h100-sxm-80gb`"
     assert faults(pools=TABLES["pools"] + f"\nclocks_mhz = {boost + 1}") == [
         f"pools[0].clocks_mhz[0]: {why}, got {boost + 1:,.0f}"
