@@ -113,13 +113,14 @@ def exchange(shape: Shape, e: Experts, tokens: Array) -> Array:
 def handling_seconds(shape: Shape, e: Experts, tokens: Array) -> Array:
     """Return what the engine adds to a layer of experts: see `expert_layer_us` of its overheads.
 
-    Tokens are sorted by expert on every device that computes any of them. Where experts are split
-    these are all visits, where they are spread the device's share of them.
+    Tokens are sorted by expert, and rows of intermediate results kept, for all visits of the tokens
+    that a device has, its own experts or not (vLLM fused_moe.py, `expert_map`). Without attention
+    ranks each device has all tokens; ranks send tokens only to the devices that they visit.
     """
     own = shape.release.overheads
-    return own.expert_layer_us * 1e-6 + own.expert_visit_ns * 1e-9 * visits(
-        e, tokens, shape.expert_skew
-    )
+    shared = shape.attention_data > 1
+    handled = visits(e, tokens, shape.expert_skew) if shared else tokens * e.top_k
+    return own.expert_layer_us * 1e-6 + own.expert_visit_ns * 1e-9 * handled
 
 
 def experts(rates: Rates, e: Experts, tokens: Array) -> Cost:

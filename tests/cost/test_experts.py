@@ -100,6 +100,18 @@ def test_the_engine_adds_time_for_each_layer_and_each_visit():
     assert handling_seconds(s, MIXTRAL, TOKENS)[2] == pytest.approx(5.32e-6)
 
 
+def test_a_device_without_ranks_handles_all_visits_of_its_tokens_one_of_several_ranks_its_own():
+    own = shape().release.overheads.model_copy(update={"expert_visit_ns": 10.0})
+    usual = dataclasses.replace(
+        shape(), release=shape().release.model_copy(update={"overheads": own})
+    )
+    ranks = dataclasses.replace(usual, attention_data=8)
+    layer_s = own.expert_layer_us * 1e-6
+    alone, shared = (handling_seconds(s, SPREAD, TOKENS)[2] - layer_s for s in (usual, ranks))
+    assert alone == pytest.approx(16 * 8 * 10e-9)
+    assert shared == pytest.approx(visits(SPREAD, TOKENS)[2] * 10e-9)
+
+
 @settings(max_examples=50, deadline=None)
 @given(tokens=st.integers(1, 10_000), skew=st.floats(0, 100))
 def test_no_device_computes_more_than_all_its_experts_for_every_token(tokens, skew):

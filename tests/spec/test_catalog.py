@@ -162,7 +162,7 @@ def test_a_name_costs_one_file_and_an_alias_the_aliases_of_its_kind(monkeypatch)
         ("vllm", "0.33.0", "0.33"),
         ("vllm", "1.0", "0.33"),
         ("vllm", "0.19.0", "0.19"),
-        ("vllm", "0.18.0", "0.16"),
+        ("vllm", "0.17.1", "0.16"),
         ("vllm", "v0.15.1", "0.14"),
         ("vllm", "0.24.0", "0.21"),
         ("vllm", "0.12.0", "0.8"),
