@@ -91,27 +91,30 @@ def _counted(name: str, late: Bool, enough: Callable[[int], bool]) -> _Level:
 
 def _mean(name: str, floors: Float, limit: float) -> _Level:
     """Return a level on a mean. One of a worse mean may still be faster with some requests."""
-    missed = [float(np.nanmean(mine)) > limit for mine in floors]
-    return _Level(name, missed, floors)
+    known = ~np.isnan(floors)
+    means = np.where(known, floors, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return _Level(name, (means > limit).tolist(), np.where(known, floors, -np.inf))
 
 
 def _late(floors: Float, limit_ns: float) -> Bool:
     return np.asarray(np.nan_to_num(floors, nan=0.0) > limit_ns)
 
 
-def _floors(bounds: Sequence[Optimistic], traffic: Features, metric: Metric) -> Float:
-    """Return (replicas, requests) the least values of a metric."""
-    found = np.empty((len(bounds), traffic.served))
+def _floors(bounds: Sequence[Optimistic], traffic: Traffic, metric: Metric) -> Float:
+    """Return (replicas, requests) the least values of a metric; NaN where it has none."""
+    found = np.empty((len(bounds), traffic.features.served))
     for r, own in enumerate(bounds):
-        found[r] = floor_ns(own, traffic, metric)
+        found[r] = floor_ns(own, traffic.features, metric)
+    if traffic.refused is not None:
+        found[traffic.refused] = np.nan
     return found
 
 
-def _statistics(spec: Spec, traffic: Features, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
-    served = traffic.served
+def _statistics(spec: Spec, traffic: Traffic, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
+    served = traffic.features.served
     for level in statistic_levels(spec.slo):
         floors = _floors(bounds, traffic, level.metric)
-        known = int(np.count_nonzero(~np.isnan(floors[0])))
+        known = int((~np.isnan(floors)).sum(axis=1).max())
         if known == 0 or level.metric == "itl_ms":
             # Percentiles of gaps count tokens, not requests: no bound by request holds.
             continue
@@ -123,21 +126,23 @@ def _statistics(spec: Spec, traffic: Features, bounds: Sequence[Optimistic]) -> 
         yield _counted(name, _late(floors, limit), partial(le, served - most_late))
 
 
-def _shares(
-    spec: Spec, traffic: Features, bounds: Sequence[Optimistic], requests: int
-) -> Iterator[_Level]:
+def _shares(spec: Spec, traffic: Traffic, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
     """Yield completion and attainment; where goodput is maximised they are the aim, no limit."""
     if counts_goodput(spec):
         return
-    served = traffic.served
+    served, requests = traffic.features.served, traffic.requests
 
     def enough(on_time: int) -> bool:
         return reached(on_time / requests, spec.slo.attainment)
 
     late = np.zeros((len(bounds), served), np.bool_)
-    longer = f"{requests - served:,} of {requests:,} requests are longer than `max_model_len`"
+    late = late if traffic.refused is None else traffic.refused
+    out = requests - served + int(late.sum(axis=1).min())
+    longer = f"{out:,} of {requests:,} requests are longer than `max_model_len`"
     if spec.model.reads_prompt:
         longer += ", or their prompt than `model.max_context`"
+    if spec.engine.name == "tensorrt-llm" and not spec.engine.chunked_prefill:
+        longer += ", or their prompt than `max_num_batched_tokens`"
     yield _counted(f"completed ({longer})", late, enough)
     for metric, limit in request_limits_ns(spec.slo).items():
         late = late | _late(_floors(bounds, traffic, metric), limit)
@@ -146,10 +151,9 @@ def _shares(
 
 def _drain(traffic: Traffic, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
     """Yield the drain, where arrivals are known: nobody may be done after the end."""
-    left_ns, found = traffic.left_ns, traffic.features
-    if left_ns is not None:
-        late = np.stack([floor_ns(own, found, "e2e_ms") > left_ns for own in bounds])
-        yield _counted("drain_s", late, partial(le, found.served))
+    if traffic.left_ns is not None:
+        late = _floors(bounds, traffic, "e2e_ms") > traffic.left_ns
+        yield _counted("drain_s", late, partial(le, traffic.features.served))
 
 
 def companions(
@@ -163,10 +167,9 @@ def companions(
         bounds: the optimistic model of each replica, with the best of the other role.
         roles: of each replica.
     """
-    found = traffic.features
     levels = [
-        *_statistics(spec, found, bounds),
-        *_shares(spec, found, bounds, traffic.requests),
+        *_statistics(spec, traffic, bounds),
+        *_shares(spec, traffic, bounds),
         *_drain(traffic, bounds),
     ]
     needed: list[frozenset[int] | None] = []

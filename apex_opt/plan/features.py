@@ -80,6 +80,7 @@ class Least:
         drafts: most tokens guessed ahead.
         samples: consecutive requests of the load that are the samples of one.
         cross_cache, max_encoder_tokens: as of the engine's rules.
+        max_prompt_tokens: of the longest prompt that some replica takes; 0: as long as a request.
     """
 
     caching: bool = False
@@ -87,6 +88,7 @@ class Least:
     samples: int = 1
     cross_cache: bool = False
     max_encoder_tokens: int = 0
+    max_prompt_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,8 @@ def features(
 def fits(load: Load, max_model_tokens: int, least: Least) -> np.ndarray:
     """Return (n,) which requests fit, with all their samples."""
     fit = load.prompt_tokens + load.output_tokens <= max_model_tokens
+    if least.max_prompt_tokens:
+        fit &= load.prompt_tokens <= least.max_prompt_tokens
     if least.max_encoder_tokens and len(load.encoder_tokens):
         fit &= load.encoder_tokens <= least.max_encoder_tokens
     if least.samples > 1:

@@ -24,6 +24,7 @@ from apex_opt.plan.features import FEATURES, Features
 from apex_opt.plan.optimistic import Optimistic
 from apex_opt.plan.result import Prediction
 from apex_opt.plan.step_floors import Row
+from apex_opt.sim.metrics import Bool
 from apex_opt.sim.steps import Int64
 from apex_opt.spec.goals import Objective
 
@@ -40,6 +41,7 @@ class Traffic:
             limits where goodput is maximised; None where nothing bounds it.
         left_ns: (n,) of each request that can be served, time from its arrival to the end of the
             longest stable run; None where arrivals are not known or a run may drain for ever.
+        refused: (candidates, n) whether a candidate rejects the request; None: none rejects any.
     """
 
     features: Features
@@ -47,6 +49,7 @@ class Traffic:
     span_s: float
     horizon_s: float | None
     left_ns: Int64 | None = None
+    refused: Bool | None = None
 
 
 @dataclass(frozen=True)

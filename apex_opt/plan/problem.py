@@ -33,6 +33,8 @@ from apex_opt.plan.roles import exchange
 from apex_opt.plan.step_floors import Row
 from apex_opt.sim.load import Load
 from apex_opt.sim.member import Role
+from apex_opt.sim.metrics import Bool
+from apex_opt.sim.replica import rejects
 from apex_opt.sim.steps import Int64
 from apex_opt.solvers.fleet_data import HORIZON, Due, FleetData, Floor, Kind, PoolData, Seat
 from apex_opt.spec.spec import Spec
@@ -76,7 +78,8 @@ class Problem:
         if not self.goal.maximize:
             return objective * MICRO
         sure, shared = self._offered
-        return (objective * max(self.traffic.span_s, LEAST_SPAN_S) - sure) / shared * MICRO
+        served = objective * max(self.traffic.span_s, LEAST_SPAN_S) - sure
+        return served / shared * MICRO if shared else 0.0
 
     @property
     def _offered(self) -> tuple[float, float]:
@@ -102,6 +105,11 @@ def least_of(spec: Spec, candidates: Sequence[Candidate]) -> Least:
         samples=spec.workload.samples,
         cross_cache=candidates[0].rules.cross_cache,  # of the model, which all share
         max_encoder_tokens=candidates[0].rules.max_encoder_tokens,
+        max_prompt_tokens=(
+            0
+            if any(c.rules.chunked_prefill for c in candidates)
+            else max(c.rules.max_batch_tokens for c in candidates)
+        ),
     )
 
 
@@ -136,13 +144,26 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
         if counts_goodput(spec)
         else drain_limit_s(spec.slo, span_s)
     )
+    refused = _refused(load, candidates, fit)
+    refused = None if refused is None else refused[:, :: least.samples]
     if closed or len(load.after) or after_s is None:
-        return Traffic(found, requests, span_s, None)
+        return Traffic(found, requests, span_s, None, refused=refused)
     left_ns = None
     if not counts_goodput(spec) and after_s * NS_PER_S < CLOCK_NS:
         end_ns = int(arrivals.max()) + math.ceil(after_s * NS_PER_S)
         left_ns = end_ns - arrivals[fit][:: least.samples]
-    return Traffic(found, requests, span_s, span_s + after_s, left_ns)
+    return Traffic(found, requests, span_s, span_s + after_s, left_ns, refused)
+
+
+def _refused(load: Load, candidates: Sequence[Candidate], fit: Bool) -> Bool | None:
+    """Return (candidates, n) which of the requests that fit are rejected all the same.
+
+    A legal replica holds the longest of them, but without chunks others may take longer prompts.
+    """
+    if all(c.rules.chunked_prefill for c in candidates):
+        return None
+    found = np.stack([rejects(load, c.rules_in_role)[fit] for c in candidates])
+    return found if found.any() else None
 
 
 def _work(bounds: Optimistic, ranks: int, traffic: Traffic) -> tuple[tuple[int, ...], ...]:

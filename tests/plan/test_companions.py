@@ -6,6 +6,7 @@ from apex_opt.plan.features import FEATURES, Features
 from apex_opt.plan.objective import Traffic
 from apex_opt.plan.optimistic import Optimistic
 from apex_opt.spec import catalog
+from apex_opt.spec.engine import Engine
 from apex_opt.spec.goals import Objective, Percentiles, Slo
 from apex_opt.spec.spec import Spec
 
@@ -25,16 +26,27 @@ def traffic(decode, samples=1):
     )
 
 
-def found(slo, floors, decode, objective=None, requests=None, samples=1, roles=None, left_ms=None):
+def found(
+    slo,
+    floors,
+    decode,
+    objective=None,
+    requests=None,
+    samples=1,
+    roles=None,
+    left_ms=None,
+    refused=None,
+):
     spec = Spec.model_construct(
         model=catalog.model("llama-3.1-8b"),
+        engine=Engine(name="tensorrt-llm" if refused is not None else "vllm"),
         slo=slo,
         objective=objective or Objective(minimize="cost"),
     )
     sent = len(decode) // samples if requests is None else requests
     roles = roles or ["mixed"] * len(floors)
     left_ns = None if left_ms is None else np.array(left_ms) * MS
-    offered = Traffic(traffic(decode, samples), sent, 1.0, None, left_ns)
+    offered = Traffic(traffic(decode, samples), sent, 1.0, None, left_ns, refused)
     return companions(spec, offered, [bounds(*f) for f in floors], roles)
 
 
@@ -151,3 +163,33 @@ def test_a_replica_that_is_not_done_with_the_last_request_in_time_needs_a_faster
     needs, why = found(Slo(), floors, [10] * 100, left_ms=left)
     assert needs == [expected, None]
     assert why == [None if expected is None else "drain_s", None]
+
+
+@pytest.mark.parametrize(
+    ("slo", "missed"),
+    [
+        (Slo(ttft_ms=Percentiles(p99=100.0), attainment=0.5), None),
+        (Slo(ttft_ms=Percentiles(mean=100.0), attainment=0.5), None),
+        (Slo(attainment=0.5), None),
+        (Slo(attainment=0.99), "completed"),
+        (Slo(ttft_ms=600.0, attainment=0.98), None),
+        (Slo(ttft_ms=600.0, attainment=0.99), "completed"),
+    ],
+)
+def test_a_request_that_a_replica_rejects_counts_against_attainment_alone(slo, missed):
+    # It takes no part in statistics, and is not waited for at the end.
+    slow, left = [10.0] * 98 + [90_000.0] * 2, [1000.0] * 100
+    refused = np.array([[False] * 98 + [True] * 2, [False] * 100])
+    floors = [(slow, FAST), (FAST, FAST)]
+    needs, why = found(slo, floors, [10] * 100, left_ms=left, refused=refused)
+    assert needs == [None if missed is None else frozenset({1}), None]
+    out = "completed (0 of 100 requests are longer than `max_model_len`, "
+    out += "or their prompt than `max_num_batched_tokens`)"
+    assert why == [missed and out, None]
+
+
+def test_a_replica_that_rejects_what_another_one_is_late_with_helps_it():
+    slo = Slo(ttft_ms=Percentiles(mean=15.0), attainment=0.5)
+    refused = np.array([[False] * 100, [False] * 98 + [True] * 2])
+    needs, _ = found(slo, [(SLOW, FAST), (FAST, FAST)], [10] * 100, refused=refused)
+    assert needs == [frozenset({1}), None]

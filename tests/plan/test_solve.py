@@ -12,6 +12,7 @@ from apex_opt.sim.replica import EndlessRunError
 from apex_opt.trace.traffic import traffic
 from benchmarks.exhaustive import best_of_all
 from tests.plan.drawn import (
+    aim,
     assert_that_the_best_is_found,
     levels,
     limits,
@@ -174,4 +175,24 @@ def test_a_rate_cannot_be_maximised_in_a_closed_loop():
     assert str(caught.value) == (
         'objective: `maximize = "throughput"` needs traffic with a rate; '
         'a closed loop sends what is served: minimize "cost" or "latency" instead'
+    )
+
+
+@pytest.mark.parametrize("objective", ["cost", "goodput"])
+def test_prompts_longer_than_any_step_are_served_by_no_plan(objective):
+    asked = spec(
+        engine='name = "tensorrt-llm"\nchunked_prefill = false\nmax_num_batched_tokens = 600',
+        parallelism="tensor = 1\npipeline = 1",
+        objective=aim(objective),
+        workload=poisson(5.0, 60, 2000, 4),
+    )
+    if objective == "goodput":
+        assert solve(asked).plans[0].objective == 0.0
+        return
+    with pytest.raises(InfeasibleError) as caught:
+        solve(asked)
+    assert str(caught.value) == (
+        "no plan meets the spec, even with every request alone on idle devices: completed (60 of "
+        "60 requests are longer than `max_model_len`, or their prompt than "
+        "`max_num_batched_tokens`)"
     )

@@ -108,3 +108,17 @@ def test_no_plan_that_meets_the_spec_beats_its_bound(objective, rate, slo, promp
         parallelism="tensor = [1, 2]\npipeline = 1",
     )
     assert_that_bounds_hold(asked_spec)
+
+
+@pytest.mark.parametrize("limit", [40, 60, 200])
+@pytest.mark.parametrize("level", ["e2e_ms = {{ p99 = {} }}", "e2e_ms = {{ mean = {} }}"])
+def test_requests_that_are_rejected_count_in_no_statistic_and_are_not_waited_for(level, limit):
+    # TensorRT-LLM without chunks rejects prompts that are longer than a step.
+    asked = spec(
+        engine='name = "tensorrt-llm"\nchunked_prefill = false\nmax_num_batched_tokens = 600',
+        parallelism="tensor = [1, 2]\npipeline = 1",
+        slo=f"{level.format(limit)}\nattainment = 0.2\ndrain_s = {limit / 1000}",
+        workload=poisson(5.0, 60, uniform(100, 2000), 4),
+    )
+    assert_that_bounds_hold(asked)
+    assert_that_the_best_is_found(asked)
