@@ -11,7 +11,8 @@ class Recipe:
 
     Attributes:
         max_num_batched_tokens, max_num_seqs, gpu_memory_utilization: as of a spec's engine.
-        graph_tokens: largest batch in a CUDA graph.
+        graph_tokens, graph_sequences: largest batch in a CUDA graph, of vLLM in tokens, of others
+            in decoding sequences, each with its guesses.
         kv_cache: format of the cache, where the case does not say.
         guesses: tokens that are guessed ahead in each step by the model's own layer; 0: none.
         acceptance: chance that a guess is right if those before it were.
@@ -28,6 +29,7 @@ class Recipe:
     max_num_seqs: int | None = None
     gpu_memory_utilization: float | None = None
     graph_tokens: int | None = None
+    graph_sequences: int | None = None
     kv_cache: str = "bf16"
     guesses: int = 0
     acceptance: float = 0.0

@@ -190,7 +190,7 @@ def _prepared(case: Case, written: Degrees, model: Model, weights: str) -> Run:
     (part,) = from_wish(spec, wish, longest_request(spec, requests))
     if offered.arrival == "closed":
         part = _late(part)
-    return Run(spec, _captured(part, recipe.graph_tokens), requests.load, recipe)
+    return Run(spec, _captured(part, recipe), requests.load, recipe)
 
 
 def with_overheads(part: Part, overheads: Overheads) -> Part:
@@ -214,11 +214,13 @@ def _late(part: Part) -> Part:
     return with_overheads(part, total)
 
 
-def _captured(part: Part, graph_tokens: int | None) -> Part:
-    """Return a part whose CUDA graphs take so many tokens; None: as the engine has it."""
-    old = part.candidate
-    if graph_tokens is None:
+def _captured(part: Part, recipe: Recipe) -> Part:
+    """Return a part whose CUDA graphs take as much as is assumed, if anything is."""
+    old, most = part.candidate, recipe.graph_tokens
+    if recipe.graph_sequences is not None:
+        most = recipe.graph_sequences * (recipe.guesses + 1)
+    if most is None:
         return part
-    most = min(graph_tokens, old.shape.settings.max_num_batched_tokens)
+    most = min(most, old.shape.settings.max_num_batched_tokens)
     shape = replace(old.shape, settings=replace(old.shape.settings, graph_tokens=most))
     return replace(part, candidate=replace(old, shape=shape))

@@ -210,6 +210,25 @@ def test_a_step_of_tensorrt_llm_takes_a_prompt_and_all_who_decode():
     assert recipe(guessing, "fp8-block").max_num_batched_tokens == 1216
 
 
+@pytest.mark.parametrize(
+    ("version", "parallel", "tokens"),
+    [
+        ("1.1.0rc2.post2", {"tensor": 8, "moe_tensor": 8}, 512),
+        ("1.2.0rc6.post2", {"tensor": 8, "moe_tensor": 8}, 64),
+        ("1.2.0rc6.post3", {"tensor": 8, "moe_tensor": 8}, 256),
+        ("1.2.0rc6.post3", {"tensor": 1, "attention_data": 8, "moe_expert": 8}, 32),
+    ],
+)
+def test_graphs_of_tensorrt_llm_take_so_many_sequences_with_their_guesses(
+    version, parallel, tokens
+):
+    clients = 64 // parallel.get("attention_data", 1)
+    known = {"weights": "fp4", "parallel": parallel}
+    one = case(f"tensorrt-llm {version}", "b200-sxm", R1, clients=clients, **known)
+    # Of 64 clients all, with three guesses each; with ranks a quarter, and one guess each.
+    assert prepare(one).part.candidate.shape.settings.graph_tokens == tokens
+
+
 def test_a_record_of_more_than_a_node_is_one_of_ranks():
     wide = {"tensor": 32, "moe_tensor": 32, "moe_expert": 1}
     one = case("tensorrt-llm", "gb200", R1, clients=320, parallel=wide, weights="fp4")
