@@ -16,8 +16,8 @@ from apex_opt.solvers.flow_bound import CLOSE
 from apex_opt.solvers.flow_data import FlowData, Placement
 from apex_opt.solvers.flow_rows import another_row
 
-STEPS = 200_000
-"""Moves that one run tries."""
+STEPS = 8_000
+"""Moves that one run tries for each machine."""
 RUNS = ((1e-4, True), (0.005, False), (0.02, False), (1e-4, True), (0.3, False), (0.005, False))
 """The runs of a chain: heat, and whether gentle. The first asks only which machine of a type stands
 where, and in which order blocks do; the hot one leaves what the others are caught in."""
@@ -74,8 +74,9 @@ def _starts(
 def _chain(annealing: Annealing, start: Placement, seed: int, limit: float, until: float) -> Found:
     """Return the best that the runs from `start` find, each from the best before it."""
     best: Found = (-1.0, start)
+    steps = STEPS * len(start)
     for number, (heat, gentle) in enumerate(RUNS):
-        found = annealing.run(best[1], STEPS, heat, seed + number, gentle=gentle, until=until)
+        found = annealing.run(best[1], steps, heat, seed + number, gentle=gentle, until=until)
         best = max(best, found)
         if time.monotonic() >= until or best[0] >= limit * (1 - CLOSE):
             break

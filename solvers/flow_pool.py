@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -34,6 +35,7 @@ STEPS = 600
 """Rates are rounded to this fraction of the whole flow while blocks are sought. Their real rate is
 kept, so that only what is found depends on it."""
 TINY_PRICE = 1e-7
+IDLE_ROUNDS = 6
 EFFORT = 2.0
 """Most that one search for whole numbers of blocks may take, in the solver's count of work."""
 
@@ -56,18 +58,27 @@ class Pool:
         """Return the blocks that carry `rate`."""
         return [block for block in self._found.values() if block.rate >= rate]
 
-    def grow(self, rate: float, rounds: int) -> float:
+    def grow(self, rate: float, rounds: int, until: float = math.inf) -> float:
         """Add blocks that carry `rate`; return the least theta of those there are.
 
         Above 1 no placement that is made of these blocks carries `rate`.
+
+        Args:
+            rate: tokens a second.
+            rounds: how often prices are found and blocks at them, once at least; it ends sooner
+                where several in turn bring nothing new.
+            until: when to stop, on the monotonic clock.
         """
-        theta, price = float("inf"), 1.0 / np.array(self.sites.counts, float)
+        theta, price, idle = float("inf"), 1.0 / np.array(self.sites.counts, float), 0
         for _ in range(rounds):
             new = sum(self._add(rate, price, up) for up in (False, True))
             theta, dual = self._relax(rate)
             noise = 0.05 if new else 0.4
             factors = np.array([self._random.gauss(0.0, noise) for _ in self.sites.counts])
             price = dual * np.exp(factors)
+            idle = 0 if new else idle + 1
+            if idle == IDLE_ROUNDS or time.monotonic() >= until:
+                break
         return theta
 
     def _add(self, rate: float, price: Floats, up: bool) -> int:

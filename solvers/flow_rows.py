@@ -75,7 +75,7 @@ def _generated(data: FlowData, sites: Sites, seed: int, until: float) -> list[Pa
     share, lost = FIRST_SHARE, 0
     while lost < len(SHARES) and high - low > TOLD * high and time.monotonic() < until:
         asked = low + share * (high - low)
-        theta = pool.grow(asked, GROWTH_ROUNDS)
+        theta = pool.grow(asked, GROWTH_ROUNDS, until)
         if found := pool.best(low):
             low, row = found
             parts, lost = [*_in_a_row(row)], 0

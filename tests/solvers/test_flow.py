@@ -10,7 +10,7 @@ from tests.solvers.flows import flow, flows, placements
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Few moves: these questions are small."""
-    monkeypatch.setattr(flow_improve, "STEPS", 5_000)
+    monkeypatch.setattr(flow_improve, "STEPS", 1_500)
 
 
 def test_a_proved_answer_says_so():

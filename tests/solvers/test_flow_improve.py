@@ -15,7 +15,7 @@ START = ((2, 3), (0, 1), (1, 2))
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(flow_improve, "STEPS", 2_000)
+    monkeypatch.setattr(flow_improve, "STEPS", 700)
 
 
 def test_machines_change_places_until_their_links_carry():
