@@ -191,15 +191,22 @@ class Shape:
         return tuple(stages)
 
 
-def graph_tokens(release: EngineRelease, max_num_seqs: int, max_num_batched_tokens: int) -> int:
-    """Return the largest batch for which vLLM captures a CUDA graph; 0: none.
+def graph_tokens(
+    release: EngineRelease, max_num_seqs: int, max_num_batched_tokens: int, tokens_each: int = 1
+) -> int:
+    """Return the largest batch for which an engine captures a CUDA graph, tokens; 0: none.
 
     Sizes are 1, 2, 4, then by 8 from 8, by 16 from 256, up to the least of what the release takes,
-    twice the sequences, and the token budget.
+    twice the sequences, and the token budget. What a release takes is in tokens of vLLM, and in
+    sequences of SGLang and TensorRT-LLM, each with all that it guesses: `tokens_each`.
 
-    Source: vLLM 0.19 vllm/config/vllm.py, `_set_cudagraph_sizes`.
+    Source: vLLM 0.19 vllm/config/vllm.py, `_set_cudagraph_sizes`; SGLang `--cuda-graph-max-bs`,
+    whose graphs take `num_tokens_per_bs` tokens a sequence (cuda_graph_runner.py); TensorRT-LLM
+    `cuda_graph_config.max_batch_size`.
     """
-    most = min(release.graph_max_tokens, 2 * max_num_seqs, max_num_batched_tokens)
+    counted = 1 if release.scheduler.startswith("vllm") else tokens_each
+    taken = release.graph_max_tokens * counted
+    most = min(taken, 2 * max_num_seqs * tokens_each, max_num_batched_tokens)
     if most < 8:
         return max(size for size in (0, 1, 2, 4) if size <= most)
     return most // 8 * 8 if most < 256 else most // 16 * 16

@@ -117,7 +117,7 @@ def settings(
     each = tokens_each(engine)
     whole = None if in_chunks else max(model_len, encoder_tokens)
     for sequences, tokens in batches(engine, batch_default(release, pool), whole):
-        graphs = graph_tokens(release, sequences * each, tokens) if engine.cuda_graphs else 0
+        graphs = graph_tokens(release, sequences, tokens, each) if engine.cuda_graphs else 0
         yield Settings(
             version=engine.version or release.version,
             max_num_seqs=sequences,
@@ -165,7 +165,7 @@ def own_share(engine: Engine, release: EngineRelease, shape: Shape) -> float:
         return release.memory_utilization
     chosen, total = shape.settings, shape.pool.device.memory_bytes
     kept = 512 + 1.5 * max(chosen.max_num_batched_tokens, 2048)
-    kept += 128 * shape.devices + 2 * chosen.graph_tokens
+    kept += 128 * shape.devices + 2 * (chosen.graph_tokens // tokens_each(engine))
     return max(min(1.0 - kept * MIB / total, release.memory_utilization), 0.01)
 
 

@@ -116,7 +116,8 @@ class EngineRelease(Table):
         "a pool of its own, for 0.8 of the tokens.",
     )
     graph_max_tokens: Annotated[int, Field(ge=0)] = Field(
-        description="Largest batch that runs in a CUDA graph; 0: none."
+        description="Largest batch that runs in a CUDA graph: tokens, of SGLang and TensorRT-LLM "
+        "sequences; 0: none."
     )
     collective_overlap: Share = Field(
         0.0,

@@ -35,6 +35,15 @@ def test_the_largest_graph_is_one_of_vllms_sizes(seqs, budget, largest):
     assert graph_tokens(catalog.release("vllm", "0.19"), seqs, budget) == largest
 
 
+@pytest.mark.parametrize(
+    ("engine", "largest"), [("vllm", 512), ("sglang", 4 * 512), ("tensorrt-llm", 4 * 128)]
+)
+def test_graphs_hold_so_many_tokens_of_vllm_and_so_many_sequences_with_guesses_of_others(
+    engine, largest
+):
+    assert graph_tokens(catalog.release(engine), 1024, 8192, 4) == largest
+
+
 def test_a_stage_is_looked_at_as_if_all_stood_where_it_does():
     plain = shape("llama-2-70b", pipeline=3)
     mixed = unlike(plain, ["a100-sxm-40gb", "l4", "a100-sxm-40gb"], (40, 10, 30))
