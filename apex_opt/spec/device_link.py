@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from apex_opt.spec.device_efficiency import Curve
-from apex_opt.spec.table import Fraction, Latency, Name, NonNegative, Rate
+from apex_opt.spec.table import Fraction, Latency, Name, Rate, Slowdown
 
 Operation = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all"]
 
@@ -24,10 +24,10 @@ class Collective(Curve):
     efficiency: Fraction = Field(
         0.7, description="Share of the bandwidth that large messages reach."
     )
-    contention: NonNegative = Field(
+    contention: Slowdown = Field(
         0.0, description="Slow-down by each device past two, where devices share a PCIe root."
     )
-    ramp_us: NonNegative = Field(
+    ramp_us: Latency = Field(
         0.0, description="More of a message of 1 MB; grows with the square root of its size."
     )
 

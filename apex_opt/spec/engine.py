@@ -184,7 +184,7 @@ class Engine(Table):
         None,
         description="SGLang: scales the room that is kept for outputs under way; default 1.",
     )
-    kv_offload_gib_per_device: Positive | None = Field(
+    kv_offload_gib_per_device: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
         None, description="Host memory, for each device, that keeps what the prefix cache loses."
     )
     weight_offload: Share = Field(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from apex_opt.spec.table import Name, NonNegative, Table
+from apex_opt.spec.table import Name, Slowdown, Table
 
 Method = Literal["ngram", "draft_model", "eagle", "mtp"]
 
@@ -29,7 +29,7 @@ class Speculation(Table):
     model: Name | None = Field(
         None, description="The smaller model, a name of the catalogue; of draft_model alone."
     )
-    draft_cost: NonNegative | None = Field(
+    draft_cost: Slowdown | None = Field(
         None,
         description="Time of one guess, as a share of a step of the model for as many sequences; "
         "default: that of the smaller model, or of the layer, and none for ngram.",

@@ -93,5 +93,8 @@ Rate = Annotated[float, Field(ge=1e-3, le=1e18)]
 Latency = Annotated[float, Field(ge=0, le=1e9)]
 """Microseconds, up to a quarter of an hour."""
 
+Slowdown = Annotated[float, Field(ge=0, le=1000)]
+"""How many times longer something takes, on top of once."""
+
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]

@@ -43,6 +43,11 @@ EXECUTOR = 'must be "local" or "ray"'
         ("limits", "memory_reserve_fraction = 1", "must be below 1, got 1"),
         ("search", "top_k = 101", "must be 100 or less, got 101"),
         ("search", "executor = 'rai'", f'{EXECUTOR}, got the string "rai"; did you mean "ray"?'),
+        (
+            "engine",
+            "kv_offload_gib_per_device = 1e9",
+            "must be 1,000,000 or less, got 1000000000.0",
+        ),
         ("network", "bandwidth_gbps = 1e-9", "must be 0.001 or more, got 1e-09"),
         ("network", "latency_us = 1e10", "must be 1,000,000,000 or less, got 10000000000.0"),
         ("network", "latency_us = nan", "must be a finite number, got nan"),
@@ -59,6 +64,15 @@ EXECUTOR = 'must be "local" or "ray"'
 )
 def test_a_faulty_value_is_told_with_what_to_write(table: str, line: str, why: str):
     assert faults(f"[{table}]\n{line}") == [f"{table}.{line.split(' =', maxsplit=1)[0]}: {why}"]
+
+
+def test_guesses_and_shared_links_slow_down_a_thousandfold_at_most():
+    guesses = "[engine.speculation]\nmethod = 'ngram'\ntokens = 2\nacceptance = 1\n"
+    link = "\nlink = { kind = 'x', bandwidth_gbytes_per_s = 1, contention = 1e9 }"
+    assert faults(guesses + "draft_cost = 1e9", pools=TABLES["pools"] + link) == [
+        "pools[0].link.contention: must be 1,000 or less, got 1000000000.0",
+        "engine.speculation.draft_cost: must be 1,000 or less, got 1000000000.0",
+    ]
 
 
 @pytest.mark.parametrize(
