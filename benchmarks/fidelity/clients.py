@@ -4,7 +4,9 @@ Files state a concurrency and two lengths. How many requests were sent and how t
 spread is not known. Assumed is, by engine:
 
 - all: each client sends ten requests, and all begin at once (InferenceX: `--num-prompts` ten times
-  the concurrency, `--request-rate inf`); means are over all requests, the opening burst too;
+  the concurrency, `--request-rate inf`, for all models from September 2025 on); means are over all
+  requests, the opening burst too. Its warm-up of twice the concurrency (from 21 January 2026 on) is
+  not in them; what older runs compiled in their first requests is not known;
 - lengths uniform in 0.8 to 1 of the stated ones (InferenceX: `--random-range-ratio 0.8`), but for
   SGLang on other workloads than those of InferenceX, where they are fixed: such runs show the
   waves of clients in lock step;
