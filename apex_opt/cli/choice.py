@@ -28,7 +28,9 @@ Context = Annotated[
     int | None,
     typer.Option(min=1, max=65_536, help="Devices that share out the tokens of a key-value head."),
 ]
-Replicas = Annotated[int | None, typer.Option(min=1, help="Copies.")]
+Replicas = Annotated[
+    int | None, typer.Option(min=1, help="Copies; default: as many as fit the pool and the limits.")
+]
 PoolName = Annotated[str | None, typer.Option(help="Pool; default: the first.")]
 Stages = Annotated[
     str | None,

@@ -41,7 +41,8 @@ class Wish:
             the spec names none.
         context: devices that share out the tokens of a key-value head; None: 1 where the spec says
             `auto`.
-        replicas: copies; None: as many as the pool holds, or 1 beside replicas of another role.
+        replicas: copies; None: as many as the pool and the spec's limits hold, or 1 beside replicas
+            of another role.
         pool: its name.
         weights: format.
         kv_cache: format.
@@ -211,6 +212,14 @@ def require_devices(spec: Spec, parts: Sequence[Part]) -> None:
             )
 
 
+def _room(spec: Spec, devices: int, in_pools: Sequence[int]) -> int:
+    """Return how many replicas of so many devices pools and limits hold, at least one."""
+    most = [*in_pools]
+    most += [spec.limits.replicas] if spec.limits.replicas else []
+    most += [spec.limits.devices // devices] if spec.limits.devices else []
+    return max(min(most), 1)
+
+
 def from_wish(
     spec: Spec, wish: Wish, longest_tokens: int, role: Role = "mixed"
 ) -> tuple[Part, ...]:
@@ -224,7 +233,7 @@ def from_wish(
     each = [(own, stages * one.shape.stage_devices) for own, stages in one.shape.pools()]
     copies = wish.replicas or 1
     if wish.replicas is None and role == "mixed":
-        copies = min(own.devices // devices for own, devices in each)
+        copies = _room(spec, one.shape.devices, [own.devices // devices for own, devices in each])
     for own, devices in each:
         if copies * devices > own.devices:
             raise CallError(

@@ -81,6 +81,14 @@ def staged(*stages, **wish):
     return from_wish(asked, Wish(stages=stages, **wish), 1000)
 
 
+@pytest.mark.parametrize(
+    ("limits", "copies"), [("", 4), ("devices = 3", 3), ("replicas = 2", 2), ("devices = 1", 1)]
+)
+def test_copies_that_are_not_named_keep_to_the_limits(limits, copies):
+    (part,) = from_wish(spec(limits=limits), Wish(tensor=1), 560)
+    assert part.count == copies
+
+
 def test_stages_stand_where_a_wish_puts_them():
     (part,) = staged(("a100", 40), ("l4", 20), ("l4", 20), tensor=2)
     shape = part.candidate.shape
