@@ -10,7 +10,7 @@ same runs give the same numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -51,10 +51,12 @@ THREADS = 2
 ROUNDS = 5
 """Most points at which slopes are taken."""
 
-HELD_PERCENT = 30.0
-"""By so much errors must sink, summed over runs, for a number to move by a factor of e."""
+HELD_PERCENT = 4.0
+"""By so much, over the number of models, the loss must sink for a number to move by a factor of e:
+errors of the runs of one model have most in common, so that more of them are hardly more evidence.
+"""
 
-NONE = Overheads(step_us=0, sequence_us=0, eager_layer_us=0, request_ms=0)
+NONE: Point = dict.fromkeys(Overheads.model_fields.keys() - {"source"}, 0.0)
 BELIEVED = 1.3
 """No fit learns from a run whose TPOT is predicted longer by this factor with no overheads at all:
 prompts hit a cache, tokens were guessed ahead, or the stated concurrency was not reached.
@@ -66,11 +68,14 @@ SHARES = (1.0, 0.5, 0.2)
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A prepared case, and its means of TTFT and TPOT by the overheads it was played with, ms."""
+    """A prepared case, and its means of TTFT and TPOT by the overheads it was played with, ms.
+
+    What a point does not say is as its release has it.
+    """
 
     case: Case
     run: Run
-    seen: dict[Overheads, tuple[float, float]] = field(default_factory=dict)
+    seen: dict[tuple[tuple[str, float], ...], tuple[float, float]] = field(default_factory=dict)
 
     @property
     def believed(self) -> bool:
@@ -83,25 +88,27 @@ class Trial:
         asked = engine(self.case)
         return catalog.release(asked.name, asked.version)
 
-    @property
-    def shipped(self) -> Overheads:
-        """The overheads of its release as shipped; `request_ms` of clients with it."""
-        return self.run.part.candidate.shape.release.overheads
+    def shipped(self, keys: Iterable[str]) -> Point:
+        """Return overheads of its release as shipped; `request_ms` of clients with it."""
+        own = self.run.part.candidate.shape.release.overheads
+        return {key: float(getattr(own, key)) for key in keys}
 
-    def under(self, overheads: Overheads) -> Run:
+    def under(self, point: Point) -> Run:
         """Return the run with other overheads."""
-        return replace(self.run, part=with_overheads(self.run.part, overheads))
+        own = self.run.part.candidate.shape.release.overheads
+        return replace(self.run, part=with_overheads(self.run.part, own.model_copy(update=point)))
 
-    def means(self, overheads: Overheads) -> tuple[float, float]:
+    def means(self, point: Point) -> tuple[float, float]:
         """Return its means; zeros, which are 100 % off, where it cannot be played."""
-        if overheads not in self.seen:
+        key = tuple(sorted(point.items()))
+        if key not in self.seen:
             try:
-                values, _ = simulate(self.case, self.under(overheads))
+                values, _ = simulate(self.case, self.under(point))
                 ttft, tpot = (values[metric]["mean"] for metric in METRICS[:2])
             except (ApexError, EndlessRunError, ValueError):
                 ttft, tpot = 0.0, 0.0
-            self.seen[overheads] = ttft, tpot
-        return self.seen[overheads]
+            self.seen[key] = ttft, tpot
+        return self.seen[key]
 
 
 @dataclass(frozen=True)
@@ -133,63 +140,61 @@ def units(release: EngineRelease) -> Point:
     return V0_UNITS if release.scheduler == "vllm-v0" else UNITS
 
 
-def predicted(runs: Sequence[Trial], overheads: Overheads) -> Array:
+def predicted(runs: Sequence[Trial], point: Point) -> Array:
     """Return (n, 2) means of TTFT and TPOT of runs under these overheads, ms."""
     with ThreadPoolExecutor(THREADS) as pool:
-        return np.array(list(pool.map(lambda trial: trial.means(overheads), runs)))
+        return np.array(list(pool.map(lambda trial: trial.means(point), runs)))
 
 
 def errors(runs: Sequence[Trial], means: Array) -> Array:
-    """Return (2,) mean absolute errors of TTFT and TPOT, percent."""
+    """Return (n, 2) absolute errors of TTFT and TPOT, percent."""
     measured = np.array([[t.case.measured[m]["mean"] for m in METRICS[:2]] for t in runs])
-    return np.minimum(100.0 * np.abs(means / measured - 1.0), MOST_PERCENT).mean(axis=0)
+    return np.minimum(100.0 * np.abs(means / measured - 1.0), MOST_PERCENT)
 
 
-def score(runs: Sequence[Trial], overheads: Overheads) -> Score:
+def score(runs: Sequence[Trial], point: Point) -> Score:
     """Return the errors of runs under these overheads."""
-    ttft, tpot = errors(runs, predicted(runs, overheads))
+    ttft, tpot = errors(runs, predicted(runs, point)).mean(axis=0)
     return Score(len(runs), float(ttft), float(tpot))
 
 
-def fitted(runs: Sequence[Trial], start: Overheads, searched: Point) -> Overheads:
-    """Return the overheads that meet runs best, found from `start`.
+def fitted(runs: Sequence[Trial], begin: Point, searched: Point) -> Point:
+    """Return the overheads that meet runs best, found from where the search begins.
 
     Means are nearly linear in overheads: their slopes are taken at a point, the loss that these
     promise is searched by coordinate descent, and what is found, or a part of the way there, is the
     next point, as long as the runs themselves are met better.
     """
-    begin = {key: float(getattr(start, key)) for key in searched}
+    models = len({trial.case.model for trial in runs})
 
     def loss(point: Point, means: Array) -> float:
         moved = sum(
             abs(math.log((point[key] + unit) / (begin[key] + unit)))
             for key, unit in searched.items()
         )
-        return float(errors(runs, means).sum()) + HELD_PERCENT / len(runs) * moved
+        return float(errors(runs, means).mean(axis=0).sum()) + HELD_PERCENT / models * moved
 
-    best, means = begin, predicted(runs, start)
+    best, means = begin, predicted(runs, begin)
     for _ in range(ROUNDS):
-        slopes = {key: _slope(runs, start, best, means, key, searched[key]) for key in searched}
+        slopes = {key: _slope(runs, best, means, key, unit) for key, unit in searched.items()}
         goal = _promised(loss, best, means, slopes, searched)
         least = (1.0 - LEAST_GAIN) * loss(best, means)
         for share in SHARES:
             point = {key: best[key] + share * (goal[key] - best[key]) for key in searched}
-            found = predicted(runs, start.model_copy(update=point))
+            found = predicted(runs, point)
             if loss(point, found) < least:
                 break
         else:
             break
         best, means = point, found
-    return start.model_copy(update=best)
+    return best
 
 
-def _slope(
-    runs: Sequence[Trial], start: Overheads, point: Point, means: Array, key: str, unit: float
-) -> Array:
+def _slope(runs: Sequence[Trial], point: Point, means: Array, key: str, unit: float) -> Array:
     """Return (n, 2) how means change with one overhead."""
     step = max(0.3 * point[key], 0.5 * unit)
-    moved = start.model_copy(update=point | {key: point[key] + step})
-    return np.asarray((predicted(runs, moved) - means) / step)
+    moved = predicted(runs, point | {key: point[key] + step})
+    return np.asarray((moved - means) / step)
 
 
 def _promised(
@@ -210,15 +215,14 @@ def _promised(
     return descend(promised, best, searched)
 
 
-def fitted_release(release: EngineRelease, seen: Mapping[str, Sequence[Trial]]) -> Overheads:
+def fitted_release(release: EngineRelease, seen: Mapping[str, Sequence[Trial]]) -> Point:
     """Return overheads of a release, fitted to the believed runs of its engine, then to its own.
 
     Args:
-        release: its fit begins with round numbers.
+        release: what is searched, and the round numbers where the fit begins, follow from it.
         seen: runs of the engine by the version of their release.
     """
-    searched = units(release)
-    found = release.overheads.model_copy(update=searched)
+    found = searched = units(release)
     alike = [t for runs in seen.values() for t in runs if units(t.release) is searched]
     for runs in (alike, seen.get(release.version, ())):
         if believed := [trial for trial in runs if trial.believed]:
@@ -243,10 +247,10 @@ def report(cases: Sequence[Case], asked: str, every: int) -> Iterator[str]:
     runs = seen.get(release.version)
     if not runs:
         raise ValueError(f"no case of {name} {release.version} can be predicted")
-    yield line("as shipped", score(runs, runs[0].shipped))
+    yield line("as shipped", score(runs, runs[0].shipped(units(release))))
     best = fitted_release(release, seen)
     yield line("fitted", score(runs, best))
-    yield "  ".join(f"{key} = {getattr(best, key):.3g}" for key in units(release))
+    yield "  ".join(f"{key} = {value:.3g}" for key, value in best.items())
 
 
 def line(label: str, found: Score) -> str:

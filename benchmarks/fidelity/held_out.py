@@ -65,10 +65,10 @@ def outcomes(cases: Sequence[Case], part: Part, every: int) -> dict[str, list[Ou
                     other: [t for t in some if key(t.case) != key(left[0].case)][::every]
                     for other, some in releases.items()
                 }
-                overheads = fitted_release(left[0].release, seen)
+                point = fitted_release(left[0].release, seen)
                 ground = GROUNDS[bool(seen[version]), any(seen.values())]
                 found[f"{engine} {version} {name(left[0].case)}{ground}"] = [
-                    outcome(t.case, _unknown(t.under(overheads))) for t in left
+                    outcome(t.case, _unknown(t.under(point))) for t in left
                 ]
     told = {id(row.case) for rows in found.values() for row in rows}
     rest = [prepared(case) for case in cases if not case.set_apart and id(case) not in told]
