@@ -67,6 +67,10 @@ def __getattr__(name: str) -> Any:
     """Import the API when it is first asked for: `import apex_opt` alone costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module `apex_opt` has no attribute `{name}`")
+    if name == "load":
+        from apex_opt.spec.loader import load
+
+        return load
     from apex_opt import api
     from apex_opt.plan import plan_file
 

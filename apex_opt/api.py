@@ -9,7 +9,6 @@ print(result.proof.text, result.plans[0].prediction.ttft_ms.p99)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -29,7 +28,7 @@ from apex_opt.plan.result import Plan, Result
 from apex_opt.plan.simulate import Choice, Simulation
 from apex_opt.plan.solve import silent
 from apex_opt.spec.goals import Search
-from apex_opt.spec.loader import load_with_lines, require_built
+from apex_opt.spec.loader import load, require_built
 from apex_opt.spec.spec import Spec
 
 __all__ = [
@@ -51,16 +50,6 @@ __all__ = [
     "simulate",
     "solve",
 ]
-
-
-def load(path: str | Path) -> Spec:
-    """Read and check a spec.
-
-    Raises:
-        SpecError: every fault of the file at once, one `file:line: key: why, what to write` each.
-    """
-    spec, lines = load_with_lines(path)
-    return spec.placed(Path(path).resolve().parent, lines)
 
 
 def solve(

@@ -107,3 +107,17 @@ def test_importing_the_package_loads_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert shown.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["solve", "audit"])
+def test_a_faulty_spec_is_told_of_before_solver_and_simulator_are_loaded(command, tmp_path):
+    (tmp_path / "spec.toml").write_text("model = 1\n")
+    code = (
+        "import sys; from typer.testing import CliRunner; from apex_opt.cli.app import app;"
+        f"said = CliRunner().invoke(app, ['{command}', '{tmp_path / 'spec.toml'}']);"
+        "print(type(said.exception).__name__, sorted({'ortools', 'numba'} & set(sys.modules)))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown.strip() == "SpecError []"

@@ -25,6 +25,9 @@ def audit(
     Exit status: 0 SPEC can be met; 2 the spec or the call is wrong; 3 proved infeasible; 4 neither
     a plan nor a proof in the time given.
     """
+    from apex_opt.spec.loader import load
+
+    loaded = load(spec)
     from rich.console import Console
 
     from apex_opt import api
@@ -34,7 +37,6 @@ def audit(
 
     if json is not None:
         output.check(json)
-    loaded = api.load(spec)
     with progress(quiet=quiet) as listen:
         found = api.audit(loaded, seed=seed, time_limit_s=time_limit, listen=listen)
     if json is not None:

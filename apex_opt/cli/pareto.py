@@ -33,6 +33,9 @@ def pareto(
     Exit status: 0 a front; 2 the spec or the call is wrong; 3 proved infeasible; 4 no plan and no
     proof in the time given.
     """
+    from apex_opt.spec.loader import load
+
+    loaded = load(spec)
     from rich.console import Console
 
     from apex_opt import api
@@ -40,7 +43,6 @@ def pareto(
     from apex_opt.report.pareto import render
     from apex_opt.report.progress import progress
 
-    loaded = api.load(spec)
     if json is not None:
         output.check(json)
     with progress(quiet=quiet) as listen:

@@ -49,6 +49,9 @@ def solve(
     Exit status: 0 a plan; 2 the spec or the call is wrong; 3 proved infeasible; 4 no plan and no
     proof in the time given.
     """
+    from apex_opt.spec.loader import load
+
+    loaded = load(spec)
     from rich.console import Console
 
     from apex_opt import api
@@ -57,7 +60,6 @@ def solve(
     from apex_opt.report.console import as_text, render
     from apex_opt.report.progress import progress
 
-    loaded = api.load(spec)
     target = None if out is None else output.folder(out)
     if json is not None:
         output.check(json)

@@ -39,9 +39,10 @@ def load(path: str | Path) -> Spec:
     """Read and check the spec in the file `path`.
 
     Raises:
-        SpecError: every fault of the file at once, one `file:line: key: why` a line.
+        SpecError: every fault of the file at once, one `file:line: key: why, what to write` each.
     """
-    return load_with_lines(path)[0]
+    spec, lines = load_with_lines(path)
+    return spec.placed(Path(path).resolve().parent, lines)
 
 
 def load_with_lines(path: str | Path) -> tuple[Spec, Lines]:

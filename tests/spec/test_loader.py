@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path):
 def test_a_spec_of_more_than_4_mib_is_refused_unread(tmp_path: Path):
     path = tmp_path / "spec.toml"
     path.write_bytes(b"#" * (4 * 2**20 - len(spec_text()) - 1) + b"\n" + spec_text().encode())
-    assert load(path) == spec()
+    assert load_with_lines(path)[0] == spec()
     path.write_bytes(b"#" * (4 * 2**20 + 1))
     with pytest.raises(SpecError) as caught:
         load(path)
