@@ -66,7 +66,7 @@ def test_a_spec_is_loaded_from_a_file_with_the_lines_of_its_keys(tmp_path: Path)
 )
 def test_a_text_file_of_another_system_is_the_same_spec(tmp_path: Path, data: bytes):
     (tmp_path / "spec.toml").write_bytes(data)
-    assert load(str(tmp_path / "spec.toml")) == spec()
+    assert load_with_lines(str(tmp_path / "spec.toml"))[0] == spec()
 
 
 def test_a_spec_survives_json():
