@@ -130,7 +130,8 @@ class AloneModel:
         if isinstance(self._goal, LeastSum):
             started = max(n - self._data.kinds[r].running, 0)
             goal = self._goal
-            return goal.fixed[r] * n + goal.start * started + SHARE * sum(goal.flow[r])
+            flow = max(SHARE * sum(goal.flow[r]), goal.least[r] if goal.least else 0)
+            return goal.fixed[r] * n + goal.start * started + flow
         # The least that is not served: bisection, as what a share takes grows with the share.
         return bisect_left(range(SHARE), x=True, key=lambda u: self._serves(r, n, SHARE - u))
 

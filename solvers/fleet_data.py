@@ -84,6 +84,7 @@ class Kind:
         due: what of the work must be done earlier, a row each; read for sense `min`.
         fixed: objective of one replica.
         flow: [feature], objective of serving all of the feature here.
+        least_flow: least objective of the flow of a plan that uses this kind and none of less.
         companions: the other kinds of which at least one must be used with it; None: it may serve
             alone.
         also: where its other groups stand, each pool once.
@@ -111,6 +112,7 @@ class Kind:
     running: int = 0
     spot_devices: int = 0
     due: tuple[Due, ...] = ()
+    least_flow: int = 0
 
     @property
     def devices(self) -> int:
@@ -155,8 +157,9 @@ class FleetData:
         max_kinds: most kinds of one role used at once.
         devices, replicas, price_u, power_mw: limits over all pools; None: no limit.
         prefill_devices, decode_devices: most devices of all kinds of that role; None: no limit.
-        sense: `min`: serve all traffic at the least sum of `fixed` and `flow`. `max`: serve the
-            greatest share of feature `goal`; `fixed` and `flow` are 0 then.
+        sense: `min`: serve all traffic at the least objective: the sum of `fixed`, and the sum of
+            `flow` or the smallest `least_flow` of the kinds used, if that is more. `max`: serve the
+            greatest share of feature `goal`; `fixed`, `flow` and `least_flow` are 0 then.
         goal: the objective's feature; read for `max`.
         total: objective if all of it is served; read for `max`.
         served: [feature], floors under the shares of the others; () stands for none at all.
@@ -218,7 +221,8 @@ class FleetData:
             yield f"feature {self.goal} is the objective's and can have no floor"
 
     def _kind_faults(self, r: int, kind: Kind) -> Iterator[str]:
-        numbers = [kind.price_u, kind.power_mw, kind.fixed, *kind.flow, *sum(kind.work, ())]
+        numbers = [kind.price_u, kind.power_mw, kind.fixed, kind.least_flow, *kind.flow]
+        numbers += sum(kind.work, ())
         numbers += [seat.power_mw for seat in kind.also]
         numbers += [number for due in kind.due for number in (*due.work, due.late)]
         yield from self._stand_faults(kind)
@@ -235,7 +239,7 @@ class FleetData:
             yield "spare and running must not be negative, spot_devices be some of its devices"
         if kind.companions is not None and not kind.companions <= set(range(len(self.kinds))) - {r}:
             yield "its companions must be other kinds"
-        if self.sense == "max" and (kind.fixed or any(kind.flow)):
+        if self.sense == "max" and (kind.fixed or kind.least_flow or any(kind.flow)):
             yield "sense `max` reads no fixed and no flow; they must be 0"
         if self.sense == "max" and kind.due:
             yield "sense `max` reads nothing that is due; there must be none"

@@ -151,7 +151,8 @@ class ListedModel:
             min((data.kinds[r].flow[j] for r in used if data.serves(r, j)), default=0)
             for j in range(data.features)
         ]
-        return sum(data.kinds[r].fixed * counts[r] for r in used) + sum(flow)
+        least = min(data.kinds[r].least_flow for r in used)
+        return sum(data.kinds[r].fixed * counts[r] for r in used) + max(sum(flow), least)
 
     def _exact(self, counts: Counts) -> int | None:
         """Return the own value, rounded to the safe side; None where it is no plan."""

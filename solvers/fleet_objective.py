@@ -27,6 +27,9 @@ def shrink(greatest: int, limit: int = LIMIT) -> int:
 class LeastSum:
     """min sum fixed n + start sum d + sum flow y, coefficients times `by`, divided by `over`.
 
+    Where kinds have a `least` (none: no kind has one), the last sum is at least that of the kind
+    used that has the least.
+
     A share of y millionths stands for a real share of at least y / SHARE, and coefficients are
     rounded down: own value <= real value by / over. It falls short by less than `loss`.
     """
@@ -38,6 +41,7 @@ class LeastSum:
     loss: int
     greatest: int
     start: int = 0
+    least: tuple[int, ...] = ()
 
     def to_units(self, own: int) -> int:
         """Return a value that no plan of at least this own value is below."""
@@ -100,7 +104,8 @@ def _least_sum(data: FleetData) -> LeastSum:
         + sum(f * m for f, m in zip(kind.flow, most, strict=True))
         for kind, most in zip(data.kinds, data.most, strict=True)
     )
-    over = shrink(exact)
+    most_least = max((kind.least_flow for kind in data.kinds), default=0)
+    over = shrink(exact + most_least * by * (len(data.kinds) + 1))  # rows sum them up
     fixed = tuple(kind.fixed * by // over for kind in data.kinds)
     flow = tuple(
         tuple(f // over if m else 0 for f, m in zip(kind.flow, most, strict=True))
@@ -114,7 +119,10 @@ def _least_sum(data: FleetData) -> LeastSum:
     )
     most_kinds = data.max_kinds * (2 if data.caches else 1)
     loss = sum(sorted(losses)[-most_kinds:])
-    return LeastSum(fixed, flow, by, over, loss, greatest, start)
+    if not most_least:
+        return LeastSum(fixed, flow, by, over, loss, greatest, start)
+    least = tuple(kind.least_flow * by // over for kind in data.kinds)
+    return LeastSum(fixed, flow, by, over, loss + 1, greatest + max(least), start, least)
 
 
 def _loss(data: FleetData, r: int, by: int, over: int) -> int:

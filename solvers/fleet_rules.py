@@ -21,7 +21,8 @@ Variables   n[r]   in 0..N[r]         replicas
             u      in 0..S            share of the goal that is not served (sense `max` only)
             x[p,a] in 0..nodes[p]     nodes filled by pattern a (only where sizes form no chain)
             d[r]   in 0..N[r]         replicas that do not run already (only where that counts)
-Objective   min  sum_r (fixed[r] n[r] + start d[r]) + sum_rj flow[r,j] y[r,j] / S,    or    min u
+Objective   min  sum_r (fixed[r] n[r] + start d[r]) + sum_rj flow[r,j] y[r,j] / S,    or    min u;
+            see `own_value` for what the last sum is at least
 
 Why this is a relaxation. A real plan splits feature j into real shares z[r,j]. Let y = floor(S z).
 Every row holds for y if it holds for z: rows of work and the objective have coefficients >= 0 and
@@ -231,13 +232,31 @@ LIMITS: tuple[Rule, ...] = (
 )
 
 
-def own_value(a: FleetData, v: Vars, goal: Objective) -> LinearExpr:
-    """sum_r fixed[r] n[r] + start d[r] + sum_rj flow[r,j] y[r,j], scaled;    u for sense `max`."""
+LEVELS = 16
+"""Rows at most that say what the flow is worth at least: more would tell more kinds apart."""
+
+
+def own_value(m: CpModel, a: FleetData, v: Vars, goal: Objective) -> LinearExpr:
+    """sum_r fixed[r] n[r] + start d[r] + f, with f = sum_rj flow[r,j] y[r,j], scaled; or u.
+
+    Where kinds have a least[r], f is at least the smallest of those used:
+
+    f >= sum_rj flow[r,j] y[r,j]
+    f >= l - sum_{r: least[r] < l} (l - least[r]) used[r]    for l among the least[r]
+    """
     if isinstance(goal, MostServed):
         return v.u
     pairs = [(r, j) for r in range(len(a.kinds)) for j in range(a.features) if goal.flow[r][j]]
     flow = total([v.y[r][j] for r, j in pairs], [goal.flow[r][j] for r, j in pairs])
     started = goal.start * LinearExpr.sum(v.d) if goal.start else 0
+    if goal.least:
+        worth = m.new_int_var(0, goal.greatest, "f")
+        m.add(worth >= flow)
+        levels = sorted(set(goal.least))
+        for level in levels[:: -max(1, -(-len(levels) // LEVELS))]:
+            below = [max(level - least, 0) for least in goal.least]
+            m.add(worth + total(v.used, below) >= level)
+        flow = worth
     return total(v.n, goal.fixed) + started + flow
 
 

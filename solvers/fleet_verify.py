@@ -58,7 +58,8 @@ def value(data: FleetData, counts: Sequence[int]) -> Fraction | None:
     if share < 1:
         return None
     fixed = sum(kind.fixed * n for kind, n in zip(data.kinds, counts, strict=True))
-    return fixed + data.start * _started(data, counts) + flow
+    least = min((k.least_flow for k, n in zip(data.kinds, counts, strict=True) if n), default=0)
+    return fixed + data.start * _started(data, counts) + max(flow, Fraction(least))
 
 
 def _started(data: FleetData, counts: Sequence[int]) -> int:

@@ -4,7 +4,7 @@
 |---|---|---|---|
 | cost | USD an hour | price of all devices, starts, lost quality | the same |
 | devices | devices | devices | the same |
-| energy | J a request | energy of the run / completed requests | idle and work, over all requests |
+| energy | J a request | energy of the run / completed requests | idle and work over all requests |
 | power | W | energy of the run / its duration | energy bound / longest stable duration |
 | latency | ms | mean end-to-end time | mean of the lone-request floors |
 | goodput | requests/s | requests that meet their limits / span of arrivals | share x rate |
@@ -12,6 +12,7 @@
 
 Rates are over the span of the arrivals, the time in which the traffic is offered: over the whole
 run, the last requests' own time would decide between plans that serve all.
+Energy above idle is also bounded by the time in which anybody is served (`apex_opt.plan.awake`).
 """
 
 from __future__ import annotations
@@ -76,15 +77,21 @@ def _devices(c: Candidate, _: Optimistic, __: Traffic) -> Coefficients:
     return Coefficients(float(c.shape.devices), NO_FLOW)
 
 
+def _by_request(traffic: Traffic) -> float:
+    return 1 / max(traffic.requests, 1)
+
+
+def _by_second(traffic: Traffic) -> float:
+    return 1 / traffic.horizon_s if traffic.horizon_s is not None else 0.0
+
+
 def _energy(c: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:
-    per = 1 / max(traffic.requests, 1)
+    per = _by_request(traffic)
     return Coefficients(c.idle_w * traffic.span_s * per, _scaled(bounds.energy_j, per))
 
 
 def _power(c: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:
-    if traffic.horizon_s is None:
-        return Coefficients(c.idle_w, NO_FLOW)
-    return Coefficients(c.idle_w, _scaled(bounds.energy_j, 1 / traffic.horizon_s))
+    return Coefficients(c.idle_w, _scaled(bounds.energy_j, _by_second(traffic)))
 
 
 def _latency(_: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:
@@ -104,13 +111,17 @@ def _stretch(found: Prediction) -> float:
 
 @dataclass(frozen=True)
 class Goal:
-    """An objective: its name, unit, sense, bound, and value of a prediction."""
+    """An objective: its name, unit, sense, bound, and value of a prediction.
+
+    `per_joule` is what a joule adds to it at least; None: energy has no part in it.
+    """
 
     name: str
     unit: str
     maximize: bool
     bound: Bound
     value: Callable[[Prediction, int], float]
+    per_joule: Callable[[Traffic], float] | None = None
 
 
 GOALS: dict[str, Goal] = {
@@ -118,8 +129,10 @@ GOALS: dict[str, Goal] = {
     for g in (
         Goal("cost", "USD/h", False, _cost, lambda p, _: p.cost_per_hour + p.extra_cost_per_hour),
         Goal("devices", "devices", False, _devices, lambda _, devices: float(devices)),
-        Goal("energy", "J/request", False, _energy, lambda p, _: p.energy_j_per_request),
-        Goal("power", "W", False, _power, lambda p, _: p.power_mean_w),
+        Goal(
+            "energy", "J/request", False, _energy, lambda p, _: p.energy_j_per_request, _by_request
+        ),
+        Goal("power", "W", False, _power, lambda p, _: p.power_mean_w, _by_second),
         Goal("latency", "ms", False, _latency, lambda p, _: p.e2e_ms.mean),
         Goal("goodput", "requests/s", True, _no_bound, lambda p, _: p.goodput_rps * _stretch(p)),
         Goal(

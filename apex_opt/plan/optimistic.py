@@ -53,7 +53,8 @@ class Optimistic:
         e2e_ns: bounds the sum of end-to-end times.
         ttft_ns, decode_ns: (n,) floors per request: time to the first token; from first to last.
             Of what another role does, they are floors once `apex_opt.plan.apart` has joined them.
-        step_w: bounds the power above idle of a step with prompts (`apex_opt.plan.peak`).
+        prompt_step_w, step_w: bound the power above idle of a step with prompts, and of any
+            (`apex_opt.plan.peak`).
     """
 
     busy_ns: tuple[Row, ...]
@@ -61,6 +62,7 @@ class Optimistic:
     e2e_ns: Row
     ttft_ns: Float
     decode_ns: Float
+    prompt_step_w: float = 0.0
     step_w: float = 0.0
 
 
@@ -194,6 +196,7 @@ def bounded(floors: StepFloors, traffic: Features) -> Optimistic:
         e2e_ns=tuple(_own(floors, np.array(_end_to_end(lone, rules, traffic))).tolist()),
         ttft_ns=_time_to_first(lone, rules, traffic),
         decode_ns=lone.step * traffic.steps + lone.context * columns[3] + lone.window * columns[5],
+        prompt_step_w=floors.prompt_step_w,
         step_w=floors.step_w,
     )
 

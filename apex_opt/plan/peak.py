@@ -1,4 +1,4 @@
-"""The least peak of power of a replica that serves anything: a bound for limits on power.
+"""The least power of steps: bounds for limits on power, and for energy while anybody is served.
 
 Whoever serves a request runs a step with prompt tokens, and the peak is at least the power of that
 step: its energy over no more than the time of all stages. Both are sums of the same terms (a table
@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 from apex_opt.plan.candidate import Candidate
 from apex_opt.sim.load import Load
 from apex_opt.sim.replica import rejects
+from apex_opt.sim.steps import StepTable
 from apex_opt.spec.spec import Spec
 
 Float = NDArray[np.float64]
+Reading = tuple[float, tuple[NDArray[np.int64], ...]]
+"""Energy and times of what a step reads: a token of the cache, a pair of a prompt, found tokens."""
+
 NS_PER_S, FS_PER_S = 1e9, 1e15
 ROUNDING = 1 - 1e-9
 """Of sums in floating point."""
@@ -30,20 +34,56 @@ def prompt_step_w(candidate: Candidate) -> float:
     Zero where nothing is known: where guesses, an encoder or blocks from host memory take time of
     their own, with ranks that step together, and with roles apart.
     """
-    steps, rules = candidate.steps, candidate.rules_in_role
-    own_time = rules.drafts or rules.host_blocks or len(steps.encoder_ns)
-    if own_time or candidate.shape.attention_data > 1 or candidate.role != "mixed":
-        return 0.0
-    reading = [
-        (steps.context_j + steps.mixed_context_j, (steps.context_fs, steps.mixed_context_fs)),
-        (steps.window_j + steps.mixed_window_j, (steps.window_fs, steps.mixed_window_fs)),
+    steps = candidate.steps
+    tokens = (steps.over_stages(steps.mixed_ns), steps.mixed_j)
+    return _least_w(candidate, tokens, [*_prompts(steps), *_mixed(steps)])
+
+
+def step_w(candidate: Candidate) -> float:
+    """Return the least energy above idle of any step over its time with all hops, watts.
+
+    Zero where nothing is known, as above. The time in which steps of a pipeline are under way is no
+    more than the sum of theirs: at each moment one of them is on a stage or on its way.
+    """
+    steps = candidate.steps
+    hops = steps.over_stages(steps.hop_ns)
+    prompts = (steps.over_stages(steps.mixed_ns) + hops, steps.mixed_j)
+    decodes = (steps.over_stages(steps.decode_ns) + hops, steps.decode_j)
+    return min(
+        _least_w(candidate, prompts, [*_prompts(steps), *_mixed(steps)]),
+        _least_w(candidate, decodes, _decodes(steps)),
+    )
+
+
+def _prompts(steps: StepTable) -> list[Reading]:
+    return [
         (steps.pair_j, (steps.pair_fs,)),
         (steps.window_pair_j, (steps.window_pair_fs,)),
         (steps.history_j, (steps.history_fs,)),
     ]
-    tokens_ns, rows_ns = steps.over_stages(steps.mixed_ns), steps.over_stages(steps.rows_ns)
-    least = _tokens_w(tokens_ns, steps.mixed_j, rows_ns, steps.rows_j)
-    for joules, columns in reading:
+
+
+def _mixed(steps: StepTable) -> list[Reading]:
+    return [
+        (steps.context_j + steps.mixed_context_j, (steps.context_fs, steps.mixed_context_fs)),
+        (steps.window_j + steps.mixed_window_j, (steps.window_fs, steps.mixed_window_fs)),
+    ]
+
+
+def _decodes(steps: StepTable) -> list[Reading]:
+    return [(steps.context_j, (steps.context_fs,)), (steps.window_j, (steps.window_fs,))]
+
+
+def _least_w(
+    candidate: Candidate, tokens: tuple[NDArray[np.int64], Float], readings: list[Reading]
+) -> float:
+    """Return the least of energy over time of steps that may have these terms, watts."""
+    steps, rules = candidate.steps, candidate.rules_in_role
+    own_time = rules.drafts or rules.host_blocks or len(steps.encoder_ns)
+    if own_time or candidate.shape.attention_data > 1 or candidate.role != "mixed":
+        return 0.0
+    least = _tokens_w(*tokens, steps.over_stages(steps.rows_ns), steps.rows_j)
+    for joules, columns in readings:
         femtoseconds = sum(int(steps.over_stages(column)) for column in columns)
         if femtoseconds:
             least = min(least, joules * FS_PER_S / femtoseconds)

@@ -16,6 +16,7 @@ import numpy as np
 
 from apex_opt.cost.drawn import Drawn
 from apex_opt.plan.apart import joined
+from apex_opt.plan.awake import awake_j
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
 from apex_opt.plan.deadlines import Deadline, deadlines
@@ -212,6 +213,7 @@ def _kind(
     cache: int,
     asked: Sequence[Deadline],
     above_w: Callable[[Candidate, float, int], float],
+    least: float,
 ) -> Kind:
     shape, stages = candidate.shape, candidate.stages_in
     coefficients = chosen.bound(candidate, bounds, traffic)  # zero where it is maximised
@@ -227,7 +229,7 @@ def _kind(
         groups=stages[candidate.pool],
         max_count=most,
         price_u=math.floor(candidate.price_per_hour * MICRO),
-        power_mw=math.floor(sum(drawn_mw) + above_w(candidate, bounds.step_w, most) * MILLI),
+        power_mw=math.floor(sum(drawn_mw) + above_w(candidate, bounds.prompt_step_w, most) * MILLI),
         work=_work(bounds, shape.attention_data, traffic),
         due=tuple(_due(bounds, shape.attention_data, traffic, asked)),
         fixed=math.floor(coefficients.fixed * MICRO),
@@ -242,7 +244,23 @@ def _kind(
         spare=shape.spare_replicas,
         running=runs,
         spot_devices=shape.spot_devices,
+        least_flow=math.floor(least * MICRO),
     )
+
+
+def _awake(
+    candidates: Sequence[Candidate],
+    bounds: Sequence[Optimistic],
+    traffic: Traffic,
+    chosen: Goal,
+    *,
+    alone: bool,
+) -> list[float]:
+    """Return what energy while anybody is served adds to the objective at least, by candidate."""
+    if chosen.per_joule is None:
+        return [0.0] * len(candidates)
+    per_joule = chosen.per_joule(traffic)
+    return [joules * per_joule for joules in awake_j(candidates, bounds, traffic, alone=alone)]
 
 
 def _deadlines(spec: Spec, traffic: Traffic, chosen: Goal) -> tuple[Deadline, ...]:
@@ -365,6 +383,8 @@ def problem(
     due = _deadlines(spec, traffic, chosen)
     max_kinds = spec.search.max_deployments or min(len(pools), 3)
     above_w = peaks_above_idle(spec, load, max_kinds)
+    alone = (max_kinds == 1 or limits.replicas == 1) and set(roles) == {"mixed"}
+    awake = _awake(candidates, bounds, traffic, chosen, alone=alone)
     data = FleetData(
         pools=tuple(
             PoolData(
@@ -375,9 +395,9 @@ def problem(
             for p in pools
         ),
         kinds=tuple(
-            _kind(spec, c, b, traffic, chosen, n, runs, cache, due, above_w)
-            for c, b, n, runs, cache in zip(
-                candidates, bounds, needs, known, caches(candidates), strict=True
+            _kind(spec, c, b, traffic, chosen, n, runs, cache, due, above_w, least)
+            for c, b, n, runs, cache, least in zip(
+                candidates, bounds, needs, known, caches(candidates), awake, strict=True
             )
         ),
         features=len(present),

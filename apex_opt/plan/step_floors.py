@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.features import FEATURES
-from apex_opt.plan.peak import prompt_step_w
+from apex_opt.plan.peak import prompt_step_w, step_w
 from apex_opt.plan.tangents import Line, lines
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.member import Role
@@ -91,7 +91,8 @@ class StepFloors:
         steps: lines under the time of a step over all stages by its sequences, ns.
         pipeline_ns: the least time that a batch takes through all stages; 0 where there is one.
         lone: what a request takes alone.
-        step_w: the least power above idle of a step with prompts (`apex_opt.plan.peak`).
+        prompt_step_w, step_w: the least power above idle of a step with prompts, and of any
+            (`apex_opt.plan.peak`).
     """
 
     rules: EngineRules
@@ -101,6 +102,7 @@ class StepFloors:
     steps: tuple[Line, ...]
     pipeline_ns: float
     lone: Lone
+    prompt_step_w: float
     step_w: float
 
 
@@ -245,5 +247,6 @@ def step_floors(candidate: Candidate) -> StepFloors:
         steps=lines(fastest),
         pipeline_ns=least_ns if steps.stages > 1 else 0.0,
         lone=_lone(candidate, mixed, least_ns),
-        step_w=prompt_step_w(candidate),
+        prompt_step_w=prompt_step_w(candidate),
+        step_w=step_w(candidate),
     )

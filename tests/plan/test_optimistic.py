@@ -173,7 +173,8 @@ def test_no_simulation_beats_the_optimistic_model(name, engine, spare, release, 
     assert (log.status == 0).all()
     assert max(value(row, traffic.totals) for row in bounds.busy_ns) <= log.totals.busy_ns * slack
     assert value(bounds.energy_j, traffic.totals) <= log.totals.energy_j * slack
-    assert bounds.step_w <= log.totals.peak_w * slack
+    assert bounds.prompt_step_w <= log.totals.peak_w * slack
+    assert bounds.step_w * log.totals.busy_ns <= log.totals.energy_j * 1e9 * slack
     e2e = log.last_ns - log.arrival_ns
     assert value(bounds.e2e_ns, traffic.totals) <= e2e.sum() * slack
     assert (bounds.ttft_ns <= log.first_ns - log.arrival_ns).all()

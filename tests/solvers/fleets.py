@@ -69,6 +69,7 @@ def kinds(draw: st.DrawFn, pools: Sequence[PoolData], sizes: Sequence[int], flow
         spare=draw(st.sampled_from([0, 0, 0, 1])),
         running=draw(st.sampled_from([0, 0, 2])),
         due=draw(st.sampled_from([(), (Due((2 * HORIZON, HORIZON), HORIZON // 2),)])),
+        least_flow=draw(st.sampled_from([0, 0, 7, 15])) if flow else 0,
     )
 
 

@@ -218,6 +218,18 @@ def test_of_two_stopped_searches_the_better_plan_and_the_better_bound_are_kept()
     assert least._better(first, proved) == proved
 
 
+def test_the_flow_is_worth_at_least_what_the_least_of_the_kinds_used_says():
+    # Each carries half; together they are worth what the second says, 30, or their flow.
+    halves = [kind(work=((2 * HORIZON,),), max_count=1, least_flow=w) for w in (50, 30)]
+    data = fleet([replace(k, flow=(f,)) for k, f in zip(halves, (10, 20), strict=True)])
+    model = FleetModel(data)
+    assert model.solve() == Answer("optimal", (1, 1), 32, 32)
+    assert value(data, (1, 1)) == 32
+    dear = replace(data, kinds=tuple(replace(k, flow=(80,)) for k in data.kinds))
+    assert value(dear, (1, 1)) == 82
+    assert FleetModel(dear).solve().objective in {81, 82}  # shares are rounded down
+
+
 def test_a_hint_changes_nothing_but_the_start():
     assert FleetModel(fleet([TWO])).solve(hint=(4,)).counts == (2,)
 

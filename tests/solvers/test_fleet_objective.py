@@ -82,3 +82,12 @@ def test_more_than_all_cannot_be_served():
 def test_hopeless_work_takes_no_room_in_the_objective():
     hopeless = kind(work=((10**30,),), flow=(10**30,))
     assert objective(fleet([hopeless, kind(work=((HORIZON,),))])).greatest == 8 * SHARE
+
+
+def test_what_the_flow_is_worth_at_least_is_rounded_down_like_the_rest():
+    goal = objective(fleet([kind(fixed=7, flow=(3,), least_flow=5), kind(flow=(1,))]))
+    assert isinstance(goal, LeastSum)
+    assert goal.least == (5 * SHARE, 0)
+    large = objective(fleet([kind(least_flow=3 * 10**18 + 1, max_count=1)]))
+    assert isinstance(large, LeastSum)
+    assert (large.over, large.least, large.loss) == (10, (3 * 10**17,), 2)
