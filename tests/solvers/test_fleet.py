@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apex_opt.solvers.fleet import QUICK, Answer, FleetModel
+from apex_opt.solvers.fleet import QUICK, SECOND, Answer, FleetModel
 from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, PoolData
 from apex_opt.solvers.fleet_verify import faults, value
 from tests.solvers.fleets import Counts, fleet, fleets, kind, vectors
@@ -204,6 +204,24 @@ def test_a_model_on_which_the_quick_search_stalled_once_is_not_given_to_it_again
         monkeypatch.setitem(QUICK, "max_deterministic_time", work)
         assert model.solve().objective == 2
     assert quick == [True, True, False, False]
+
+
+@pytest.mark.parametrize(("stock", "status"), [(8, "optimal"), (1, "infeasible")])
+def test_a_model_is_infeasible_only_where_a_second_opinion_finds_no_plan(
+    stock: int, status: str, monkeypatch: pytest.MonkeyPatch
+):
+    # The first search calls every model infeasible, as presolve of OR-Tools 9.15 called some.
+    model, asked = FleetModel(fleet([TWO], pools=(PoolData(1, stock),))), list[object]()
+    search = model._search
+
+    def false_infeasible(*arguments: Any) -> Answer:
+        asked.append(arguments[2])
+        none = Answer("infeasible", None, None, None)
+        return search(*arguments) if arguments[2] is SECOND else none
+
+    monkeypatch.setattr(model, "_search", false_infeasible)
+    assert model.solve().status == status
+    assert asked == [QUICK, SECOND]
 
 
 def test_of_two_stopped_searches_the_better_plan_and_the_better_bound_are_kept():
