@@ -1,9 +1,12 @@
+import re
 import runpy
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+WRITTEN = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "specs").rglob("*.toml")]
 PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
 
 
@@ -20,3 +23,13 @@ def test_links_of_a_page_lead_somewhere(page):
     for target in targets:
         if not target.startswith(("http", "#")):
             assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_drivers_that_pages_and_specs_name_exist():
+    named = {
+        name
+        for page in WRITTEN
+        for name in re.findall(r"python -m (benchmarks[.\w]*)", page.read_text(encoding="utf-8"))
+    }
+    assert "benchmarks.heuristic" in named
+    assert [name for name in sorted(named) if find_spec(name) is None] == []
