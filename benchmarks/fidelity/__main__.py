@@ -24,7 +24,8 @@ from typing import Annotated
 
 import typer
 
-from apex_opt.errors import ApexError
+from apex_opt.cli import output
+from apex_opt.errors import ApexError, CallError
 from benchmarks.fidelity import held_out, queueing
 from benchmarks.fidelity.case import read
 from benchmarks.fidelity.fit import report
@@ -33,6 +34,22 @@ from benchmarks.fidelity.table import details, summary, table
 from benchmarks.lines import Line
 
 app = typer.Typer(add_completion=False)
+
+
+def _check(out: Path | None, *, queue: bool, fits: bool, holds: bool, every: int) -> None:
+    """Refuse options that would be passed over, and an `out` that cannot be written.
+
+    Raises:
+        CallError: with the options that do not go together, or what keeps it from being written.
+    """
+    if queue + fits + holds > 1:
+        raise CallError("--queueing, --fit and --held-out exclude one another")
+    if every > 1 and not (fits or holds):
+        raise CallError("--every chooses runs to fit to: it needs --fit or --held-out")
+    if fits and out is not None:
+        raise CallError("--fit prints numbers of a release, and has no line a case")
+    if out is not None:
+        output.check(str(out))
 
 
 @app.command()
@@ -58,6 +75,9 @@ def main(
     summaries: list[Line] = []
     try:
         files = {path: list(read(path)) for path in sorted(folder.glob("*.jsonl"))}
+        if not files:
+            raise CallError(f"{folder} holds no case file, *.jsonl")
+        _check(out, queue=queue, fits=release is not None, holds=left_out is not None, every=every)
         if release is not None:
             cases = [case for found in files.values() for case in found]
             for told in report(cases, release, every):

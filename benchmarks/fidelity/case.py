@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ class Case:
             `attention_data`, `moe_tensor`, `moe_expert`.
         weights, kv_cache: formats; None: not said.
         workload: arrival and lengths.
-        measured: by metric and statistic, milliseconds.
+        measured: by metric and statistic, milliseconds, above 0: what is not was not measured.
         group: plans of one workload, to be ranked; None: none.
         plan: which of them, where several runs are replicas of one plan.
         overload: the run was saturated.
@@ -52,6 +53,10 @@ class Case:
         """Whether its errors say little of the model: it was saturated, or is known in part."""
         return self.overload or self.inexact
 
+    def mean(self, metric: str) -> float | None:
+        """Return the measured mean of a metric, ms; None: it was not measured."""
+        return self.measured.get(metric, {}).get("mean")
+
 
 def known(values: dict[str, Any]) -> dict[str, Any]:
     """Return what is not null."""
@@ -67,7 +72,11 @@ def parse(record: dict[str, Any], folder: Path) -> Case:
     engine = dict(record["engine"])
     engine |= engine.pop("settings", None) or {}
     measured = {
-        metric: {statistic: float(values[statistic]) for statistic in STATISTICS & values.keys()}
+        metric: {
+            statistic: float(values[statistic])
+            for statistic in STATISTICS & values.keys()
+            if 0.0 < float(values[statistic]) < math.inf
+        }
         for metric in METRICS
         if (values := known(record["measured"].get(metric) or {}))
     }

@@ -41,7 +41,7 @@ class Outcome:
 
     def inside(self, metric: str) -> bool | None:
         """Return whether the measured mean lies within the band; None where either is missing."""
-        measured, ends = self.case.measured.get(metric, {}).get("mean"), self.band.get(metric)
+        measured, ends = self.case.mean(metric), self.band.get(metric)
         if self.predicted is None or not measured or ends is None:
             return None
         return ends[0] <= measured / self.predicted[metric]["mean"] <= ends[1]

@@ -44,7 +44,8 @@ def counted(rows: Sequence[Outcome]) -> dict[str, list[Counted]]:
     """Return the pairs of each kind of difference, by what is predicted between them."""
     alike: dict[object, list[Outcome]] = {}
     for row in rows:
-        if row.predicted is not None and row.shape is not None and _closed(row.case):
+        timed = row.predicted is not None and row.case.mean("tpot_ms") is not None
+        if timed and row.shape is not None and _closed(row.case):
             alike.setdefault(_workload(row.case), []).append(row)
     found: dict[str, list[list[bool]]] = {}
     for same in alike.values():

@@ -10,7 +10,7 @@ from apex_opt.sim.fleet import play_fleet
 from apex_opt.sim.load import Load
 from apex_opt.sim.log import Log
 from apex_opt.sim.member import FleetLog
-from benchmarks.fidelity.case import STATISTICS, Case
+from benchmarks.fidelity.case import METRICS, STATISTICS, Case
 from benchmarks.fidelity.coverage import Factors, factors
 from benchmarks.fidelity.setup import SEED, Run
 
@@ -26,8 +26,7 @@ def ratio_of_means(case: Case, output_tokens: float) -> bool:
 
     Files differ; the measured numbers tell. Where lengths are all the same it makes no difference.
     """
-    found = {metric: values.get("mean") for metric, values in case.measured.items()}
-    ttft, tpot, e2e = (found.get(metric) for metric in ("ttft_ms", "tpot_ms", "e2e_ms"))
+    ttft, tpot, e2e = (case.mean(metric) for metric in METRICS)
     if ttft is None or tpot is None or e2e is None or output_tokens <= 1:
         return False
     return abs((e2e - ttft) / (output_tokens - 1) - tpot) <= SAME * tpot

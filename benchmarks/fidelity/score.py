@@ -56,7 +56,7 @@ def rank_agreement(rows: Sequence[Outcome]) -> float | None:
     """
     groups: dict[str, dict[str, _Plan]] = {}
     for row in rows:
-        if row.case.group is None or row.predicted is None or "e2e_ms" not in row.case.measured:
+        if row.case.group is None or row.predicted is None or row.case.mean("e2e_ms") is None:
             continue
         plan = groups.setdefault(row.case.group, {}).setdefault(row.case.plan, _Plan())
         plan.add(row, row.predicted["e2e_ms"]["mean"])

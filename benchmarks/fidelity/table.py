@@ -37,16 +37,20 @@ def line(name: str, rows: Sequence[Outcome], statistic: str = "mean") -> str:
 
 
 def table(name: str, rows: Sequence[Outcome]) -> Iterator[str]:
-    """Yield the table of a file: all of it, each group, percentiles, what is set apart, pairs."""
+    """Yield the table of a file: all of it, each group and model, percentiles, set apart, pairs."""
     good = [row for row in rows if row.predicted is not None and not row.case.set_apart]
     yield f"{name}: errors in percent, of means over requests"
     yield heading()
-    yield line("all", good)
-    for label, some in _by(good, _kind).items():
-        yield line(f"  {label}", some)
+    groups = {"all": good, **{f"  {label}": some for label, some in _by(good, _group).items()}}
+    for label, some in groups.items():
+        yield line(label, some)
+        models = _by(some, _model_name)
+        if label != "all" and len(models) > 1:
+            yield from (line(f"    {model}", rows) for model, rows in models.items())
     for statistic in STATISTICS[1:]:
-        if any(errors(good, metric, statistic) for metric in METRICS):
-            yield line(f"{statistic} of requests", good, statistic)
+        for label, some in groups.items():
+            if any(errors(some, metric, statistic) for metric in METRICS):
+                yield line(f"{label}, {statistic} of requests", some, statistic)
     for label, apart in (("overload", "overload"), ("inexact", "inexact")):
         some = [r for r in rows if r.predicted is not None and getattr(r.case, apart)]
         if some:
@@ -79,7 +83,7 @@ def _percent(share: float | None) -> str:
 def _model(row: Outcome) -> str:
     """Return the release of the catalogue with which a run was predicted, and its model."""
     name, version = row.case.engine["name"], engine(row.case).version
-    return f"{name} {catalog.release(name, version).version} {row.case.model.rpartition('/')[2]}"
+    return f"{name} {catalog.release(name, version).version} {_model_name(row)}"
 
 
 def _left_out(rows: Sequence[Outcome]) -> Iterator[str]:
@@ -92,10 +96,13 @@ def _left_out(rows: Sequence[Outcome]) -> Iterator[str]:
         yield f"setting `{key}` of {count:,} runs has no counterpart and is passed over"
 
 
-def _kind(row: Outcome) -> str:
+def _model_name(row: Outcome) -> str:
+    return row.case.model.rpartition("/")[2]
+
+
+def _group(row: Outcome) -> str:
     engine = f"{row.case.engine['name']} {row.case.engine.get('version') or '-'}"
-    model = row.case.model.rpartition("/")[2]
-    return f"{engine} {row.case.device} {model} {row.weights}"
+    return f"{engine} {row.case.device} {row.weights}"
 
 
 def _by(rows: Sequence[Outcome], key: Callable[[Outcome], str]) -> dict[str, list[Outcome]]:

@@ -324,6 +324,58 @@ def test_the_driver_prints_a_table_and_ends_with_a_line_a_file(tmp_path):
     assert second == last
 
 
+def test_a_group_is_of_an_engine_a_device_and_a_format_and_tells_its_models_and_percentiles():
+    times = {"ttft_ms": {"mean": 20.0, "p99": 40.0}, "tpot_ms": {"mean": 7.0}}
+    cases = [case(measured=times), case(model="Qwen/Qwen3-8B"), case(weights="fp8")]
+    told = [line[:52].rstrip() for line in table("f", outcomes(cases))]
+    group = "  vllm 0.15.1 h100-sxm-80gb"
+    assert told[2:9] == [
+        f"{'all':<46}     3",
+        f"{group + ' bf16':<46}     2",
+        f"{'    Llama-3.1-8B':<46}     1",
+        f"{'    Qwen3-8B':<46}     1",
+        f"{group + ' fp8':<46}     1",
+        f"{'all, p99 of requests':<46}     3",
+        f"{(group + ' bf16, p99 of requests')[:46]:<46}     2",
+    ]
+
+
+@pytest.mark.parametrize("time", [0.0, -3.0, float("nan"), float("inf")])
+def test_a_time_that_is_not_above_0_was_not_measured(time):
+    measured = {"ttft_ms": {"mean": 20.0, "p90": time}, "tpot_ms": {"mean": time}}
+    assert case(measured=measured).measured == {"ttft_ms": {"mean": 20.0}, "tpot_ms": {}}
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (
+            ["--queueing", "--fit", "vllm:0.6"],
+            "--queueing, --fit and --held-out exclude one another",
+        ),
+        (["--every", "4"], "--every chooses runs to fit to: it needs --fit or --held-out"),
+        (
+            ["--fit", "vllm:0.15", "--json", "out"],
+            "--fit prints numbers of a release, and has no line a case",
+        ),
+        (["--json", "/no/such/out"], "/no/such/out: cannot be written: No such file or directory"),
+    ],
+)
+def test_options_that_say_nothing_together_are_refused_before_the_first_case(
+    tmp_path, options, why
+):
+    written(tmp_path, record())
+    result = CliRunner().invoke(app, [str(tmp_path), *options])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"error: {why}\n"
+
+
+def test_a_folder_without_cases_is_an_error_of_the_call(tmp_path):
+    result = CliRunner().invoke(app, [str(tmp_path)])
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {tmp_path} holds no case file, *.jsonl\n"
+
+
 def test_a_faulty_file_is_an_error_of_the_call(tmp_path):
     path = written(tmp_path, {})
     result = CliRunner().invoke(app, [str(tmp_path)])
