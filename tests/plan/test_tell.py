@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from apex_opt.plan import solve as story
+from apex_opt.plan.search import Search
 from apex_opt.plan.solve import solve
 from tests.small_specs import spec
 
@@ -18,12 +18,12 @@ from tests.small_specs import spec
 def test_plans_are_ranked_where_nothing_that_was_not_looked_at_can_be_better(
     change, ranked, monkeypatch
 ):
-    search = story.search
+    run = Search.run
 
-    def bounded(*given, **named):
-        return dataclasses.replace(search(*given, **named), **change)
+    def bounded(search):
+        return dataclasses.replace(run(search), **change)
 
-    monkeypatch.setattr(story, "search", bounded)
+    monkeypatch.setattr(Search, "run", bounded)
     found = solve(spec())
     assert [plan.objective for plan in found.plans] == [2.95, 5.9, 5.9]
     assert found.proof.ranked == ranked
