@@ -25,7 +25,7 @@ from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.result import Plan
 from apex_opt.plan.search import Search
 from apex_opt.plan.solve import AT_ONCE, content_with, legal_candidates, routings, tried
-from apex_opt.plan.tell import plan_of_parts, verified
+from apex_opt.plan.tell import plan_of_parts, sound, verified
 from apex_opt.plan.tried import Counts, Found, Tried, best_of
 from apex_opt.plan.use import Part
 from apex_opt.sim.replica import EndlessRunError
@@ -131,7 +131,8 @@ class Shared:
         """Return a simulated plan as the result tells it, once the verifier has looked at it."""
         seen = self._tried(one, self.sought, None)
         played = verified(self.problems[self.sought.name], seen)
-        return plan_of_parts(self.spec, banded(self.spec, self.offered.load, played), rank)
+        banded_one = banded(self.spec, self.offered.load, played)
+        return sound(self.spec, plan_of_parts(self.spec, banded_one, rank))
 
     def _play(self, counts: Counts) -> tuple[Shown, ...]:
         """Return the plans with these counts, one a routing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 from apex_opt.cost.memory import fit
 from apex_opt.errors import CallError
@@ -28,6 +29,7 @@ from apex_opt.plan.result import (
 from apex_opt.plan.ties import ties
 from apex_opt.plan.tried import Counts, Found, Tried, as_good
 from apex_opt.plan.use import Part
+from apex_opt.plan.verify import exact, plan_faults
 from apex_opt.sim.member import Role
 from apex_opt.solvers.fleet_data import PoolData
 from apex_opt.solvers.fleet_space import space
@@ -101,8 +103,15 @@ def limits_of(spec: Spec, played: Played) -> tuple[Binding, ...]:
 
 
 def limits_missed(spec: Spec, played: Played) -> str | None:
-    """Return the first limit that only simulation shows to be exceeded: on power."""
+    """Return the first limit that only a plan in hand shows to be exceeded.
+
+    On power, as it is simulated; on price and spot devices by less than the millionths in which
+    the fleet model counts.
+    """
     limits, drawn = spec.limits, played.power.total_w
+    over = _over_by_millionths(spec, played.parts)
+    if over is not None:
+        return over
     which = "rated" if limits.power_by == "rated" else "peak"
     over = "" if limits.power_window_s is None else f" over {limits.power_window_s:g} s"
     if limits.power_w is not None and drawn > limits.power_w:
@@ -111,6 +120,22 @@ def limits_missed(spec: Spec, played: Played) -> str | None:
         if pool.power_w is not None and (watts := played.power.in_pool_w(number)) > pool.power_w:
             mine = f"{which} power of pool {pool.name}{over}"
             return f"{mine} {watts:,.0f} W > {pool.power_w:,.0f} W"
+    return None
+
+
+def _over_by_millionths(spec: Spec, parts: Sequence[Part]) -> str | None:
+    limits = spec.limits
+    taken = [
+        (pool, part.count * stages * part.candidate.shape.stage_devices)
+        for part in parts
+        for pool, stages in part.candidate.shape.pools()
+    ]
+    price = sum((devices * exact(pool.price) for pool, devices in taken), Fraction())
+    if limits.budget_per_hour is not None and price > exact(limits.budget_per_hour):
+        return f"price {float(price):.12g} USD/h > {limits.budget_per_hour:.12g} USD/h"
+    spot = Fraction(sum(n for pool, n in taken if pool.spot), sum(n for _, n in taken))
+    if limits.spot_fraction is not None and spot > exact(limits.spot_fraction):
+        return f"spot devices {float(spot):.12g} of all > {limits.spot_fraction:.12g}"
     return None
 
 
@@ -226,6 +251,18 @@ def _shapes_wrong(tried: Tried) -> Iterator[str]:
             yield f"{part.replica.label}: {reason}"
 
 
+def sound(spec: Spec, plan: Plan) -> Plan:
+    """Return a plan that is about to be told, once it has been held against its spec.
+
+    Raises:
+        AssertionError: it breaks it, which is a bug of ours.
+    """
+    wrong = plan_faults(spec, plan)
+    if wrong:
+        raise AssertionError("; ".join(wrong))
+    return plan
+
+
 def proof_of(spec: Spec, asked: Problem, found: Found) -> Proof:
     """Return how far the first plan is proved."""
     chosen, first = asked.goal, found.best[0]
@@ -264,7 +301,7 @@ def tell(spec: Spec, offered: Traffic, asked: Problem, found: Found, seconds: fl
     """Return the result: the first plans of different kind, the proof, what was turned down."""
     first = [verified(asked, t) for t in found.best[: spec.search.top_k]]
     plans = [
-        plan_of_parts(spec, banded(spec, offered.load, played), rank, tie=tie)
+        sound(spec, plan_of_parts(spec, banded(spec, offered.load, played), rank, tie=tie))
         for rank, (played, tie) in enumerate(zip(first, ties(spec, first), strict=True), 1)
     ]
     chosen = asked.goal
