@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import cycle
 
 from apex_opt.solvers.flow_blocks import Part
 from apex_opt.solvers.flow_bound import CLOSE, bound
@@ -21,9 +22,9 @@ from apex_opt.solvers.flow_verify import throughput
 TABLE_WORK = 4 * 10**9
 """Most sums and minima for which the table of all uses is made: some seconds."""
 GROWTH_ROUNDS = 20
-FIRST_SHARE, SHARES = 0.8, (0.5, 0.75, 0.25, 0.9, 0.1)
+FIRST_SHARE, SHARES = 0.8, (0.5, 0.75, 0.9, 0.97, 0.25, 0.6, 0.85)
 """Of the way from what was found to what is not excluded: which rate is asked for first, and which
-after so many in turn that brought nothing, though machines in parts would do, or nothing yet."""
+in turns. It ends where each brought nothing, though machines in parts would do, or nothing yet."""
 TOLD = 1e-4
 """Rates of rows are sought until they can differ by no more than this, relatively."""
 
@@ -72,7 +73,7 @@ def _generated(data: FlowData, sites: Sites, seed: int, until: float) -> list[Pa
     pool = Pool(data.layers, sites, seed)
     low, high = 0.0, bound(data.layers, data.rates, data.counts, 0.0)
     parts: list[Part] = []
-    share, lost = FIRST_SHARE, 0
+    share, shares, lost = FIRST_SHARE, cycle(SHARES), 0
     while lost < len(SHARES) and high - low > TOLD * high and time.monotonic() < until:
         asked = low + share * (high - low)
         theta = pool.grow(asked, GROWTH_ROUNDS, until)
@@ -82,7 +83,7 @@ def _generated(data: FlowData, sites: Sites, seed: int, until: float) -> list[Pa
         else:
             lost += not low or theta <= 1
             high = high if low and theta <= 1 else asked
-        share = SHARES[lost % len(SHARES)]
+        share = next(shares)
     return parts
 
 
