@@ -250,7 +250,7 @@ def _linear(a: LinearAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
     keys, values = key_heads * a.key_dim, value_heads * a.value_dim
     gemms = [
         Gemm(hidden, 2 * keys + 2 * values),
-        Gemm(hidden, 2 * value_heads, "none"),
+        Gemm(hidden, (2 if a.update == "delta" else 1) * value_heads, "none"),
         Gemm(values, hidden),
     ]
     state = value_heads * a.key_dim * a.value_dim * a.state_bytes
@@ -258,12 +258,15 @@ def _linear(a: LinearAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
     attention = Attention(
         kind="linear",
         heads=value_heads,
-        # The state is read by key, corrected, read by query (delta rule, arXiv 2412.06464).
-        token_flops=6.0 * value_heads * a.key_dim * a.value_dim,
+        # The state is read by key, corrected, read by query (delta rule, arXiv 2412.06464); added
+        # to and read (state space, arXiv 2405.21060).
+        token_flops=(6.0 if a.update == "delta" else 4.0) * value_heads * a.key_dim * a.value_dim,
         io_bytes=float(ACTIVATION_BYTES * (2 * keys + 3 * values)),
         state_bytes=state + conv,
     )
-    return gemms, attention, (2 * keys + values) * a.conv_kernel + 3 * value_heads + a.value_dim
+    taps, normed = (0, a.value_dim) if a.update == "delta" else (1, values)
+    small = (2 * keys + values) * (a.conv_kernel + taps) + 3 * value_heads + normed
+    return gemms, attention, small
 
 
 def _ffn(f: Ffn, hidden: int, shape: Shape) -> tuple[list[Gemm], Experts | None, int]:

@@ -76,7 +76,7 @@ def _attention(a: SoftmaxAttention | LatentAttention | LinearAttention) -> str:
     if isinstance(a, LatentAttention):
         return "MLA" if a.index_topk is None else "MLA sparse"
     if isinstance(a, LinearAttention):
-        return "linear"
+        return "linear" if a.update == "delta" else "state space"
     if a.heads == a.kv_heads:
         return f"MHA {a.heads}"
     return f"{'MQA' if a.kv_heads == 1 else 'GQA'} {a.heads}/{a.kv_heads}"

@@ -213,6 +213,48 @@ def qwen3_5(k: Keys) -> Stack:
     return Stack(attention, {"dense": dense(k)}, [(label, "dense") for label in order])
 
 
+def _state_space(k: Keys, order: list[str], ffn: Fields, **more: Any) -> Stack:
+    """Layers of a Mamba-2 mixer or of attention, alike but for that."""
+    heads = k.count("mamba_n_heads", default=128)
+    inner = k.count("mamba_expand", default=2) * k.count("hidden_size")
+    auto = k.config.get("mamba_d_head") == "auto"
+    width = max(inner // heads, 1)
+    for key in ("mamba_proj_bias", "mlp_bias"):
+        if k.flag(key, False):
+            k.fault(key, "projections with a bias are not known yet")
+    mamba = {
+        "kind": "linear",
+        "update": "decay",
+        "key_heads": k.count("mamba_n_groups", default=1),
+        "value_heads": heads,
+        "key_dim": k.count("mamba_d_state", default=256),
+        "value_dim": width if auto else k.count("mamba_d_head", default=width),
+        "conv_kernel": k.count("mamba_d_conv", default=4),
+        "state_bytes": 2,
+    }
+    kinds = {"mamba": mamba, "full": softmax(k, bias=_bias(k), **more)}
+    label = "moe" if ffn["kind"] == "moe" else "dense"
+    return Stack(kinds, {label: ffn}, [(name, label) for name in order])
+
+
+def bamba(k: Keys) -> Stack:
+    """Return Bamba's layers: a Mamba-2 mixer but where `attn_layer_indices` says attention."""
+    full = k.indices("attn_layer_indices")
+    order = ["full" if i in full else "mamba" for i in range(k.layers())]
+    return _state_space(k, order, dense(k), kv_heads=8)
+
+
+def granite_hybrid(k: Keys) -> Stack:
+    """Return the layers of Granite 4: a Mamba-2 mixer or attention, experts beside a shared one."""
+    listed = _types(k, {"mamba": "mamba", "attention": "full"})
+    shared = dense(k, "shared_intermediate_size")
+    ffn = shared
+    if k.count("num_local_experts", default=8, least=0):
+        ffn = experts(k, "num_local_experts", "intermediate_size")
+        ffn["shared_width"] = shared["width"]
+    return _state_space(k, listed or ["mamba"] * k.layers(), ffn)
+
+
 def _after_dense(k: Keys, attention: Fields, *, score_bias: bool) -> Stack:
     """Experts after `first_k_dense_replace` dense layers, with shared experts beside them."""
     layers, freq = k.layers(), k.count("moe_layer_freq", default=1)

@@ -38,6 +38,7 @@ _WHISPER = Family(
 )
 
 FAMILIES: Mapping[str, Family] = {
+    "bamba": Family(families.bamba, default_context=262_144),
     "deepseek_v2": Family(families.deepseek_v2),
     "deepseek_v3": Family(families.deepseek_v3),
     "deepseek_v32": Family(families.deepseek_sparse),
@@ -50,6 +51,7 @@ FAMILIES: Mapping[str, Family] = {
     "gpt2": Family(classic.gpt2, tied=True, hidden=("n_embd",), context=("n_positions", "n_ctx")),
     "gpt_oss": Family(families.gpt_oss),
     "gptj": Family(classic.gptj, hidden=("n_embd",), context=("n_positions",)),
+    "granitemoehybrid": Family(families.granite_hybrid),
     "kimi_k2": Family(families.deepseek_v3),
     "llama": Family(families.llama),
     "llama4_text": Family(families.llama4),

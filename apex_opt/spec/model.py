@@ -53,13 +53,18 @@ class LatentAttention(Table):
 
 
 class LinearAttention(Table):
-    """Linear attention with a state of constant size (gated DeltaNet and its kin)."""
+    """A state of constant size: linear attention (gated DeltaNet) or state spaces (Mamba-2)."""
 
-    kind: Literal["linear"] = Field(description="Linear attention.")
-    key_heads: Count = Field(description="Key heads.")
+    kind: Literal["linear"] = Field(description="Linear attention, or a state-space layer.")
+    key_heads: Count = Field(description="Key heads; of a state space its groups.")
     value_heads: Count = Field(description="Value heads.")
-    key_dim: Count = Field(description="Width of a key head.")
+    key_dim: Count = Field(description="Width of a key head; of a state space its state's.")
     value_dim: Count = Field(description="Width of a value head.")
+    update: Literal["delta", "decay"] = Field(
+        "delta",
+        description="What a token does to the state: it is corrected by what it holds (gated delta "
+        "rule), or decays and is added to (state space).",
+    )
     conv_kernel: Count = Field(4, description="Taps of the short convolution.")
     state_bytes: Literal[2, 4] = Field(4, description="Bytes of one element of the state.")
 

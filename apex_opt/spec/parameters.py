@@ -232,8 +232,12 @@ def _latent(a: LatentAttention, hidden: int) -> tuple[int, int]:
 
 def _linear(a: LinearAttention, hidden: int) -> tuple[int, int]:
     keys, values = a.key_heads * a.key_dim, a.value_heads * a.value_dim
-    # Queries and keys, values and their gate, a decay and a write strength per head, the output.
-    linear = hidden * (2 * keys + 2 * values + 2 * a.value_heads) + values * hidden
-    # A short convolution over queries, keys and values; two scalars a head; the output's norm.
-    other = a.conv_kernel * (2 * keys + values) + 2 * a.value_heads + a.value_dim
-    return linear, other
+    mixed, scalars = 2 * keys + values, 2 if a.update == "delta" else 1
+    # Queries and keys, values and their gate, a decay and a write strength per head, the output; in
+    # a state space the strength is the decay's own.
+    linear = hidden * (mixed + values + scalars * a.value_heads) + values * hidden
+    if a.update == "delta":
+        # A short convolution over queries, keys and values; two scalars a head; the output's norm.
+        return linear, a.conv_kernel * mixed + 2 * a.value_heads + a.value_dim
+    # The convolution has a bias, a head three scalars, the norm is over all heads.
+    return linear, (a.conv_kernel + 1) * mixed + 3 * a.value_heads + values

@@ -42,6 +42,22 @@ def test_key_value_heads_are_copied_past_their_number():
     assert layer(kind, split).attention.kv_bytes == layer(kind, whole).attention.kv_bytes
 
 
+@pytest.mark.parametrize(("tensor", "heads"), [(1, 128), (8, 16)])
+def test_a_state_space_splits_its_heads_and_copies_its_only_group(tensor, heads):
+    s = shape("bamba-9b", tensor=tensor)
+    one = layer(s.model.layers["mamba"], s)
+    # 128 heads of 64, a group with a state of 128; 2 bytes a number, 3 tokens of the convolution.
+    inner = 64 * heads
+    assert [(g.k, g.n) for g in one.gemms[:3]] == [
+        (4096, 2 * 128 + 2 * inner),
+        (4096, heads),
+        (inner, 4096),
+    ]
+    assert one.attention.state_bytes == 2 * 128 * inner + 2 * 3 * (2 * 128 + inner)
+    assert one.attention.token_flops == 4 * 128 * inner
+    assert one.attention.kv_bytes == 0
+
+
 def test_latent_attention_keeps_its_whole_cache_on_every_device():
     # 512 latent + 64 rotary, two bytes each, whatever TP.
     for tensor in (1, 8):

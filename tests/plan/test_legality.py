@@ -33,6 +33,7 @@ FEW = dataclasses.replace(SETTINGS, max_num_batched_tokens=128)
             {"model": "qwen3-next-80b-a3b", "tensor": 32, "nodes": 8},
             "16 key heads do not divide by tensor = 32",
         ),
+        ({"model": "bamba-9b", "tensor": 8}, None),
         (
             {"model": "deepseek-v2-lite", "tensor": 16, "weights": "awq-int4"},
             "awq-int4 scales cover 128 channels, tensor = 16 leaves 684",

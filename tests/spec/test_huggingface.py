@@ -47,14 +47,26 @@ def test_every_family_is_tried_by_a_config():
     assert tried == set(FAMILIES)
 
 
+def test_a_state_space_with_biased_projections_is_not_known_yet():
+    assert faults(CONFIGS["bamba-9b"] | {"mamba_proj_bias": True}) == [
+        "mamba_proj_bias: projections with a bias are not known yet"
+    ]
+
+
+def test_granite_without_experts_is_dense():
+    config = CONFIGS["granite-4.0-h-small"] | {"num_local_experts": 0, "num_experts_per_tok": 0}
+    layers = from_config(config, "x")["layers"]
+    assert [kind["ffn"] for kind in layers.values()] == [{"kind": "dense", "width": 1536}] * 2
+
+
 def test_an_unknown_model_type_is_answered_with_the_known_ones():
     (fault,) = faults({"model_type": "mamba"})
     assert fault == (
-        "model_type: unknown, got `'mamba'`; known are deepseek_v2, deepseek_v3, deepseek_v32, "
-        "falcon, gemma2, gemma3_text, gemma4_text, glm4_moe, glm_moe_dsa, gpt2, gpt_oss, gptj, "
-        "kimi_k2, llama, llama4_text, minimax_m2, mistral, mixtral, opt, phi3, qwen2, qwen3, "
-        "qwen3_5_moe_text, qwen3_5_text, qwen3_moe, qwen3_next, qwen3_vl_moe_text, qwen3_vl_text, "
-        "t5, whisper. "
+        "model_type: unknown, got `'mamba'`; known are bamba, deepseek_v2, deepseek_v3, "
+        "deepseek_v32, falcon, gemma2, gemma3_text, gemma4_text, glm4_moe, glm_moe_dsa, gpt2, "
+        "gpt_oss, gptj, granitemoehybrid, kimi_k2, llama, llama4_text, minimax_m2, mistral, "
+        "mixtral, opt, phi3, qwen2, qwen3, qwen3_5_moe_text, qwen3_5_text, qwen3_moe, qwen3_next, "
+        "qwen3_vl_moe_text, qwen3_vl_text, t5, whisper. "
         "For others write the layers by hand, in [model]"
     )
 

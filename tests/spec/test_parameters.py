@@ -202,6 +202,15 @@ def test_linear_attention_by_hand():
     assert found.other == 4 * (2 * 3 + 10) + 2 * 2 + 5
 
 
+def test_a_state_space_by_hand():
+    a = LinearAttention(
+        kind="linear", key_heads=1, value_heads=2, key_dim=3, value_dim=5, update="decay"
+    )
+    found = layer(a, SMALL, norms=0)
+    assert found.attention == 8 * (2 * 3 + 2 * 10 + 2) + 10 * 8
+    assert found.other == 5 * (2 * 3 + 10) + 3 * 2 + 10
+
+
 @pytest.mark.parametrize(
     ("change", "layer"),
     [
