@@ -20,7 +20,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from itertools import islice, product
 
@@ -30,13 +30,17 @@ from apex_opt.plan.problem import Problem
 from apex_opt.plan.seeds import seeds
 from apex_opt.plan.sketch import sketch
 from apex_opt.plan.tried import Counts, Found, Tried, as_good, better, rank
-from apex_opt.solvers.fleet import Answer
+from apex_opt.solvers.fleet import Answer, FleetModel
+from apex_opt.solvers.fleet_alone import AloneModel
 from apex_opt.solvers.fleet_models import model_of
 from apex_opt.solvers.fleet_verify import faults
 
 EXTRA = 48
 LEAST_S = 0.05
 """Time in which the model says a bound, be it a loose one."""
+
+SINGLES = 16
+"""Most plans of one kind that are tried before the solver is asked for plans of several."""
 
 FEW = 16
 """Most replicas of a plan whose smaller numbers are simulated along with it."""
@@ -93,6 +97,7 @@ class Search:
                 if self._may_go_on():
                     self._meets(counts)
             self._sketch()
+            self._singles()
             while self._may_go_on():
                 proposals = self._propose()
                 if self._settled() or not proposals:
@@ -108,6 +113,24 @@ class Search:
         if math.isinf(found.bound) and not found.exhausted:
             self._note(self.model.solve(time_limit_s=LEAST_S))  # time was out before it was asked
         return found
+
+    def _singles(self) -> None:
+        """Try plans of one kind while they may be the best: no solver is asked for their bounds."""
+        if not isinstance(self.model, FleetModel):
+            return
+        found, goal = self.found, self.problem.goal
+        model = AloneModel(replace(self.problem.data, max_kinds=1))
+        for _ in range(SINGLES):
+            answer = model.solve()
+            if answer.counts is None or answer.bound is None or not self._may_go_on():
+                return
+            if found.best and math.isinf(self.gap):
+                return
+            bound = self.problem.in_units(answer.bound)
+            if found.best and as_good(goal, found.best[0].objective, bound):
+                return
+            model.cut(answer.counts)
+            self._meets(answer.counts)
 
     def _sketch(self) -> None:
         """Look for a first plan among a few good kinds, where the fleet model is large."""

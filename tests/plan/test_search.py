@@ -11,6 +11,7 @@ from apex_opt.plan.objective import GOALS, Traffic
 from apex_opt.plan.problem import MICRO, Problem
 from apex_opt.plan.search import Search
 from apex_opt.plan.tried import Tried
+from apex_opt.solvers.fleet import Answer, FleetModel
 from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
 
 DEVICES = 4
@@ -283,3 +284,17 @@ def test_from_a_known_plan_only_better_ones_are_looked_for():
     )
     assert (found.best[0].counts, found.proved) == ((0, 1), True)
     assert set(played) == {(0, 1), (1, 0)}
+
+
+def test_plans_of_one_kind_are_tried_while_they_may_be_the_best_before_the_solver_is_asked(
+    monkeypatch,
+):
+    monkeypatch.setattr("apex_opt.plan.search.model_of", FleetModel)
+    nothing = Answer("unknown", None, None, 0)
+    monkeypatch.setattr(FleetModel, "solve", lambda *_, **__: nothing)
+    found, played = run(
+        [(MICRO, 1), (2 * MICRO, 1)],
+        lambda c: (float(c[0] + 2 * c[1]), c[0] >= 3 or c[1] >= 1),
+    )
+    assert (found.best[0].counts, found.proved) == ((0, 1), False)
+    assert set(played) <= {(1, 0), (0, 1), (2, 0)}
