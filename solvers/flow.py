@@ -1,9 +1,10 @@
 """Place machines so that the most tokens flow through all layers, and bound what any placement can.
 
 1. A row of networks of machines in series and in parallel, the best there is where types and
-   machines are few (`flow_table`), else by column generation (`flow_pool`). Links are ignored.
-2. A bound from covers of one layer (`flow_bound`), and the proof or the doubt whether whole
-   machines reach it (`flow_cover`).
+   machines are few (`flow_table`), else by column generation (`flow_pool`). It crosses slow
+   links between sites by as many machines as they ask for (`flow_sites`, `flow_trail`).
+2. A bound from covers of one layer (`flow_bound`) and from links (`flow_cut`), and the proof or the
+   doubt whether whole machines reach it (`flow_cover`).
 3. Annealing over placements scored by their flow (`flow_anneal`), which knows the links.
 
 With one seed and as long as no limit of time stops a search, the same call gives the same answer.
@@ -18,6 +19,7 @@ from functools import cache
 from apex_opt.solvers.flow_anneal import Annealing
 from apex_opt.solvers.flow_bound import CLOSE, bound
 from apex_opt.solvers.flow_cover import coverable
+from apex_opt.solvers.flow_cut import capped, cut_bound
 from apex_opt.solvers.flow_data import FlowData, Placement
 from apex_opt.solvers.flow_improve import improved
 from apex_opt.solvers.flow_rows import another_row, best_row
@@ -65,19 +67,19 @@ def solve(
     """
     compile_all()
     begin = time.monotonic()
-    data = _used_types(data)
-    limit = bound(data.layers, data.rates, data.counts, 0.0)
-    best = best_row(data, limit, seed, begin + PROOF_SHARE * time_limit_s)
+    tight = capped(data)
+    limit = cut_bound(tight, bound(tight.layers, tight.rates, tight.counts, 0.0))
+    best = best_row(tight, limit, seed, begin + PROOF_SHARE * time_limit_s)
     answer = _answer(data, best, 0.0)
-    closer = bound(data.layers, data.rates, data.counts, answer.throughput)
+    closer = bound(tight.layers, tight.rates, tight.counts, answer.throughput)
     answer = replace(answer, bound=max(min(limit, closer), answer.throughput))
-    answer = _prove(data, answer, begin + PROOF_SHARE * time_limit_s)
+    answer = _prove(tight, answer, begin + PROOF_SHARE * time_limit_s)
     if answer.proved:
         return answer
     until = begin + ANNEALING_SHARE * time_limit_s
-    better = improved(data, answer.placement, answer.bound, until, seed=seed, workers=workers)
+    better = improved(tight, answer.placement, answer.bound, until, seed=seed, workers=workers)
     answer = _answer(data, better, answer.bound)
-    return _tighten(data, answer, begin + time_limit_s)
+    return _tighten(tight, answer, begin + time_limit_s)
 
 
 @cache
@@ -90,16 +92,6 @@ def compile_all() -> None:
     another_row(data, 10.0, 1.0, 0)
     bound(data.layers, data.rates, data.counts, 1.0)
     Annealing(data, 2.0).run(best, 1, 1.0, 0)
-
-
-def _used_types(data: FlowData) -> FlowData:
-    """Return the same question without types of which there is no machine."""
-    used = sorted(set(data.machines))
-    return replace(
-        data,
-        rates=tuple(data.rates[t] for t in used),
-        machines=tuple(used.index(t) for t in data.machines),
-    )
 
 
 def _answer(data: FlowData, placement: Placement, limit: float) -> FlowAnswer:

@@ -1,10 +1,11 @@
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from apex_opt.solvers import flow_anneal, flow_blocks, flow_bound, flow_improve, flow_rows
 from apex_opt.solvers.flow import compile_all, solve
 from apex_opt.solvers.flow_verify import faults, throughput
-from tests.solvers.flows import flow, flows, placements
+from tests.solvers.flows import apart, flow, flows, placements
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +73,18 @@ def test_the_best_placement_is_found_and_bounded(data):
     assert faults(data, answer.placement) == []
     assert answer.throughput == float(throughput(data, answer.placement)) == most
     assert answer.bound >= most
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.sampled_from([(0, 0, 1), (0, 1, 2), (0, 0, 1, 1)]),
+    st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.0]),
+    st.integers(2, 3),
+    st.lists(st.sampled_from([2.0, 4.0, 6.0]), min_size=2, max_size=3),
+)
+def test_over_slow_links_between_sites_no_placement_is_better(where, link, layers, rates):
+    data = apart(where, link, layers=layers, rates=(tuple(rates),))
+    answer = solve(data, time_limit_s=30.0)
+    most = max(float(throughput(data, placement)) for placement in placements(data))
+    assert faults(data, answer.placement) == []
+    assert answer.throughput == most <= answer.bound
