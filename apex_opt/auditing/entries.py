@@ -15,7 +15,7 @@ from typing import Literal
 from apex_opt.auditing.choices import choices
 from apex_opt.auditing.dials import Dial, Options, Put, Range, in_pool, replaced, under
 from apex_opt.cost.rates import node_share_w
-from apex_opt.plan.levels import METRICS, counts_goodput, drain_limit_s
+from apex_opt.plan.levels import METRICS, counts_goodput
 from apex_opt.spec.goals import Percentiles
 from apex_opt.spec.lines import Loc
 from apex_opt.spec.spec import Spec
@@ -65,7 +65,7 @@ class Entry:
         return self.dial.loosest(spec)
 
 
-def entries(spec: Spec, span_s: float, *, unwritten: bool) -> tuple[Entry, ...]:
+def entries(spec: Spec, drain_s: float, *, unwritten: bool) -> tuple[Entry, ...]:
     """Return the entries of `spec`, in the order in which they are cleared of blame.
 
     Where several entries could be blamed alike, the last of them are: choices rather than limits,
@@ -73,10 +73,10 @@ def entries(spec: Spec, span_s: float, *, unwritten: bool) -> tuple[Entry, ...]:
 
     Args:
         spec: a spec, as loaded.
-        span_s: time over which its requests arrive, on which the default of `drain_s` rests.
+        drain_s: what `slo.drain_s` is, be it by default.
         unwritten: look at the engine's defaults too.
     """
-    made = [*_levels(spec), *_stability(spec, span_s), *_demand(spec)]
+    made = [*_levels(spec), *_stability(spec, drain_s), *_demand(spec)]
     made += [*_pools(spec), *_limits(spec)]
     for key, loc, family, dial, written in choices(spec, unwritten=unwritten):
         made.append(Entry(key, loc, family, dial, written))
@@ -109,11 +109,10 @@ def _levels(spec: Spec) -> Iterator[Entry]:
         yield Entry("slo.attainment", ("slo", "attainment"), "slo", share, written)
 
 
-def _stability(spec: Spec, span_s: float) -> Iterator[Entry]:
+def _stability(spec: Spec, drain_s: float) -> Iterator[Entry]:
     if counts_goodput(spec) or spec.workload.arrival == "closed":
         return
-    limit = drain_limit_s(spec.slo, span_s)
-    dial = Range(limit, LATENCY * limit, False, "s", under("slo", "drain_s"))
+    dial = Range(drain_s, LATENCY * drain_s, False, "s", under("slo", "drain_s"))
     written = spec.slo.drain_s is not None
     yield Entry("slo.drain_s", ("slo", "drain_s"), "stability", dial, written)
 

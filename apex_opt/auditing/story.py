@@ -21,7 +21,7 @@ from apex_opt.auditing.repair import Repair
 from apex_opt.auditing.result import Audit, Code, Conflict, Near
 from apex_opt.auditing.told import told, told_repair
 from apex_opt.plan.events import Listen
-from apex_opt.plan.levels import NS_PER_S
+from apex_opt.plan.levels import NS_PER_S, drain_limit_s
 from apex_opt.plan.needs import require_figures
 from apex_opt.plan.problem import earliest_ns
 from apex_opt.plan.solve import silent
@@ -70,7 +70,8 @@ def known_entries(spec: Spec, judge: Judge, verdict: Verdict) -> tuple[Entry, ..
     load = judge.traffic(spec).load
     arrivals = earliest_ns(load)
     span_s = 0.0 if load.concurrency else float(arrivals.max() - arrivals.min()) / NS_PER_S
-    return entries(spec, span_s, unwritten=verdict.stage == "replica")
+    drain_s = drain_limit_s(spec.slo, span_s, int(load.output_tokens.max()))
+    return entries(spec, drain_s, unwritten=verdict.stage == "replica")
 
 
 def _feasible(

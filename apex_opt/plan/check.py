@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from apex_opt.plan.levels import (
     counts_goodput,
-    drain_limit_s,
     reached,
     request_limits_ns,
     statistic_levels,
@@ -31,8 +30,7 @@ def checks(spec: Spec, found: Prediction) -> tuple[Check, ...]:
         levels.append(_at_least("attainment", least, found.attainment))
     levels.append(_at_least("completed", least, found.completed / found.requests))
     if spec.workload.arrival != "closed":
-        limit = drain_limit_s(spec.slo, found.duration_s - found.drain_s)
-        levels.append(_at_most("drain_s", "end", limit, found.drain_s))
+        levels.append(_at_most("drain_s", "end", found.drain_limit_s, found.drain_s))
     return tuple(levels)
 
 

@@ -61,9 +61,25 @@ def counts_goodput(spec: Spec) -> bool:
     return spec.objective.maximize == "goodput"
 
 
-def drain_limit_s(slo: Slo, span_s: float) -> float:
-    """Return how long after the last arrival all work may end in a stable run, seconds."""
-    return slo.drain_s if slo.drain_s is not None else 60.0 + span_s / 10
+LEAST_DRAIN_S = 60.0
+SLOW_TOKEN_S = 0.05
+"""A token takes no longer where somebody reads along: twenty a second is several times as fast."""
+
+
+def drain_limit_s(slo: Slo, span_s: float, longest_tokens: int) -> float:
+    """Return how long after the last arrival all work may end in a stable run, seconds.
+
+    By default that is a tenth of the time over which requests arrive, and what the longest output
+    takes at a slow pace; at least a minute.
+
+    Args:
+        slo: may say it.
+        span_s: from the first to the last arrival.
+        longest_tokens: the most tokens that a request puts out.
+    """
+    if slo.drain_s is not None:
+        return slo.drain_s
+    return max(LEAST_DRAIN_S, SLOW_TOKEN_S * longest_tokens) + span_s / 10
 
 
 def longest_s(slo: Slo, output_tokens: int) -> float | None:

@@ -108,7 +108,7 @@ def rows_for(spec: Spec, load: Load, replicas: int) -> int:
     if window_s is None or spec.limits.power_by == "rated":
         return 0
     span_s = float(load.arrival_ns.max() - load.arrival_ns.min()) / NS_PER_S
-    longest_s = span_s + drain_limit_s(spec.slo, span_s)
+    longest_s = span_s + drain_limit_s(spec.slo, span_s, int(load.output_tokens.max()))
     return 2 * min(math.ceil(FINE * longest_s / window_s) + 1, MOST_ROWS // (2 * replicas))
 
 

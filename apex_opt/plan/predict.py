@@ -127,6 +127,7 @@ def predict(
     done = log.status == DONE
     completed, sampled = int(done.sum()), int(tokens[done].sum())
     cost = sum(p.count * p.candidate.price_per_hour for p in parts)
+    limit_s = drain_limit_s(spec.slo, times.span_s, int(offered.output_tokens.max()))
     used = use(parts, played.members, times.duration_s)
     hits = log.totals.hit_tokens
     if known is None:
@@ -141,7 +142,8 @@ def predict(
         **latencies,
         duration_s=times.duration_s,
         drain_s=times.drain_s,
-        stable=times.drain_s <= drain_limit_s(spec.slo, times.span_s),
+        drain_limit_s=limit_s,
+        stable=times.drain_s <= limit_s,
         requests_per_s=completed / times.duration_s,
         prompt_tokens_per_s=int(prompts(load, spec.model)[done].sum()) / times.duration_s,
         output_tokens_per_s=sampled / times.duration_s,

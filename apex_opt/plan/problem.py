@@ -143,7 +143,7 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
     after_s: float | None = (
         longest_s(spec.slo, int(outputs.max(initial=1)))
         if counts_goodput(spec)
-        else drain_limit_s(spec.slo, span_s)
+        else drain_limit_s(spec.slo, span_s, int(load.output_tokens.max()))
     )
     refused = _refused(load, candidates, fit)
     refused = None if refused is None else refused[:, :: least.samples]

@@ -82,6 +82,7 @@ class Prediction(Record):
     queue_ms: Statistics
     duration_s: float
     drain_s: float
+    drain_limit_s: float
     stable: bool
     requests_per_s: float
     prompt_tokens_per_s: float

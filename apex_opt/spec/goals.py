@@ -53,7 +53,8 @@ class Slo(Table):
     drain_s: Positive | None = Field(
         None,
         description="A plan is stable if all work is done this long after the last arrival; "
-        "default: 60 s and a tenth of the time over which requests arrive.",
+        "default: 60 s, or 50 ms for each token of the longest output where that is more, and a "
+        "tenth of the time over which requests arrive.",
     )
 
 

@@ -21,8 +21,12 @@ def test_a_table_limits_statistics_and_a_number_each_request():
 
 
 def test_a_run_may_drain_for_a_minute_and_a_tenth_of_its_span():
-    assert drain_limit_s(Slo(), 3600.0) == 420.0
-    assert drain_limit_s(Slo(drain_s=5.0), 3600.0) == 5.0
+    assert drain_limit_s(Slo(), 3600.0, 1200) == 420.0
+    assert drain_limit_s(Slo(drain_s=5.0), 3600.0, 1200) == 5.0
+
+
+def test_a_run_has_the_time_that_its_longest_output_takes_to_read():
+    assert drain_limit_s(Slo(), 0.0, 12_000) == 600.0
 
 
 @pytest.mark.parametrize(

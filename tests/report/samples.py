@@ -97,6 +97,7 @@ def prediction(**changes: Any) -> Prediction:
         "queue_ms": statistics(0.25),
         "duration_s": 500.0,
         "drain_s": 4.5,
+        "drain_limit_s": 110.0,
         "stable": True,
         "requests_per_s": 4.0,
         "prompt_tokens_per_s": 4620.0,
