@@ -50,7 +50,7 @@ def table(name: str, rows: Sequence[Outcome]) -> Iterator[str]:
     for statistic in STATISTICS[1:]:
         for label, some in groups.items():
             if any(errors(some, metric, statistic) for metric in METRICS):
-                yield line(f"{label}, {statistic} of requests", some, statistic)
+                yield line(f"{label}, {statistic}", some, statistic)
     for label, apart in (("overload", "overload"), ("inexact", "inexact")):
         some = [r for r in rows if r.predicted is not None and getattr(r.case, apart)]
         if some:

@@ -335,8 +335,8 @@ def test_a_group_is_of_an_engine_a_device_and_a_format_and_tells_its_models_and_
         f"{'    Llama-3.1-8B':<46}     1",
         f"{'    Qwen3-8B':<46}     1",
         f"{group + ' fp8':<46}     1",
-        f"{'all, p99 of requests':<46}     3",
-        f"{(group + ' bf16, p99 of requests')[:46]:<46}     2",
+        f"{'all, p99':<46}     3",
+        f"{group + ' bf16, p99':<46}     2",
     ]
 
 

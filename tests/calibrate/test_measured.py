@@ -12,6 +12,7 @@ import pytest
 
 from apex_opt.calibrate import attention, collectives, products
 from apex_opt.calibrate.columns import read
+from apex_opt.calibrate.scores import calibrations, scores
 from apex_opt.spec import catalog
 
 DATA = Path(os.environ.get("APEXOPT_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -22,6 +23,28 @@ MEASURED = [catalog.device(system).name for system in SYSTEMS]
 pytestmark = pytest.mark.skipif(
     not (KERNELS / "gemm_measured.csv").is_file(), reason="measured kernels are absent"
 )
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Return how near the curves come that are fitted to all tables, each shape left out once."""
+    pytest.importorskip("scipy", reason="the extra `calibrate` is not installed")
+    return scores(calibrations(KERNELS))
+
+
+@pytest.mark.parametrize(
+    ("operators", "most"),
+    [
+        ("matrix products", 6),
+        ("attention of prompts", 5),
+        ("attention, decoding", 5),
+        ("collectives", 10),
+    ],
+)
+def test_shapes_left_out_of_the_fits_are_met_within_what_is_aimed_at(fitted, operators, most):
+    (found,) = [s for s in fitted if (s.device, s.name) == ("all", operators)]
+    assert found.rows > 1000
+    assert found.median <= most
 
 
 def errors(problem, curve):

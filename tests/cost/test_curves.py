@@ -85,7 +85,12 @@ def test_no_attention_of_any_device_beats_its_roofline(device, tokens, heads):
     peak, bandwidth = 1e12 * max(device.peak_tflops.values()), 1e9 * device.bandwidth_gbytes_per_s
     flops, moved = column(tokens**2 * heads * 256.0, tokens * heads * 512.0)
     reached = device.efficiency
-    kinds = (reached.prefill, reached.latent_prefill, reached.window_prefill)
+    kinds = (
+        reached.prefill,
+        reached.latent_prefill,
+        reached.sparse_prefill,
+        reached.window_prefill,
+    )
     prompts = Prompts(flops, moved, *column(tokens, tokens**2 * heads))
     for curve in (c for curves in (*kinds, reached.linear_prefill) for c in curves.values()):
         seconds = prefill_seconds(curve, peak, bandwidth, prompts)[0]

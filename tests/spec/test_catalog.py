@@ -219,6 +219,7 @@ def test_a_device_says_what_its_curves_rest_on(device):
     assert all(("prior" in efficiency.source) or c.error is not None for c in curves)
     assert efficiency.error_band <= 0.15 or "prior" in efficiency.source
     assert device.link.source
+    assert efficiency.power.error is not None or "prior" in efficiency.power.source
 
 
 @pytest.mark.parametrize("name", ["v100-sxm-32gb", "v100-sxm-16gb", "v100-pcie-16gb", "t4"])
