@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import cycle
 
 from apex_opt.solvers.flow_blocks import Part
-from apex_opt.solvers.flow_bound import CLOSE, bound
+from apex_opt.solvers.flow_bound import bound
 from apex_opt.solvers.flow_data import FlowData, Interval, Placement
 from apex_opt.solvers.flow_pool import Pool
 from apex_opt.solvers.flow_sites import Sites, by_site, only, partitions
@@ -25,12 +25,15 @@ GROWTH_ROUNDS = 20
 FIRST_SHARE, SHARES = 0.8, (0.5, 0.75, 0.9, 0.97, 0.25, 0.6, 0.85)
 """Of the way from what was found to what is not excluded: which rate is asked for first, and which
 in turns. It ends where each brought nothing, though machines in parts would do, or nothing yet."""
+NEAR = 1e-3
 TOLD = 1e-4
 """Rates of rows are sought until they can differ by no more than this, relatively."""
 
 
 def best_row(data: FlowData, limit: float, seed: int, until: float) -> Placement:
     """Return the best row of networks found, or rows side by side, each at its own sites.
+
+    Rows side by side are not looked for where one row of all comes near the limit.
 
     Args:
         data: the machines and their links.
@@ -54,7 +57,7 @@ def best_row(data: FlowData, limit: float, seed: int, until: float) -> Placement
         rate = sum(rows[group][0] for group in groups)
         if rate > best[0]:
             best = rate, {i: span for group in groups for i, span in rows[group][1].items()}
-        if rate >= limit * (1 - CLOSE) or time.monotonic() >= until:
+        if rate >= limit * (1 - NEAR) or time.monotonic() >= until:
             break
     return tuple(best[1][i] for i in range(len(data.machines)))
 

@@ -109,6 +109,18 @@ def test_importing_the_package_loads_nothing_heavy():
     assert shown.strip() == "[]"
 
 
+@pytest.mark.parametrize("verifier", ["flow_verify", "placement_verify", "fleet_verify"])
+def test_a_verifier_loads_no_solver(verifier):
+    code = (
+        f"import sys, apex_opt.solvers.{verifier};"
+        "print(sorted({'ortools', 'numba'} & set(sys.modules)))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown.strip() == "[]"
+
+
 @pytest.mark.parametrize("command", ["solve", "audit"])
 def test_a_faulty_spec_is_told_of_before_solver_and_simulator_are_loaded(command, tmp_path):
     (tmp_path / "spec.toml").write_text("model = 1\n")
