@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from typing import get_args
 
 import numpy as np
@@ -173,8 +174,9 @@ def numbers(kind: type, of: str) -> list[str]:
     return [field.name for field in fields(kind) if field.type == of]
 
 
+@lru_cache(maxsize=64)
 def check_table(steps: StepTable) -> None:
-    """Check shapes, types and signs of the step table."""
+    """Check shapes, types and signs of the step table, once for all its runs."""
     unlike = len(steps.decode_ns)
     by_tokens, by_rows = (unlike, steps.max_tokens + 1), (unlike, steps.max_seqs + 1)
     shapes = {

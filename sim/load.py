@@ -75,6 +75,20 @@ class Load:
             return np.arange(len(self))
         return np.flatnonzero(self.after < 0)
 
+    def worst(self) -> Load:
+        """Return one request with the most of each: whoever takes it rejects none of these."""
+
+        def most(column: Int64) -> Int64:
+            return column.max(keepdims=True) if len(column) else column
+
+        prompt = most(self.prompt_tokens)
+        return Load(
+            arrival_ns=most(self.arrival_ns),
+            prompt_tokens=prompt,
+            output_tokens=most(self.prompt_tokens + self.output_tokens) - prompt,
+            encoder_tokens=most(self.encoder_tokens),
+        )
+
     def take(self, index: Int64) -> Load:
         """Return the requests at `index`, in that order; whole sessions only."""
 

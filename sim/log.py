@@ -23,7 +23,7 @@ class Log:
         gap_ns: (n,) largest time between two of its tokens; 0 where it has only one.
         status: (n,) `DONE` or `REJECTED`.
         preempted: (n,) how often it lost its cache.
-        gaps: (BINS,) times between tokens that follow each other, counted; see `metrics.bounds`.
+        gaps: (BINS,) times between tokens that follow each other, counted; see `metrics.edge`.
         totals: of the replica.
         line: its time line, if one was asked for.
     """

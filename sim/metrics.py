@@ -40,8 +40,16 @@ def describe(values: NDArray[np.number]) -> Statistics:
     """Return mean and percentiles, interpolated linearly (numpy's default)."""
     if not len(values):
         return Statistics(*[float("nan")] * 5)
-    percentiles = np.percentile(values, PERCENTS)
-    return Statistics(float(values.mean()), *map(float, percentiles))
+    return Statistics(float(values.mean()), *percentiles(np.sort(values)).tolist())
+
+
+def percentiles(ordered: NDArray[np.number]) -> Float64:
+    """Return `PERCENTS` of values in ascending order, bit by bit those of `np.percentile`."""
+    rank = np.array(PERCENTS) / 100 * (len(ordered) - 1)
+    k = rank.astype(np.int64)
+    low, high = ordered[k], ordered[np.minimum(k + 1, len(ordered) - 1)]
+    step, share = high - low, rank - k
+    return np.where(share < 0.5, low + step * share, high - step * (1 - share))
 
 
 def done(log: Log) -> Bool:
@@ -71,9 +79,9 @@ def tpot(log: Log, output_tokens: Int64) -> Float64:
     return (log.last_ns - log.first_ns)[several] / (output_tokens[several] - 1)
 
 
-def bounds(bins: int) -> Float64:
-    """Return (bins + 1,) edges of the bins of gaps: 256 equal ones from each power of 2 ns on."""
-    octave, place = np.divmod(np.arange(bins + 1), 256)
+def edge(k: Int64) -> Float64:
+    """Return where bin k of gaps begins: there are 256 equal ones from each power of 2 ns on."""
+    octave, place = np.divmod(k, 256)
     return np.ldexp(1 + place / 256, octave)
 
 
@@ -86,13 +94,13 @@ def itl(log: Log) -> Statistics:
     count = int(log.gaps.sum())
     if count == 0:
         return describe(np.empty(0))
-    edges = bounds(len(log.gaps))
-    edges[:2] = 0.0  # tokens that were guessed come with the one before them
     below = np.concatenate([[0], np.cumsum(log.gaps)])
     ranks = np.array(PERCENTS) / 100 * (count - 1)
     k = np.searchsorted(below, ranks, side="right") - 1
     inside = (ranks - below[k] + 0.5) / log.gaps[k]
-    values = edges[k] + np.minimum(inside, 1) * (edges[k + 1] - edges[k])
+    # Tokens that were guessed come with the one before them: what is below bin 2 is 0.
+    low, high = (np.where(at < 2, 0.0, edge(at)) for at in (k, k + 1))
+    values = low + np.minimum(inside, 1) * (high - low)
     total = float((log.last_ns - log.first_ns)[done(log)].sum())
     return Statistics(total / count, *map(float, values))
 

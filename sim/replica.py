@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +18,9 @@ from apex_opt.sim.loop import run
 from apex_opt.sim.state import Given, Machine, State, Table
 from apex_opt.sim.steps import Float64, StepTable
 from apex_opt.sim.totals import Totals
+
+KEPT = 16
+"""Laid out tables that are kept, a megabyte each."""
 
 
 class EndlessRunError(ValueError):
@@ -46,7 +50,13 @@ def ready(load: Load, rules: EngineRules, steps: StepTable) -> Ready:
         ValueError: the numbers are unsound (see `apex_opt.sim.check`).
     """
     check(load, rules, steps)
-    return Ready(rules, steps, given(load, rules, steps), table(steps))
+    return Ready(rules, steps, given(load, rules, steps), laid_out(steps))
+
+
+@lru_cache(maxsize=KEPT)
+def laid_out(steps: StepTable) -> Table:
+    """Return a step table as the loop reads it; plans of one kind share it."""
+    return table(steps)
 
 
 def play(load: Load, rules: EngineRules, steps: StepTable, rows: int = 0) -> Log:

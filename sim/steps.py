@@ -48,9 +48,9 @@ def no_joules() -> Float64:
     return np.empty(0, np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepTable:
-    """Time and energy of a step, by pipeline stage. Arrays are C-contiguous.
+    """Time and energy of a step, by pipeline stage. Arrays are C-contiguous and never written.
 
     Stages that are alike may share a row: the middle ones of a pipeline are.
 

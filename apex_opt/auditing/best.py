@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from apex_opt.auditing.judge import Judge
-from apex_opt.cost.drawn import Drawn
+from apex_opt.auditing.other import counts_in
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.events import Listen
 from apex_opt.plan.objective import goal
@@ -16,8 +16,7 @@ from apex_opt.plan.result import Result
 from apex_opt.plan.search import EXTRA, Search
 from apex_opt.plan.solve import AT_ONCE, content_with, silent
 from apex_opt.plan.tell import tell
-from apex_opt.plan.tried import Counts, Found, Tried
-from apex_opt.sim.member import Role
+from apex_opt.plan.tried import Found, Tried
 from apex_opt.spec.spec import Spec
 
 
@@ -68,7 +67,7 @@ def best(
     asked = judge.problem(spec, lambda c: start is None or _may_beat(spec, c, start.objective))
     if asked is None:
         return None
-    known = None if start is None else counts_of(asked, start)
+    known = None if start is None else counts_in(asked, start)
     found = Search(
         asked,
         lambda counts: judge.play(spec, offered, asked, counts),
@@ -88,20 +87,3 @@ def _may_beat(spec: Spec, candidate: Candidate, objective: float) -> bool:
     """Whether a plan with this replica may be as good: what one of it costs or takes, all do."""
     least = {"cost": candidate.price_per_hour, "devices": candidate.shape.devices}
     return least.get(goal(spec.objective).name, -math.inf) <= objective
-
-
-def counts_of(asked: Problem, plan: Tried) -> Counts | None:
-    """Return the counts of a plan of another problem in this one; None where a replica is not."""
-    numbers = {_kind(candidate): r for r, candidate in enumerate(asked.candidates)}
-    counts = [0] * len(asked.candidates)
-    for part in () if plan.outcome is None else plan.outcome.parts:
-        r = numbers.get(_kind(part.candidate))
-        if r is None:
-            return None
-        counts[r] += part.count
-    return tuple(counts) if any(counts) else None
-
-
-def _kind(candidate: Candidate) -> tuple[Drawn, Role, int, tuple[int, ...]]:
-    """Return what makes a candidate the same one in another problem."""
-    return candidate.drawn, candidate.role, candidate.pool, candidate.also

@@ -75,6 +75,10 @@ class Range:
         """Return a number one unit, or 1 %, tighter."""
         return number - self.looser * (1 if self.whole else 0.01 * abs(number))
 
+    def looser_by_little(self, number: float) -> float:
+        """Return a number so little looser that none worth looking at lies between."""
+        return number + self.looser * (1 if self.whole else FINE / 2 * abs(number))
+
     def size(self, number: float) -> float:
         """Return how large the change to a number is: the difference of the logarithms."""
         least = 1e-9

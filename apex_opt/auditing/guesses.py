@@ -32,18 +32,23 @@ def every(data: FleetData) -> list[Counts]:
 
 def alone(asked: Problem, r: int, n: int) -> Counts:
     """Return the plan of `n` replicas of kind `r`."""
-    return tuple(n if q == r else 0 for q in range(len(asked.data.kinds)))
+    return (0,) * r + (n,) + (0,) * (len(asked.data.kinds) - r - 1)
 
 
-def singles(asked: Problem) -> list[Counts]:
-    """Return all plans of one kind within the bounds: what the limits allow and may carry all."""
+def singles(asked: Problem, few: int) -> list[Counts] | None:
+    """Return all plans of one kind within the bounds: what the limits allow and may carry all.
+
+    None where they are not `few`.
+    """
     data = asked.data
-    return [
-        alone(asked, r, n)
+    numbers = [
+        (r, range(fewest(data, r), most(data, r) + 1))
         for r in range(len(data.kinds))
         if possible(data, r)
-        for n in range(fewest(data, r), most(data, r) + 1)
     ]
+    if sum(len(each) for _, each in numbers) > few:
+        return None
+    return [alone(asked, r, n) for r, each in numbers for n in each]
 
 
 def carries(asked: Problem, r: int, n: int) -> bool:

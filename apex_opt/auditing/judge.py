@@ -16,8 +16,9 @@ from itertools import islice
 from typing import Literal
 
 from apex_opt.auditing.guesses import Counts, every, guesses, singles
-from apex_opt.auditing.looked_at import candidates_within, spread
+from apex_opt.auditing.looked_at import spread, within
 from apex_opt.auditing.memory import Memory
+from apex_opt.auditing.other import kind, kinds_of, taken_over
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import Enumeration
 from apex_opt.plan.events import Event, Listen
@@ -111,29 +112,57 @@ class Judge:
         """Whether the time is over."""
         return time.monotonic() > self.deadline
 
-    def ask(self, spec: Spec, most: int = MOST_PLANS) -> Verdict:
-        """Return whether a plan meets `spec`; of a large space, at most `most` are simulated."""
+    def ask(self, spec: Spec, most: int = MOST_PLANS, like: Tried | None = None) -> Verdict:
+        """Return whether a plan meets `spec`; of a large space, at most `most` are simulated.
+
+        A plan of a spec that is almost the same may be tried first.
+        """
         self._count()
         most = min(most, max(FEW, BUDGET - self.simulated))
         found = self.replicas(spec)
         if not found.legal:
             return Verdict("infeasible", "replica", found)
-        candidates = candidates_within(spec, found)
+        candidates = self._within(spec)
         if not candidates:
             return Verdict("infeasible", "bound", found)
+        again = None if like is None else self.again(spec, [like])
+        if again is not None:
+            return again
         sample = spread(candidates)
+        tried: tuple[Tried, ...] = ()
         if len(sample) < len(candidates):
             verdict = self._decide(spec, found, sample, 0)
             if verdict.feasible:
                 return verdict
-        return self._decide(spec, found, candidates, most)
+            tried = verdict.missed
+        return self._decide(spec, found, candidates, most, tried)
+
+    def again(self, spec: Spec, plans: Sequence[Tried]) -> Verdict | None:
+        """Return that one of these plans of other specs meets `spec`; None where none does."""
+        mine = {kind for plan in plans for kind in kinds_of(plan)}
+        candidates = [one for one in self._within(spec) if kind(one) in mine]
+        if not candidates:
+            return None
+        found, offered = self.replicas(spec), self.traffic(spec)
+        asked = problem(_plain(spec), offered.load, candidates, self.memory.bound)
+        for plan in plans:
+            same = taken_over(asked, plan)
+            if same is not None and not faults(asked.data, same.counts):
+                one = self.play(spec, offered, asked, same.counts)
+                if one.missed is None:
+                    return Verdict("feasible", "simulation", found, asked, one)
+        return None
 
     def glance(self, spec: Spec) -> Verdict | None:
         """Return a verdict that looks at few replicas: of it only `feasible` is to be trusted."""
         self._count()
         found = self.replicas(spec)
-        candidates = spread(candidates_within(spec, found))
+        candidates = spread(self._within(spec))
         return self._decide(spec, found, candidates, 0) if candidates else None
+
+    def _within(self, spec: Spec) -> list[Candidate]:
+        """Return the legal replicas of which limits and pools allow one."""
+        return within(spec, self.memory.candidates(spec))
 
     def _count(self) -> None:
         self.questions += 1
@@ -151,7 +180,7 @@ class Judge:
 
         Only replicas that are `worth` it are looked at.
         """
-        candidates = [c for c in candidates_within(spec, self.replicas(spec)) if worth(c)]
+        candidates = [c for c in self._within(spec) if worth(c)]
         if not candidates:
             return None
         return problem(spec, self.traffic(spec).load, candidates, self.memory.bound)
@@ -162,13 +191,20 @@ class Judge:
         found: Enumeration,
         candidates: Sequence[Candidate],
         most: int,
+        tried: Sequence[Tried] = (),
     ) -> Verdict:
-        """Answer for plans of these candidates; of a large space after guesses and `most` plans."""
+        """Answer for plans of these candidates; of a large space after guesses and `most` plans.
+
+        Plans that were `tried` among fewer candidates missed the spec.
+        """
         offered = self.traffic(spec)
         asked = problem(_plain(spec), offered.load, candidates, self.memory.bound)
         plans, whole = self._plans(spec, asked, most)
-        missed: list[Tried] = []
+        missed = [] if whole else [plan for one in tried if (plan := taken_over(asked, one))]
+        known = {plan.counts for plan in missed}
         for counts in plans:
+            if counts in known:
+                continue
             if self.late:
                 return Verdict("undecided", "simulation", found, asked, None, tuple(missed))
             one = self.play(spec, offered, asked, counts)
@@ -189,13 +225,19 @@ class Judge:
         """
         data = asked.data
         if alone(data):
-            left = singles(asked)
-            new = sum(not self.memory.knows(spec, asked, plan) for plan in left[: 2 * SMALL])
-            if len(left) <= 2 * SMALL and new <= max(most, FEW):
-                return dict.fromkeys((*guesses(asked), *left)), True
+            left = singles(asked, 2 * SMALL)
+            if left is not None and self._all_but(spec, asked, left, max(most, FEW)):
+                inside = set(left)
+                likely = (plan for plan in guesses(asked) if plan in inside)
+                return dict.fromkeys((*likely, *left)), True
         elif few(data, SMALL):
             return (p for p in every(data) if not faults(data, p)), True
         return guesses(asked) if most else islice(guesses(asked), FEW), False
+
+    def _all_but(self, spec: Spec, asked: Problem, plans: Sequence[Counts], most: int) -> bool:
+        """Whether all of these plans have been simulated but so many at most."""
+        new = (plan for plan in plans if not self.memory.knows(spec, asked, plan))
+        return next(islice(new, most, None), None) is None
 
     def _excluded(self, asked: Problem) -> bool:
         """Whether bounds exclude every plan of a large space."""

@@ -6,29 +6,27 @@ from collections.abc import Sequence
 
 from apex_opt.cost.shape import Shape
 from apex_opt.plan.candidate import Candidate
-from apex_opt.plan.enumerate import Enumeration
 from apex_opt.plan.power import least_w
-from apex_opt.plan.roles import candidates_of
 from apex_opt.spec.spec import Spec
 
 SAMPLE = 24
 """Replicas among which a plan is looked for first, where there are many."""
 
 
-def candidates_within(spec: Spec, found: Enumeration) -> list[Candidate]:
+def within(spec: Spec, legal: Sequence[Candidate]) -> list[Candidate]:
     """Return the legal replicas of which limits and pools allow one."""
-    return candidates_of(spec, [one for one in found.legal if affordable(spec, one[0])])
+    return [one for one in legal if affordable(spec, one.shape)]
 
 
 def affordable(spec: Spec, shape: Shape) -> bool:
     """Whether limits and pool allow one replica of this shape, whatever it does."""
-    limits = spec.limits
+    limits, drawn_w = spec.limits, least_w(spec, shape)
     rows = [
         (limits.devices, shape.devices),
         (limits.budget_per_hour, shape.price_per_hour),
-        (limits.power_w, sum(least_w(spec, shape))),
+        (limits.power_w, sum(drawn_w)),
     ]
-    drawn = zip(shape.pools(), least_w(spec, shape), strict=True)
+    drawn = zip(shape.pools(), drawn_w, strict=True)
     rows += [(pool.power_w, watts) for (pool, _), watts in drawn]
     return all(most is None or taken <= most for most, taken in rows)
 

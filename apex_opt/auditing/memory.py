@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
+from dataclasses import dataclass, field, replace
 
 from apex_opt.auditing.guesses import Counts
 from apex_opt.cost.drawn import Drawn
@@ -16,6 +17,7 @@ from apex_opt.plan.power import rows_for
 from apex_opt.plan.predict import measure, play_parts
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.result import Prediction
+from apex_opt.plan.roles import candidates_of
 from apex_opt.plan.solve import longest_request, routings, tried
 from apex_opt.plan.step_floors import StepFloors, step_floors
 from apex_opt.plan.tried import Tried, best_of
@@ -31,24 +33,52 @@ KEPT_REQUESTS = 2_000_000
 KEPT_BOUNDS = 100_000_000
 """Requests times replicas whose bounds are remembered, 16 bytes each."""
 
+UNHELD = {"model", "engine", "quantization", "parallelism", "workload", "search"}
+"""Tables of a spec that a simulated plan is not held against: they decide what is simulated."""
+
+
+@dataclass
+class _Run:
+    """A simulated plan.
+
+    Attributes:
+        log: None where its run has no end.
+        shown: what it predicts; latencies do not change with levels and limits.
+        tried: what it is worth, by the levels and limits that it was held against.
+    """
+
+    log: FleetLog | None
+    requests: int
+    shown: Prediction | None = None
+    tried: dict[str, Tried] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The replicas of specs whose pools, engine, formats and degrees are `key`."""
+
+    key: object
+    found: Enumeration
+    candidates: tuple[Candidate, ...]
+
 
 class Memory:
     """Remembers what specs of one model share that differ in an entry or two."""
 
     def __init__(self) -> None:
         self.simulated = 0
+        self._last: tuple[Spec, str, str] | None = None
         self._traffic: OrderedDict[str, Traffic] = OrderedDict()
-        self._replicas: deque[tuple[object, Enumeration]] = deque(maxlen=16)
+        self._replicas: deque[_Known] = deque(maxlen=16)
         self._floors: dict[tuple[Drawn, Role], StepFloors] = {}
         self._bounds: dict[tuple[Drawn, Role, object], Optimistic] = {}
         self._bounded = 0
-        self._played: OrderedDict[object, FleetLog | None] = OrderedDict()
-        self._shown: dict[object, Prediction] = {}
+        self._played: OrderedDict[object, _Run] = OrderedDict()
         self._kept = 0
 
     def traffic(self, spec: Spec) -> Traffic:
         """Return the traffic of a spec."""
-        key = self._traffic_key(spec)
+        key, _ = self._keys(spec)
         if key not in self._traffic:
             self._traffic[key] = traffic(spec.workload, spec.search.seed, spec.folder, spec.model)
             if len(self._traffic) > 8:
@@ -57,13 +87,21 @@ class Memory:
 
     def replicas(self, spec: Spec) -> Enumeration:
         """Return the replicas of a spec, legal and not; limits and levels have no say in it."""
+        return self._known(spec).found
+
+    def candidates(self, spec: Spec) -> tuple[Candidate, ...]:
+        """Return the legal replicas of a spec in their roles."""
+        return self._known(spec).candidates
+
+    def _known(self, spec: Spec) -> _Known:
         longest = longest_request(spec, self.traffic(spec))
         own = (spec.pools, spec.network, spec.quantization, spec.engine, spec.parallelism)
         key = (*own, spec.limits.memory_reserve_fraction, longest)
-        known = next((found for at, found in self._replicas if at == key), None)
+        known = next((one for one in self._replicas if one.key == key), None)
         if known is None:
-            known = enumerate_replicas(spec, longest)
-            self._replicas.append((key, known))
+            found = enumerate_replicas(spec, longest)
+            known = _Known(key, found, tuple(candidates_of(spec, found.legal)))
+            self._replicas.append(known)
         return known
 
     def play(self, spec: Spec, offered: Traffic, asked: Problem, counts: Counts) -> Tried:
@@ -79,14 +117,21 @@ class Memory:
         return all(self._what(spec, parts) in self._played for parts in ways)
 
     def _play(self, spec: Spec, offered: Traffic, counts: Counts, parts: tuple[Part, ...]) -> Tried:
-        what = self._what(spec, parts)
-        log = self._log(spec, offered, parts, what)
-        if log is None:
-            return Tried(
-                counts, math.nan, math.nan, "cannot be simulated: its run has no end", None
-            )
-        played = measure(spec, offered.load, parts, log, known=self._shown.get(what))
-        self._shown[what] = played.prediction
+        _, limits = self._keys(spec)
+        run = self._run(spec, offered, parts)
+        if limits not in run.tried:
+            run.tried[limits] = self._held(spec, offered, counts, parts, run)
+        return replace(run.tried[limits], counts=counts)
+
+    def _held(
+        self, spec: Spec, offered: Traffic, counts: Counts, parts: tuple[Part, ...], run: _Run
+    ) -> Tried:
+        """Return what a simulated plan is worth, held against `spec`."""
+        if run.log is None:
+            why = "cannot be simulated: its run has no end"
+            return Tried(counts, math.nan, math.nan, why, None)
+        played = measure(spec, offered.load, parts, run.log, known=run.shown)
+        run.shown = played.prediction
         return tried(spec, counts, played)
 
     def _what(self, spec: Spec, parts: tuple[Part, ...]) -> object:
@@ -98,26 +143,20 @@ class Memory:
         rows = rows_for(
             spec, self.traffic(spec).load, sum(part.count * part.ranks for part in parts)
         )
-        return (self._traffic_key(spec), spec.routing.router, rows, shapes)
+        return (self._keys(spec)[0], spec.routing.router, rows, shapes)
 
-    def _log(
-        self, spec: Spec, offered: Traffic, parts: tuple[Part, ...], what: object
-    ) -> FleetLog | None:
-        """Return the simulation of a plan; None where its run has no end."""
-        if what in self._played:
-            return self._played[what]
-        self.simulated += 1
-        try:
-            log = play_parts(spec, offered.load, parts)
-        except EndlessRunError:
-            log = None
-        self._played[what] = log
-        self._kept += len(offered.load)
-        while self._kept > KEPT_REQUESTS and len(self._played) > 1:
-            key, old = self._played.popitem(last=False)
-            self._shown.pop(key, None)
-            self._kept -= len(offered.load) if old is None else len(old.replica)
-        return log
+    def _run(self, spec: Spec, offered: Traffic, parts: tuple[Part, ...]) -> _Run:
+        """Return the simulation of a plan."""
+        what = self._what(spec, parts)
+        run = self._played.get(what)
+        if run is None:
+            self.simulated += 1
+            run = _Run(_simulated(spec, offered, parts), len(offered.load))
+            self._played[what] = run
+            self._kept += run.requests
+            while self._kept > KEPT_REQUESTS and len(self._played) > 1:
+                self._kept -= self._played.popitem(last=False)[1].requests
+        return run
 
     def bound(self, candidate: Candidate, traffic: Features) -> Optimistic:
         """Return the optimistic model of a candidate; lengths and pace decide it, not the rate."""
@@ -134,5 +173,19 @@ class Memory:
             self._bounded += traffic.columns.shape[1]
         return self._bounds[key]
 
-    def _traffic_key(self, spec: Spec) -> str:
-        return f"{spec.search.seed} {spec.workload.model_dump_json()}"
+    def _keys(self, spec: Spec) -> tuple[str, str]:
+        """Return what decides the traffic of a spec, and what a plan is held against."""
+        if self._last is None or self._last[0] is not spec:
+            offered = f"{spec.search.seed} {spec.workload.model_dump_json()}"
+            prices = spec.quantization.usd_per_million_tokens
+            limits = f"{spec.model_dump_json(exclude=UNHELD)} {prices}"
+            self._last = spec, offered, limits
+        return self._last[1:]
+
+
+def _simulated(spec: Spec, offered: Traffic, parts: tuple[Part, ...]) -> FleetLog | None:
+    """Return the simulation of a plan; None where its run has no end."""
+    try:
+        return play_parts(spec, offered.load, parts)
+    except EndlessRunError:
+        return None

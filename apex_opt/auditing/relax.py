@@ -17,12 +17,22 @@ from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.entries import Entry
 from apex_opt.auditing.judge import Judge, Verdict
 from apex_opt.auditing.known import known
+from apex_opt.auditing.near import distance
 from apex_opt.auditing.repair import Repair, move, moved
 from apex_opt.auditing.uses import uses
+from apex_opt.plan.tried import Tried
 from apex_opt.spec.spec import Spec
 
 LIGHT = 0
 """Simulations beside guesses for one question of a bisection, where a space is large."""
+
+CLOSEST = 16
+"""Plans that missed a value by least which are looked at again at looser ones, and no others, where
+each value asks for simulations of its own.
+"""
+
+MOST_SMALLER = 2
+"""Times that a change is made a little smaller, where that does after all."""
 
 MOST_PAIRS = 6
 MOST_FIRST = 2
@@ -90,25 +100,32 @@ def _option(judge: Judge, spec: Spec, entry: Entry, dial: Options) -> Repair | N
 def _tighten(judge: Judge, spec: Spec, entry: Entry, dial: Range, best: Repair) -> Repair:
     """Return the smallest change of a number, from one that does."""
     loose = float(best.moves[0].value)
-    little = tight = dial.value
+    little: float | None = None
+    tight = dial.value
+    closest: list[Tried] = []
     while True:
         used = uses(entry, spec, best.asked, best.plan)
         if used is not None and (loose - used) * dial.looser > 0:
             loose = used
-        if tight == dial.value:
+        if little is None:
             little = tight = barred_up_to(judge, spec, dial, loose)
-        if dial.closed(tight, loose) or judge.late:
+        passed = (loose - tight) * dial.looser <= 0  # a plan was found where none was seen before
+        if passed or dial.closed(tight, loose) or judge.late:
             break
         middle = dial.between(tight, loose)
         changed = dial.put(spec, dial.exact(middle))
-        verdict = judge.ask(changed, LIGHT)
-        if verdict.plan is not None and verdict.asked is not None:
+        verdict = judge.again(changed, [best.plan, *closest])
+        if verdict is None and not closest:
+            verdict = judge.ask(changed, LIGHT)
+        if verdict is not None and verdict.plan is not None and verdict.asked is not None:
             loose = middle
             best = replace(best, spec=changed, asked=verdict.asked, plan=verdict.plan)
-        else:
-            tight = middle
-            if verdict.status == "infeasible" and not entry.replayed:
-                little = middle
+            continue
+        tight = middle
+        if verdict is not None and entry.replayed:
+            closest = sorted(verdict.missed, key=lambda one: distance(changed, one))[:CLOSEST]
+        elif verdict is not None and verdict.status == "infeasible":
+            little = middle
     return _settled(judge, spec, dial, replace(best, moves=(move(entry, loose),)), little)
 
 
@@ -118,13 +135,13 @@ def barred_up_to(judge: Judge, spec: Spec, dial: Range, loose: float) -> float:
     Whoever loosens a limit or a level takes no plan away, and less traffic is less work; so what is
     excluded at a value is excluded at every tighter one.
     """
-    tight = dial.value
+    tight, middle = dial.value, dial.looser_by_little(dial.value)  # often bounds exclude nothing
     while not dial.closed(tight, loose) and not judge.late:
-        middle = dial.between(tight, loose)
         if judge.excludes(dial.put(spec, dial.exact(middle))):
             tight = middle
         else:
             loose = middle
+        middle = dial.between(tight, loose)
     return tight
 
 
@@ -144,23 +161,47 @@ def _settled(judge: Judge, spec: Spec, dial: Range, best: Repair, little: float)
     """Return the repair at a round value near what was found, if a plan meets it, else just there.
 
     That less does not do is asked once more, unless `little`, which is proved not to do, is close
-    enough: fewer requests a second may be no easier, nor may more watts.
+    enough: fewer requests a second may be no easier, nor may more watts. If less does after all, it
+    is taken, a few times.
     """
     entry = best.moves[0].entry
-    near = dial.rounded(float(best.moves[0].value))
-    changed = dial.put(spec, dial.exact(near))
-    verdict = judge.ask(changed)
-    if verdict.plan is None or verdict.asked is None:
+    found = _rounded(judge, spec, dial, best, float(best.moves[0].value))
+    if found is None:
         return replace(best, barred=(little,))
+    proved = False
+    for _ in range(MOST_SMALLER):
+        tighter = dial.tighter(float(found.moves[0].value))
+        less = dial.put(spec, dial.exact(tighter))
+        proved = (little - tighter) * dial.looser >= 0 and not entry.replayed
+        proved = proved or judge.excludes(less)
+        if proved or judge.late:
+            break
+        verdict = judge.ask(less, LIGHT, found.plan)
+        proved = verdict.status == "infeasible"
+        if verdict.plan is None:
+            break
+        smaller = _rounded(judge, spec, dial, replace(best, plan=verdict.plan), tighter)
+        if smaller is None:
+            break
+        found = smaller
+    return replace(found, smallest=proved, barred=(little,))
+
+
+def _rounded(judge: Judge, spec: Spec, dial: Range, best: Repair, value: float) -> Repair | None:
+    """Return the repair at a round value that is no tighter than `value`; None: no plan meets it.
+
+    Where the plan uses less than that, it is what the plan uses.
+    """
+    entry, near = best.moves[0].entry, dial.rounded(value)
+    changed = dial.put(spec, dial.exact(near))
+    verdict = judge.ask(changed, like=best.plan)
+    if verdict.plan is None or verdict.asked is None:
+        return None
     used = uses(entry, spec, verdict.asked, verdict.plan)
     if used is not None and (near - dial.rounded(used)) * dial.looser > 0:
         near = dial.rounded(used)
         changed = dial.put(spec, dial.exact(near))
-    tighter = dial.tighter(near)
-    less = dial.put(spec, dial.exact(tighter))
-    proved = (little - tighter) * dial.looser >= 0 and not entry.replayed
-    proved = proved or judge.excludes(less) or judge.ask(less, LIGHT).status == "infeasible"
-    return Repair((move(entry, near),), changed, verdict.asked, verdict.plan, proved, (little,))
+    return Repair((move(entry, near),), changed, verdict.asked, verdict.plan, False, (None,))
 
 
 def together(judge: Judge, spec: Spec, first: Entry, second: Entry) -> Repair | None:

@@ -138,16 +138,21 @@ def near(shape: Shape, stage: int) -> bool:
 
 
 def stage_hop(shape: Shape, stage: int, size_bytes: Array) -> Array:
-    """Return seconds of sending activations from `stage` to the next one.
+    """Return seconds of sending activations from `stage` to the next one."""
+    ends = shape.at(stage), shape.at(stage + 1)
+    return hop(*ends, size_bytes, same_node=near(shape, stage))
+
+
+def hop(source: Shape, target: Shape, size_bytes: Array, *, same_node: bool) -> Array:
+    """Return seconds of sending activations from a stage to another.
 
     Each device of the group sends its share to its peer, which gathers them inside the node (vLLM's
     send/recv of tensor-parallel slices). Between pools activations cross the network, as fast as
     the slower port.
     """
-    source, target = shape.at(stage), shape.at(stage + 1)
-    part = size_bytes / shape.tensor
+    part = size_bytes / source.tensor
     if source.pool.name == target.pool.name:
-        sent = point_to_point(source, part, same_node=near(shape, stage))
+        sent = point_to_point(source, part, same_node=same_node)
     else:
         ways = [point_to_point(one, part, same_node=False) for one in (source, target)]
         sent = np.maximum(*ways)

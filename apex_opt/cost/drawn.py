@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cached_property
 
+from apex_opt.cost.rates import node_share_w
 from apex_opt.cost.shape import Shape
 from apex_opt.spec.pools import Pool
 
@@ -30,7 +31,7 @@ class Drawn:
         own = tuple(getattr(shape, f.name) for f in fields(shape) if f.name not in PLACED)
         names = [pool.name for pool, _ in shape.pools()]
         order = tuple((names.index(at.pool.name), at.clock) for at in shape.places)
-        return (*own, order, *(_seen(pool) for pool, _ in shape.pools()))
+        return (*own, order, *(_seen(pool, shape.devices) for pool, _ in shape.pools()))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Drawn) and self._content == other._content
@@ -46,6 +47,10 @@ class Drawn:
         return self._hash
 
 
-def _seen(pool: Pool) -> tuple[object, ...]:
-    """Return what steps see of a pool."""
-    return (pool.node_devices, *(value for key, value in pool if key not in UNSEEN))
+def _seen(pool: Pool, devices: int) -> tuple[object, ...]:
+    """Return what the steps of a replica of so many devices see of a pool.
+
+    Nodes that would hold it whole are alike, but for the power that stands for each device.
+    """
+    own = (value for key, value in pool if key not in UNSEEN)
+    return (min(pool.node_devices, devices), node_share_w(pool), *own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from apex_opt.spec.engine import EngineName, EngineRelease, Policy
 from apex_opt.spec.model import Model
@@ -122,7 +123,7 @@ class Shape:
     context: int = 1
     elsewhere: tuple[Place, ...] = ()
 
-    @property
+    @cached_property
     def places(self) -> tuple[Place, ...]:
         """The place of each stage."""
         return self.elsewhere or (Place(self.pool, self.clock),) * self.pipeline
@@ -136,6 +137,10 @@ class Shape:
 
     def pools(self) -> tuple[tuple[Pool, int], ...]:
         """Return the pools where it stands, in the order of stages, and its stages in each."""
+        return self._pools
+
+    @cached_property
+    def _pools(self) -> tuple[tuple[Pool, int], ...]:
         found: dict[str, tuple[Pool, int]] = {}
         for place in self.places:
             name = place.pool.name

@@ -104,12 +104,14 @@ class Parts:
         embedding: by tokens of a step, with what the engine takes for it.
         head: by sampled rows.
         kinds: of the model's layers.
+        window_tokens: the longest window of any of them; 1 where none has one.
     """
 
     tokens: Int64
     embedding: Cost
     head: Cost
     kinds: dict[str, Kind]
+    window_tokens: int
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,14 @@ def parts(drawn: Drawn) -> Parts:
     """Return what stages are made of where a replica stands in one pool."""
     shape, sizes = drawn.shape, _sizes(drawn.shape)
     rates, at = Rates(shape), sizes.at.astype(np.float64)
+    layers = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
+    windows = (one.attention.window for one in layers.values())
     return Parts(
         tokens=np.arange(len(sizes.run)),
         embedding=spread(embedding(rates, at), sizes.at, sizes.run),
         head=head(rates, sizes.rows),
-        kinds={k: _kind(rates, layer(v, shape), sizes) for k, v in shape.model.layers.items()},
+        kinds={name: _kind(rates, one, sizes) for name, one in layers.items()},
+        window_tokens=max((tokens for tokens in windows if tokens is not None), default=1),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 
 import numpy as np
@@ -17,10 +17,10 @@ import numpy as np
 from apex_opt.cost import collectives
 from apex_opt.cost.curves import Array
 from apex_opt.cost.drawn import Drawn
-from apex_opt.cost.operators import ACTIVATION_BYTES, layer
+from apex_opt.cost.operators import ACTIVATION_BYTES
 from apex_opt.cost.rates import Cost, replica_idle_w
 from apex_opt.cost.shape import Shape
-from apex_opt.cost.step_parts import READING, Parts, parts
+from apex_opt.cost.step_parts import KEPT, READING, Parts, parts
 from apex_opt.sim.steps import Int64, StepTable
 
 NS = 1e9
@@ -97,41 +97,41 @@ class _Pipeline:
     Attributes:
         unlike: each with what sending activations onward takes.
         row: (stages,) which of them each stage is.
+        window_tokens: of the model, which all share.
     """
 
     unlike: list[tuple[_Stage, Int64]]
     row: Int64
+    window_tokens: int
 
 
 def _pipeline(shape: Shape) -> _Pipeline:
     """Return the stages of a replica; equal ones are computed once."""
-    places: dict[object, Parts] = {}
+    places = [Drawn(replace(shape.at(stage), stage_layers=(1,))) for stage in range(shape.pipeline)]
     known: dict[object, _Stage] = {}
     unlike: dict[object, tuple[_Stage, Int64]] = {}
     row: list[int] = []
     for stage, counts in enumerate(shape.stage_counts()):
-        own = shape.at(stage)
-        place = (own.pool.name, own.clock)
-        if place not in places:
-            places[place] = parts(Drawn(replace(own, stage_layers=(1,))))
         last = stage == shape.pipeline - 1
-        work = (place, stage == 0, last, tuple(counts.items()))
+        work = (places[stage], stage == 0, last, tuple(counts.items()))
+        onward = None if last else (places[stage + 1], collectives.near(shape, stage))
         if work not in known:
-            known[work] = _stage(shape, places[place], stage, counts)
-        onward = None if last else (shape.at(stage + 1).pool.name, collectives.near(shape, stage))
+            known[work] = _stage(shape, parts(places[stage]), stage, counts)
         if (work, onward) not in unlike:
-            hop_ns = _hop_ns(shape, stage, places[place].tokens)
+            nothing = np.zeros_like(known[work].decode_ns)
+            hop_ns = nothing if onward is None else _hop_ns(places[stage], *onward)
             unlike[work, onward] = known[work], hop_ns
         row.append(list(unlike).index((work, onward)))
-    return _Pipeline(list(unlike.values()), np.array(row, np.int64))
+    window_tokens = parts(places[0]).window_tokens
+    return _Pipeline(list(unlike.values()), np.array(row, np.int64), window_tokens)
 
 
-def _hop_ns(shape: Shape, stage: int, tokens: Int64) -> Int64:
-    """Return what sending activations to the next stage takes, by tokens; nothing for the last."""
-    if stage == shape.pipeline - 1:
-        return np.zeros_like(tokens)
-    size = ACTIVATION_BYTES * tokens.astype(np.float64) * shape.model.hidden_size
-    return _ceil(collectives.stage_hop(shape, stage, size), NS)
+@lru_cache(maxsize=KEPT)
+def _hop_ns(source: Drawn, target: Drawn, same_node: bool) -> Int64:  # a key
+    """Return what sending activations from a stage to another takes, by tokens."""
+    model, tokens = source.shape.model, parts(source).tokens.astype(np.float64)
+    size = ACTIVATION_BYTES * tokens * model.hidden_size
+    return _ceil(collectives.hop(source.shape, target.shape, size, same_node=same_node), NS)
 
 
 def _ceil(seconds: Array, unit: float) -> Int64:
@@ -147,8 +147,6 @@ def step_table(shape: Shape) -> StepTable:
     """
     pipeline = _pipeline(shape)
     stages, times = [stage for stage, _ in pipeline.unlike], np.bincount(pipeline.row).tolist()
-    layers = (layer(kind, shape) for kind in shape.model.layers.values())
-    windows = [one.attention.window for one in layers if one.attention.window is not None]
 
     def joules(each: list[Array]) -> Array:
         over_stages = sum(n * one for n, one in zip(times, each, strict=True))
@@ -160,7 +158,7 @@ def step_table(shape: Shape) -> StepTable:
         decode_ns=np.stack([s.decode_ns for s in stages]),
         mixed_ns=np.stack([s.mixed_ns for s in stages]),
         rows_ns=np.stack([s.rows_ns for s in stages]),
-        window_tokens=max(windows, default=1),
+        window_tokens=pipeline.window_tokens,
         hop_ns=np.stack([hop_ns for _, hop_ns in pipeline.unlike]),
         decode_j=joules([s.decode_j for s in stages]),
         mixed_j=joules([s.mixed_j for s in stages]),

@@ -10,6 +10,7 @@ from apex_opt.cost.memory import Fit
 from apex_opt.cost.rates import replica_idle_w, standing_w
 from apex_opt.cost.shape import Place, Shape
 from apex_opt.cost.table import replica_table
+from apex_opt.cost.work import ModelWork, model_work
 from apex_opt.plan import scheduler
 from apex_opt.plan.result import Memory, Replica, Stage
 from apex_opt.plan.settings import shown
@@ -18,7 +19,7 @@ from apex_opt.sim.member import Role, in_role
 from apex_opt.sim.steps import StepTable
 from apex_opt.spec.spec import Spec
 
-KEPT = 64
+KEPT = 128
 """Step tables that are kept: one takes up to megabytes, and there may be thousands of replicas."""
 
 
@@ -63,6 +64,11 @@ class Candidate:
     def steps(self) -> StepTable:
         """What its steps cost; made anew where many others were asked for in between."""
         return _steps(self.drawn)
+
+    @cached_property
+    def work(self) -> ModelWork:
+        """Operations and bytes of what it does."""
+        return model_work(self.shape)
 
     @cached_property
     def idle_w(self) -> float:

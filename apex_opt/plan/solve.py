@@ -138,8 +138,9 @@ def _no_replica(refused: Mapping[str, int]) -> str:
 def parts_of(asked: Problem, counts: Counts) -> tuple[Part, ...]:
     """Return the deployments of a count vector, with their routing weights."""
     totals, parts = asked.traffic.features.totals, []
+    chosen = [r for r, n in enumerate(counts) if n]
     for role in get_args(Role):
-        used = [r for r, n in enumerate(counts) if n and asked.candidates[r].role == role]
+        used = [r for r in chosen if asked.candidates[r].role == role]
         weights = routing_weights([asked.bounds[r] for r in used], totals)
         parts += [
             Part(asked.candidates[r], counts[r], w) for r, w in zip(used, weights, strict=True)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apex_opt.cost.rates import compute_precision, most_w
-from apex_opt.cost.work import model_work
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.levels import NS_PER_S
 from apex_opt.plan.result import Replica
@@ -128,7 +127,7 @@ def use(parts: Sequence[Part], totals: Sequence[Totals], duration_s: float) -> U
     flops = moved = peak = bandwidth = blocks = fullest = energy = 0.0
     for part, total in zip(parts, totals, strict=True):
         shape = part.candidate.shape
-        work = model_work(shape)
+        work = part.candidate.work
         flops, moved = flops + work.flops(total), moved + work.bytes(total)
         for pool, stages in shape.pools():
             devices, device = part.count * stages * shape.stage_devices, pool.device

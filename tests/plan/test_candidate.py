@@ -69,5 +69,13 @@ def test_replicas_over_pools_that_differ_in_name_and_number_only_are_drawn_alike
     assert hash(Drawn(alike)) == hash(Drawn(MIXED))
     capped = [other(at, power_cap_w=60.0) for at in MIXED.places]
     assert Drawn(replace(MIXED, pool=capped[0].pool, elsewhere=tuple(capped))) != Drawn(MIXED)
+    roomy = [other(at, devices_per_node=64) for at in MIXED.places]
+    assert Drawn(replace(MIXED, pool=roomy[0].pool, elsewhere=tuple(roomy))) == Drawn(MIXED)
+    fed = [
+        replace(MIXED, pool=own[0].pool, elsewhere=tuple(own))
+        for n in (32, 64)
+        for own in [[other(at, devices_per_node=n, node_power_w=640.0) for at in MIXED.places]]
+    ]
+    assert Drawn(fed[0]) != Drawn(fed[1])
     turned = MIXED.places[1:] + MIXED.places[:1]
     assert Drawn(replace(MIXED, pool=turned[0].pool, elsewhere=turned)) != Drawn(MIXED)

@@ -30,7 +30,7 @@ def log(gaps: Sequence[int] = ()) -> Log:
     """Three requests served, the fourth rejected."""
     counts = np.zeros(BINS, np.int64)
     for gap in gaps:
-        counts[np.searchsorted(metrics.bounds(BINS), gap, side="right") - 1] += 1
+        counts[np.searchsorted(metrics.edge(np.arange(BINS + 1)), gap, side="right") - 1] += 1
     return Log(
         arrival_ns=column(0, 10, 20, 30),
         start_ns=column(0, 15, 40, -1),
@@ -101,7 +101,7 @@ def test_percentiles_interpolate_linearly() -> None:
 
 
 def test_bins_are_at_most_a_256th_wide() -> None:
-    edges = metrics.bounds(BINS)
+    edges = metrics.edge(np.arange(BINS + 1))
     assert edges[0] == 1
     assert edges[256 * 30] == 2.0**30
     assert (np.diff(edges) / edges[:-1]).max() == 1 / 256
@@ -134,3 +134,10 @@ def test_the_mean_gap_is_exact(rules: EngineRules, flat: Callable[..., StepTable
     spans = (played.last_ns - played.first_ns).sum()
     assert metrics.itl(played).mean == spans / (6 + 29)
     assert metrics.itl(played).p50 == pytest.approx(10, rel=1 / 256)
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=40), st.booleans())
+def test_percentiles_are_those_of_numpy(values, whole):
+    known = np.array(values, np.int64) if whole else np.array(values) / 7
+    expected = np.percentile(known, metrics.PERCENTS)
+    assert metrics.percentiles(np.sort(known)).tolist() == expected.tolist()
