@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ TOLD: frozenset[Family] = frozenset(
      "parallelism", "engine", "reserve", "kinds"}
 )  # fmt: skip
 LEAST_S, TIMES = 2.0, 5.0
-"""A changed spec may take so many seconds, and so many times as long as the spec itself."""
+"""A changed spec may take so many seconds, and so many times as long as the spec itself; without a
+deadline as long as its simulations take.
+"""
 
 MOST_KINDS = 200
 """Replicas times formats that may be looked at for a format that the spec does not name."""
@@ -172,7 +175,9 @@ def _name(metric: str, statistic: str) -> str:
 
 def _best(judge: Judge, spec: Spec, known: _Known) -> Best | None:
     """Return the best objective of a looser spec, as far as the time allows."""
-    left = min(judge.deadline - time.monotonic(), LEAST_S + TIMES * known.sought.seconds)
+    left = judge.deadline - time.monotonic()
+    if math.isfinite(left):
+        left = min(left, LEAST_S + TIMES * known.sought.seconds)
     if left <= 0:
         return None
     most = None if "time_limit_s" in spec.search.model_fields_set else MOST_AGAIN

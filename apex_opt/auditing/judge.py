@@ -81,7 +81,8 @@ class Judge:
     """Answers whether specs of one model can be met, and remembers what they share.
 
     Args:
-        deadline: `time.monotonic()` after which questions stay undecided.
+        deadline: `time.monotonic()` after which questions stay undecided; infinite: the clock has
+            no say in any answer.
         listen: told of each question.
     """
 

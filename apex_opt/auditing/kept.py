@@ -13,8 +13,8 @@ from apex_opt.auditing.conflict import loosened
 from apex_opt.auditing.dials import Range
 from apex_opt.auditing.entries import Entry, Family
 from apex_opt.auditing.judge import Judge
-from apex_opt.auditing.relax import NoHelp, alone, joined
-from apex_opt.auditing.repair import Repair, moved
+from apex_opt.auditing.relax import in_turn
+from apex_opt.auditing.repair import Repair
 from apex_opt.spec.spec import Spec
 
 PUT_BACK: tuple[Family, ...] = ("slo", "stability", "reserve", "kinds", "replicas", "devices")
@@ -42,14 +42,8 @@ def kept(
     needed = _needed(judge, spec, entries)
     if not 1 <= len(needed) <= MOST_TOGETHER:
         return []
-    steps: list[Repair] = []
-    for nth, entry in enumerate(needed):
-        base = moved(spec, [m for step in steps for m in step.moves])
-        one = alone(judge, loosened(base, needed[nth + 1 :]), entry)
-        if isinstance(one, NoHelp):
-            return []
-        steps.append(one)
-    return [joined(steps)]
+    repair = in_turn(judge, spec, needed)
+    return [] if repair is None else [repair]
 
 
 def _needed(judge: Judge, spec: Spec, entries: Sequence[Entry]) -> list[Entry]:

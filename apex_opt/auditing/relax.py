@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import combinations
 
-from apex_opt.auditing.conflict import helps
+from apex_opt.auditing.conflict import helps, loosened
 from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.entries import Entry
 from apex_opt.auditing.judge import Judge, Verdict
@@ -291,6 +291,18 @@ def combined(
     for repair in sorted(found, key=lambda r: r.size):
         smallest.setdefault(frozenset(m.entry.key for m in repair.moves), repair)
     return list(smallest.values())
+
+
+def in_turn(judge: Judge, spec: Spec, needed: Sequence[Entry]) -> Repair | None:
+    """Return a repair by entries that suffice together: each moved as little as then suffices."""
+    steps: list[Repair] = []
+    for nth, entry in enumerate(needed):
+        base = moved(spec, [m for step in steps for m in step.moves])
+        one = alone(judge, loosened(base, needed[nth + 1 :]), entry)
+        if isinstance(one, NoHelp):
+            return None
+        steps.append(one)
+    return joined(steps)
 
 
 def joined(steps: Sequence[Repair]) -> Repair:

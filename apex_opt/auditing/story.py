@@ -8,15 +8,16 @@ from apex_opt.auditing.best import best
 from apex_opt.auditing.beyond import beyond
 from apex_opt.auditing.binding import alternatives, held
 from apex_opt.auditing.causes import cause
-from apex_opt.auditing.conflict import Found, conflicts, loosened
+from apex_opt.auditing.conflict import MOST_CONFLICTS, Found, conflicts, loosened
 from apex_opt.auditing.demand import carried
 from apex_opt.auditing.entries import Entry, entries
 from apex_opt.auditing.judge import Judge, Verdict
 from apex_opt.auditing.kept import kept
 from apex_opt.auditing.known import known as met_by_known
 from apex_opt.auditing.near import closest
+from apex_opt.auditing.overlap import overlap
 from apex_opt.auditing.relax import Found as Mended
-from apex_opt.auditing.relax import barred, combined, repairs
+from apex_opt.auditing.relax import barred, combined, in_turn, repairs
 from apex_opt.auditing.repair import Repair
 from apex_opt.auditing.result import Audit, Code, Conflict, Near
 from apex_opt.auditing.told import told, told_repair
@@ -122,13 +123,19 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
         own.repairs.extend(beyond(judge, cured, code))
         if len(found) == 1:
             own.repairs.extend(kept(judge, spec, known, own.repairs))
+        beside = overlap(judge, cured, known, one, own.helpless, MOST_CONFLICTS - len(found))
+        together = [in_turn(judge, cured, several) for several in beside.cures]
+        own.repairs.extend(repair for repair in together if repair is not None)
         fixes.append(own.repairs)
         shown.append(_conflict(spec, one, (code, text), own))
+        for other, base in beside.conflicts:
+            mended = repairs(judge, base, other.members)
+            shown.append(_conflict(spec, other, cause(judge, other), mended))
     whole = fixes[0]
     if len(found) > 1:
         whole = combined(judge, spec, fixes, [o.members for o in found])
         whole = sorted([*whole, *kept(judge, spec, known, whole)], key=lambda r: r.size)
-    many = f"{len(found)} conflicts" if len(found) > 1 else "a conflict"
+    many = f"{len(shown)} conflicts" if len(shown) > 1 else "a conflict"
     return _answer(spec, "infeasible", f"no plan meets the spec: {many}").model_copy(
         update={
             "conflicts": tuple(shown),

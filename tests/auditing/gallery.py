@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from apex_opt.auditing.judge import Judge
 from tests.small_specs import spec
 
 DEVICE = (
@@ -9,6 +12,11 @@ DEVICE = (
     "price_per_device_hour = 2, idle_w = 100 }"
 )
 WORKLOAD = 'arrival = "%s"\nrequests = 40\nprompt_tokens = %s\noutput_tokens = 20\n%s'
+
+
+def timeless():
+    """A judge that has no deadline: simulations are counted, seconds are not."""
+    return Judge(math.inf, lambda _: None)
 
 
 def pool(devices=4, nodes=1, name="p", gigabytes=80, more=""):
@@ -128,6 +136,10 @@ GALLERY = {
         "parallelism": "tensor = 3\nmax_stages = 1",
     },
     "power and a level": {"limits": "power_w = 50", "slo": "ttft_ms = { p99 = 1 }"},
+    "a level with power and with the budget": {
+        "limits": "power_w = 800\nbudget_per_hour = 2",
+        "slo": "ttft_ms = { p50 = 18 }",
+    },
     # as users report it
     "a budget of devices that is never to be exceeded": {
         "pools": pool(8),

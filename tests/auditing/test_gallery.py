@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from functools import cache
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import pytest
 
 from apex_opt.auditing.beyond import widenings
 from apex_opt.auditing.dials import Options, Range
-from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.story import answer, known_entries
 from apex_opt.errors import SpecError
-from tests.auditing.gallery import GALLERY, make
+from tests.auditing.gallery import GALLERY, make, timeless
 
 EXPECTED = Path(__file__).parent / "gallery.txt"
 BY_COST = {"slo.load", "slo.unreachable", "demand", "power"}
@@ -28,8 +26,7 @@ EXACT = (".nodes", "devices", "budget_per_hour")
 @cache
 def audited(case):
     """Return the spec of a case, who judged it, and its audit."""
-    judge = Judge(time.monotonic() + 3600, lambda _: None)
-    spec = make(**GALLERY[case])
+    judge, spec = timeless(), make(**GALLERY[case])
     return spec, judge, answer(spec, judge)
 
 
@@ -119,10 +116,26 @@ def core_of(spec, judge, conflict):
     return known, core
 
 
-@pytest.mark.parametrize("case", [c for c in GALLERY if "and" not in c.split()])
-def test_each_entry_of_a_conflict_is_needed(case):
+SHARED = "a level with power and with the budget"
+
+
+def test_conflicts_that_share_entries_are_all_found_and_cured_together():
+    found = audited(SHARED)[2]
+    limits = [{e.key for e in conflict.entries} for conflict in found.conflicts]
+    both = {"limits.budget_per_hour", "limits.power_w"}
+    assert found.text == "no plan meets the spec: 2 conflicts"
+    assert [keys & both for keys in limits] == [{key} for key in sorted(both)]
+    assert all("slo.ttft_ms.p50" in keys for keys in limits)
+    assert both in [{c.entry.key for c in one.changes} for one in found.relaxations]
+
+
+@pytest.mark.parametrize(
+    ("case", "nth"),
+    [(c, 0) for c in GALLERY if "and" not in c.split()] + [(SHARED, 0), (SHARED, 1)],
+)
+def test_each_entry_of_a_conflict_is_needed(case, nth):
     spec, judge, found = audited(case)
-    (conflict,) = found.conflicts
+    conflict = found.conflicts[nth]
     known, core = core_of(spec, judge, conflict)
     assert conflict.irreducible
     assert judge.ask(core).status == "infeasible"
