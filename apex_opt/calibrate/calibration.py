@@ -68,7 +68,7 @@ def calibrate(folder: Path, device: Device) -> Calibration:
     Raises:
         CallError: scipy is missing, or the files cannot be used; see `columns.read`.
     """
-    tables = read(folder, device.name)
+    tables = read(folder, device)
     rows = tuple(row for family, table in tables.items() for row in _fits(family, table, device))
     sources = {name: tuple(set(table.values.get("src", ()))) for name, table in tables.items()}
     return Calibration(_with(device, rows), rows, sources)

@@ -101,12 +101,12 @@ class Columns:
         return self.pick([value == text for value in self.texts(column)])
 
 
-def read(folder: Path, device: str) -> dict[str, Columns]:
+def read(folder: Path, device: Device) -> dict[str, Columns]:
     """Return the rows of a device from each file of a folder; files that are absent are left out.
 
     Args:
         folder: holds `gemm_measured.csv` and the like.
-        device: a name of the catalogue; rows belong to it where `system` is one of its names.
+        device: rows belong to it where `system` is one of its names.
 
     Raises:
         CallError: there is no such file, one cannot be read, or none has rows of the device.
@@ -119,7 +119,7 @@ def read(folder: Path, device: str) -> dict[str, Columns]:
             found[family] = rows.pick([name in mine for name in names])
     if not found:
         known = ", ".join(sorted(_systems(present))[:12])
-        raise CallError(f"{folder}: no row of `{device}`; the systems there are {known}")
+        raise CallError(f"{folder}: no row of `{device.name}`; the systems there are {known}")
     return found
 
 
@@ -157,9 +157,9 @@ def _known(system: str) -> bool:
     return catalog.knows("devices", system)
 
 
-def is_device(system: str, device: str) -> bool:
-    """Return whether a system of a table is a device of the catalogue."""
-    return _known(system) and catalog.device(system).name == device
+def is_device(system: str, device: Device) -> bool:
+    """Return whether a system of a table is a device: by its name or an alias, however spelt."""
+    return catalog.fold(system) in map(catalog.fold, (device.name, *device.aliases))
 
 
 def _read(path: Path) -> Columns:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from apex_opt.errors import CallError
+
+if TYPE_CHECKING:
+    from apex_opt.spec.pools import Device
 
 Folder = Annotated[
     Path,
@@ -20,7 +23,10 @@ Folder = Annotated[
 DeviceName = Annotated[
     str | None,
     typer.Option(
-        "--device", metavar="NAME", help="Device of the catalogue; none: score all of the folder."
+        "--device",
+        metavar="NAME",
+        help="Device of the catalogue, or FILE.toml: a data sheet as in specs/devices; none: score "
+        "all of the folder.",
     ),
 ]
 Source = Annotated[
@@ -81,20 +87,28 @@ def _score(folder: Path, json: str | None) -> None:
         render_scores(found, Console(highlight=False))
 
 
+def _sheet(device: str) -> Device:
+    """Return the device of a name of the catalogue, or of a file."""
+    from apex_opt.spec import catalog
+    from apex_opt.spec.catalog import UnknownNameError
+    from apex_opt.spec.loader import load_device
+
+    if device.endswith(".toml"):
+        return load_device(Path(device))
+    try:
+        return catalog.device(device)
+    except UnknownNameError as why:
+        raise CallError(f"--device: {why}") from None
+
+
 def _fit(folder: Path, device: str, source: str, json: str | None, out: str | None) -> None:
     """Print, or write, the curves of a device."""
     from apex_opt.calibrate.calibration import calibrate as fit
     from apex_opt.calibrate.fragment import fragment
     from apex_opt.calibrate.show import as_json, render
     from apex_opt.cli import output
-    from apex_opt.spec import catalog
-    from apex_opt.spec.catalog import UnknownNameError
 
-    try:
-        sheet = catalog.device(device)
-    except UnknownNameError as why:
-        raise CallError(f"--device: {why}") from None
-    found = fit(folder, sheet)
+    found = fit(folder, _sheet(device))
     if json is not None:
         output.write(json_module.dumps(as_json(found), indent=2), json)
     if out is not None:

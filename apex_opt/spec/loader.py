@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import tomli
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from apex_opt.spec.faults import Fault, from_validator, render, shown_file
 from apex_opt.spec.files import UnreadableError, read_text
 from apex_opt.spec.lines import Lines, Loc, scan
 from apex_opt.spec.partial import partial
+from apex_opt.spec.pools import Device
 from apex_opt.spec.references import Resolved, resolve
 from apex_opt.spec.spec import Spec
 from apex_opt.spec.table import frozen
@@ -52,12 +53,20 @@ def load_with_lines(path: str | Path) -> tuple[Spec, Lines]:
         SpecError: every fault of the file at once, one `file:line: key: why` a line.
     """
     path = Path(path)
+    return _loads(_text(path), path.parent, str(path))
+
+
+def load_device(path: Path) -> Device:
+    """Return the device of a data sheet, TOML, as `specs/devices` holds them.
+
+    Raises:
+        SpecError: every fault of the file at once, one `file:line: key: why` a line.
+    """
+    data, lines = _parsed(_text(path), str(path))
     try:
-        text = read_text(path, MAX_BYTES)
-    except UnreadableError as e:
-        line = f":{e.line}" if e.line else ""
-        raise SpecError(f"{shown_file(str(path))}{line}: {e}") from None
-    return _loads(text, path.parent, str(path))
+        return Device.model_validate(data)
+    except ValidationError as e:
+        raise SpecError(render(from_validator(e, data, Device), lines)) from None
 
 
 def loads(text: str, folder: str | Path = ".", name: str = "spec.toml") -> Spec:
@@ -109,7 +118,22 @@ def require_built(spec: Spec, lines: Lines | None = None) -> None:
         raise NotBuiltError(render(faults, lines))
 
 
+def _text(path: Path) -> str:
+    """Return what a file says, or raise why it cannot be read."""
+    try:
+        return read_text(path, MAX_BYTES)
+    except UnreadableError as e:
+        line = f":{e.line}" if e.line else ""
+        raise SpecError(f"{shown_file(str(path))}{line}: {e}") from None
+
+
 def _loads(text: str, folder: Path, name: str) -> tuple[Spec, Lines]:
+    data, lines = _parsed(text, name)
+    return _checked(resolve(data, folder), lines), lines
+
+
+def _parsed(text: str, name: str) -> tuple[dict[str, Any], Lines]:
+    """Return the tables of a text and its lines, or raise its fault of syntax."""
     lines = scan(text, name)
     if lines.excess:
         raise SpecError(f"{shown_file(name)}:{lines.excess.line}: {lines.excess.why}")
@@ -117,7 +141,8 @@ def _loads(text: str, folder: Path, name: str) -> tuple[Spec, Lines]:
         data = tomli.loads(text)
     except tomli.TOMLDecodeError as e:
         raise SpecError(f"{shown_file(name)}:{_syntax_fault(str(e), text)}") from None
-    return _checked(resolve(frozen(data), folder), lines), lines
+    tables: dict[str, Any] = frozen(data)
+    return tables, lines
 
 
 def _syntax_fault(message: str, text: str) -> str:

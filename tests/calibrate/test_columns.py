@@ -2,13 +2,15 @@ import pytest
 
 from apex_opt.calibrate.columns import is_device, read
 from apex_opt.errors import CallError
+from apex_opt.spec import catalog
 
 HEADER = "system,m,latency_us\n"
+H100 = catalog.device("h100-sxm-80gb")
 
 
 def table(folder, text, name="gemm"):
     (folder / f"{name}_measured.csv").write_text(text)
-    return read(folder, "h100-sxm-80gb")
+    return read(folder, H100)
 
 
 def fault(call):
@@ -25,14 +27,14 @@ def test_rows_of_a_device_are_told_by_any_of_its_names(tmp_path):
 
 
 def test_a_system_is_a_device_by_name_or_alias():
-    assert is_device("rtx_pro_6000_server", "rtx-pro-6000")
-    assert not is_device("h200_sxm", "h100-sxm-80gb")
-    assert not is_device("unheard_of", "h100-sxm-80gb")
+    assert is_device("rtx_pro_6000_server", catalog.device("rtx-pro-6000"))
+    assert not is_device("h200_sxm", H100)
+    assert not is_device("unheard_of", H100)
 
 
 def test_a_folder_without_measurements_is_refused(tmp_path):
     expected = f"{tmp_path}: no measurements; expected `gemm_measured.csv` or the like"
-    assert fault(lambda: read(tmp_path, "h100-sxm-80gb")) == expected
+    assert fault(lambda: read(tmp_path, H100)) == expected
 
 
 def test_a_column_that_is_missing_is_named(tmp_path):
@@ -60,5 +62,5 @@ def test_a_row_that_is_too_short_is_refused(tmp_path):
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "gemm_measured.csv"
     path.write_bytes(b"\xff\xfe")
-    found = fault(lambda: read(tmp_path, "h100-sxm-80gb"))
+    found = fault(lambda: read(tmp_path, H100))
     assert found == f"{path}: not UTF-8 (byte 0xff); save the file as UTF-8"

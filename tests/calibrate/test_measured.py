@@ -65,7 +65,7 @@ def test_measured_devices_have_a_narrow_band_and_others_a_wide_one():
 @pytest.mark.parametrize("table", [(16, "bfloat16", "bf16"), (8, "fp8_block", "fp8-block")])
 def test_matrix_products_take_the_time_that_the_catalogue_says(name, table):
     device, (_, dtype, kind) = catalog.device(name), table
-    rows = read(KERNELS, name)["gemm"].where("gemm_dtype", dtype)
+    rows = read(KERNELS, device)["gemm"].where("gemm_dtype", dtype)
     if not len(rows):
         pytest.skip(f"{dtype} was not measured on {name}")
     found = errors(products.problem(rows, device, dtype), device.efficiency.products[kind])
@@ -81,14 +81,16 @@ NOT_A100 = [name for name in MEASURED if name != "a100-sxm-80gb"]
 
 @pytest.mark.parametrize("name", NOT_A100)
 def test_prompts_in_8_bits_take_the_time_that_the_catalogue_says(name):
-    device, rows = catalog.device(name), read(KERNELS, name)["prefill_attention"]
+    device = catalog.device(name)
+    rows = read(KERNELS, device)["prefill_attention"]
     problem = attention.prefill_problem(rows.where("attn_dtype", "fp8"), device, "fp8")
     assert errors(problem, device.efficiency.prefill["fp8"])[0] < 8
 
 
 @pytest.mark.parametrize("name", NOT_A100)
 def test_reading_a_cache_takes_the_time_that_the_catalogue_says(name):
-    device, rows = catalog.device(name), read(KERNELS, name)["decode_attention"]
+    device = catalog.device(name)
+    rows = read(KERNELS, device)["decode_attention"]
     problem = attention.decode_problem(rows.where("kv_cache_dtype", "bfloat16"), device, "bfloat16")
     assert errors(problem, device.efficiency.decode["bf16"])[0] < 14
 
@@ -96,5 +98,5 @@ def test_reading_a_cache_takes_the_time_that_the_catalogue_says(name):
 @pytest.mark.parametrize("name", MEASURED)
 def test_an_all_reduce_takes_the_time_that_the_catalogue_says(name):
     device = catalog.device(name)
-    rows = read(KERNELS, name)["collectives"].where("variant", "vllm_graph")
+    rows = read(KERNELS, device)["collectives"].where("variant", "vllm_graph")
     assert errors(collectives.problem(rows, device, 2), device.link)[0] < 11

@@ -6,7 +6,7 @@ import tomli
 from typer.testing import CliRunner
 
 from apex_opt.cli.app import app
-from apex_opt.errors import CallError
+from apex_opt.errors import CallError, SpecError
 from tests.calibrate import tables
 
 HEAD = "curve                         rows  left out         error  numbers"
@@ -51,6 +51,38 @@ def test_both_cannot_go_to_one_place(kernels):
     shown = run(kernels, "--device", "h100", "--json", "-", "-o", "-")
     assert isinstance(shown.exception, CallError)
     assert str(shown.exception) == "the curves and the tables cannot both go to -"
+
+
+def test_a_device_outside_the_catalogue_is_a_data_sheet_of_its_own(tmp_path):
+    pytest.importorskip("scipy", reason="the extra `calibrate` is not installed")
+    tables.products(tmp_path, system="My_GPU")
+    sheet = tmp_path / "mine.toml"
+    dump = tables.DEVICE.model_dump(include={"memory_bytes", "bandwidth_gbytes_per_s"})
+    lines = [f"{key} = {value}" for key, value in dump.items()]
+    lines += ['name = "my-gpu"', f"peak_tflops = {{ bf16 = {tables.PEAK / 1e12} }}"]
+    link = ["[link]", 'kind = "PCIe 5"', "bandwidth_gbytes_per_s = 64"]
+    sheet.write_text("\n".join([*lines, *link]))
+    shown = run(tmp_path, "--device", sheet, "--json", "-")
+    (curve,) = json.loads(shown.stdout)["curves"]
+    assert (curve["place"], curve["rows"]) == ("products.bf16", 30)
+    assert curve["compute"] == pytest.approx(tables.PRODUCT.compute, rel=0.02)
+
+
+def test_faults_of_a_data_sheet_are_told_with_their_lines(tmp_path):
+    sheet = tmp_path / "mine.toml"
+    sheet.write_text(
+        'name = "my-gpu"\nmemory_bytes = -1\nbandwidth_gbytes_per_s = 900\n'
+        'peak_tflops = { bf16 = 200 }\n[link]\nkind = "PCIe 5"\n'
+    )
+    shown = run(tmp_path, "--device", sheet)
+    assert isinstance(shown.exception, SpecError)
+    assert str(shown.exception).splitlines() == [
+        f"{sheet}:2: memory_bytes: must be 1 or more, got -1",
+        (
+            f"{sheet}:5: link.bandwidth_gbytes_per_s: missing; write a number of 0.001 or more "
+            "(per device and direction, data sheet)"
+        ),
+    ]
 
 
 def test_an_unknown_device_is_refused(tmp_path):
