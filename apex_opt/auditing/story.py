@@ -24,7 +24,7 @@ from apex_opt.auditing.told import told, told_repair
 from apex_opt.plan.events import Listen
 from apex_opt.plan.levels import NS_PER_S, drain_limit_s
 from apex_opt.plan.needs import require_figures
-from apex_opt.plan.problem import earliest_ns
+from apex_opt.plan.offered import earliest_ns
 from apex_opt.plan.solve import silent
 from apex_opt.plan.tell import label
 from apex_opt.spec.spec import Spec

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
+from apex_opt.plan.offered import earliest_ns, traffic_of
 from apex_opt.plan.optimistic import value
 from apex_opt.plan.predict import play
-from apex_opt.plan.problem import earliest_ns, problem, traffic_of
+from apex_opt.plan.problem import problem
 from apex_opt.plan.solve import legal_candidates, parts_of, solve
 from apex_opt.plan.tried import as_good
 from apex_opt.trace.traffic import traffic
