@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from apex_opt.plan.pareto_result import AxisRecord, Front
+from apex_opt.report.band import NINE_IN_TEN, between, value_ends
 from apex_opt.report.layout import GOOD, QUIET, Section, Verbatim, section, show, table
 from apex_opt.report.numbers import figure
 
@@ -43,12 +44,24 @@ def _axis(axis: AxisRecord) -> str:
 
 
 def _points(front: Front) -> Table:
-    grid = table("point", front.x.name, front.y.name)
+    columns: dict[str, list[str]] = {}
+    for axis, values in (
+        (front.x, [p.x for p in front.points]),
+        (front.y, [p.y for p in front.points]),
+    ):
+        columns[axis.name] = [figure(value) for value in values]
+        known = [
+            between(value_ends(point.plan.prediction, axis.name, value))
+            for point, value in zip(front.points, values, strict=True)
+        ]
+        if any(known):
+            columns[f"{axis.name}, {NINE_IN_TEN}"] = known
+    grid = table("point", *columns)
     grid.add_column("plan", overflow="fold")
     grid.add_column("", overflow="fold")
-    for mark, point in zip(_marks(len(front.points)), front.points, strict=True):
-        plan, proof = Text(point.plan.label), Text(point.text)
-        grid.add_row(mark, figure(point.x), figure(point.y), plan, proof)
+    rows = zip(_marks(len(front.points)), front.points, *columns.values(), strict=True)
+    for mark, point, *cells in rows:
+        grid.add_row(mark, *cells, Text(point.plan.label), Text(point.text))
     return grid
 
 

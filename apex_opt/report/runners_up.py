@@ -7,21 +7,12 @@ from functools import partial
 from rich.text import Text
 
 from apex_opt.plan.result import Plan, Result
-from apex_opt.report.band import NINE_IN_TEN, between, ends
+from apex_opt.report.band import NINE_IN_TEN, between, value_ends
 from apex_opt.report.layout import QUIET, Section, pairs, section, table
 from apex_opt.report.numbers import count, figure, money, percent
 
 DOLLARS = "USD/h"
 MOST_REJECTED = 5
-PREDICTED = {
-    "ms": "e2e_ms",
-    "J/request": "energy_j_per_request",
-    "W": "power_mean_w",
-    "requests/s": "goodput_rps",
-    "tokens/s": "output_tokens_per_s",
-}
-"""The figure of a prediction that an objective in such a unit follows."""
-
 FOUND = "found, but not proved to come next"
 TIED = "tied with the first within the error of the prediction"
 
@@ -60,7 +51,8 @@ def runners_up(result: Result) -> Section:
     columns = {DOLLARS: _dollars, "devices": _devices, "TTFT p99": _ttft, "TPOT p99": _tpot}
     if result.unit not in columns:
         banded = any(plan.prediction.band for plan in result.plans)
-        within = {NINE_IN_TEN: partial(_within, PREDICTED[result.unit])} if banded else {}
+        name = result.objective.rpartition(" ")[2]
+        within = {NINE_IN_TEN: partial(_within, name)} if banded else {}
         columns = {result.unit: _objective, **within, **columns}
     elif any(plan.prediction.extra_cost_per_hour for plan in result.plans):
         columns = {"USD/h in all": _in_all, **columns}
@@ -81,11 +73,7 @@ def _objective(plan: Plan) -> str:
 
 
 def _within(name: str, plan: Plan) -> str:
-    """Return both ends of the objective: those of the figure that it follows, in proportion."""
-    figures = getattr(plan.prediction, name)
-    middle = figures if isinstance(figures, float) else figures.mean
-    scale = plan.objective / middle if middle else 1.0
-    return between(ends(plan.prediction, name), lambda end: figure(end * scale))
+    return between(value_ends(plan.prediction, name, plan.objective))
 
 
 def _in_all(plan: Plan) -> str:

@@ -86,19 +86,19 @@ def test_levels_that_are_all_sure_need_no_mark() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "objective", "row"),
+    ("sought", "unit", "objective", "row"),
     [
         # The objective is a rate over the span of arrivals, 1.25 times that of the whole run.
-        ("requests/s", 5.0, ["5.00", "4.00 to 7.50"]),
-        ("ms", 3000.0, ["3,000", "2,400 to 4,500"]),
+        ("maximize goodput", "requests/s", 5.0, ["5.00", "4.00 to 7.50"]),
+        ("minimize latency", "ms", 3000.0, ["3,000", "2,400 to 4,500"]),
     ],
 )
 def test_a_predicted_objective_is_ranked_with_both_of_its_ends(
-    unit: str, objective: float, row: list[str]
+    sought: str, unit: str, objective: float, row: list[str]
 ) -> None:
     found = prediction(goodput_rps=4.0)
     first = plan(objective=objective, prediction=found.model_copy(update={"band": band(found)}))
-    told = result(unit=unit, plans=(first, first.model_copy(update={"rank": 2})))
+    told = result(objective=sought, unit=unit, plans=(first, first.model_copy(update={"rank": 2})))
     head, _, line, *_ = shown(told)["The best plans of each kind"]
     assert re.split(r"  +", head)[1:4] == [unit, "9 in 10", "USD/h"]
     assert re.split(r"  +", line)[1:3] == row

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from apex_opt.plan.pareto_result import AxisRecord, Front, Point
 from apex_opt.report.pareto import render, scatter
-from tests.report.samples import plan
+from tests.report.samples import band, plan, prediction
 
 
 def point(x: float, y: float, text: str = "proved") -> Point:
@@ -62,6 +62,16 @@ def test_what_is_proved_comes_first_then_a_line_a_point() -> None:
         "Notes",
         "  goodput is an axis",
     ]
+
+
+def test_a_predicted_axis_has_both_ends_of_each_of_its_points_and_a_counted_one_none() -> None:
+    found = prediction(goodput_rps=4.0)
+    told = plan(prediction=found.model_copy(update={"band": band(found)}))
+    points = tuple(one.model_copy(update={"plan": told}) for one in front().points)
+    head, _, first, *_ = lines(front(points=points), force_terminal=False)[5:]
+    assert head.split() == ["point", "cost", "goodput", "goodput,", "9", "in", "10", "plan"]
+    # A goodput of 1 has the ends of 4, 3.2 to 6, in proportion.
+    assert first.split()[:6] == ["1", "5.00", "1.00", "0.80", "to", "1.50"]
 
 
 def test_a_scatter_has_its_points_where_they_belong() -> None:
