@@ -124,7 +124,8 @@ def test_the_command_fits_a_release(records, tmp_path):
     assert [part.split(" = ")[0] for part in numbers.split("  ")] == list(UNITS)
 
 
-def test_a_release_without_runs_is_told(tmp_path):
+def test_a_release_without_runs_is_told(records, tmp_path):
+    (tmp_path / "runs.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
     told = CliRunner().invoke(app, [str(tmp_path), "--fit", "sglang:0.5"])
     assert told.exit_code == 2
     assert told.stderr == "error: no case of sglang 0.5 can be predicted\n"
