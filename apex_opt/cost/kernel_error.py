@@ -18,7 +18,7 @@ from apex_opt.cost.attention import context_rates, decode_cost, prompt_cost
 from apex_opt.cost.curves import Array
 from apex_opt.cost.experts import exchange, experts
 from apex_opt.cost.formats import nearest, product_format
-from apex_opt.cost.kernels import decode_curve, prefill_curve
+from apex_opt.cost.kernels import decode_curve, measured, prefill_curve
 from apex_opt.cost.layers import gemm, product_kind
 from apex_opt.cost.operators import ACTIVATION_BYTES, Attention, Layer, layer
 from apex_opt.cost.rates import Rates
@@ -129,14 +129,14 @@ def _layer(rates: Rates, one: Layer, step: Step) -> Iterator[Timed]:
 
 def _attention(rates: Rates, a: Attention, step: Step) -> Iterator[Timed]:
     """Yield attention of decoding sequences and of prompts."""
-    per = context_rates(rates, a)
+    per, own = context_rates(rates, a), measured(rates, a)
     seen = np.minimum(step.context, step.rows * (a.window or 0))
     read = per.context.seconds * step.context + per.window.seconds * seen
     read = read + per.state.seconds * step.rows + decode_cost(rates, a, step.rows).seconds
-    yield read, _width(rates, decode_curve(rates, a)[0])
+    yield read, _width(rates, decode_curve(rates, a)[0], own=own[1])
     pairs = (per.pair.seconds + per.window_pair.seconds) * step.pairs
     prompts = pairs + step.filling * prompt_cost(rates, a, step.prompts).seconds
-    yield prompts, _width(rates, prefill_curve(rates, a)[0])
+    yield prompts, _width(rates, prefill_curve(rates, a)[0], own=own[0])
 
 
 def _wire(rates: Rates, operation: Operation, devices: int) -> float:

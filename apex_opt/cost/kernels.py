@@ -11,6 +11,19 @@ from apex_opt.spec.device_efficiency import AttentionFormat, Decode, Prefill
 from apex_opt.spec.pools import Precision
 
 
+def measured(rates: Rates, a: Attention) -> tuple[bool, bool]:
+    """Return whether the device was measured with the kernels that attend prompts, and decode."""
+    reached = rates.device.efficiency
+    kinds: dict[str, tuple[Mapping[AttentionFormat, Prefill], Mapping[AttentionFormat, Decode]]] = {
+        "full": (reached.prefill, reached.decode),
+        "window": (reached.window_prefill, reached.window_decode),
+        "latent": (reached.latent_prefill, reached.latent_decode),
+        "linear": (reached.linear_prefill, reached.linear_decode),
+    }
+    prompts, decode = kinds[a.kind]
+    return "bf16" in prompts and not a.borrowed, "bf16" in decode and not a.borrowed
+
+
 def prefill_curve(rates: Rates, a: Attention) -> tuple[Prefill, Precision]:
     """Return how prompts are attended, and in which precision.
 

@@ -98,6 +98,7 @@ class Attention:
         kind: whose kernels run, where the device was measured with them.
         heads: what a sequence's decoding is dealt out by: query heads of latent attention, value
             heads of linear, key-value heads of softmax attention.
+        borrowed: no device was measured with its kernels; those of its kind time it.
         query_heads: query heads of this device.
         window: tokens that a query sees at most; None: all.
         kv_bytes: bytes of one cached token that a decoding query reads, and that it holds in
@@ -120,6 +121,7 @@ class Attention:
     """
 
     kind: Literal["full", "window", "latent", "linear"] = "full"
+    borrowed: bool = False
     heads: int = 1
     query_heads: int = 1
     window: int | None = None
@@ -257,6 +259,7 @@ def _linear(a: LinearAttention, hidden: int, shape: Shape) -> tuple[list[Gemm], 
     conv = (2 * keys + values) * (a.conv_kernel - 1) * ACTIVATION_BYTES
     attention = Attention(
         kind="linear",
+        borrowed=a.update == "decay",
         heads=value_heads,
         # The state is read by key, corrected, read by query (delta rule, arXiv 2412.06464); added
         # to and read (state space, arXiv 2405.21060).

@@ -40,6 +40,21 @@ def test_curves_of_one_error_make_a_step_of_that_error(model):
     assert kernel_error(known(shape(model, tensor=2), 20.0), CHAT) == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize(
+    ("model", "device", "stands_in"),
+    [
+        ("bamba-9b", "h100-sxm-80gb", True),
+        ("qwen3-next-80b-a3b", "h100-sxm-80gb", False),
+        ("gemma-2-9b", "a100-sxm-80gb", True),
+        ("gemma-2-9b", "h100-sxm-80gb", False),
+    ],
+)
+def test_attention_that_other_kernels_time_is_known_no_better_than_the_device(
+    model, device, stands_in
+):
+    assert (kernel_error(known(shape(model, device, tensor=2), 1.0), CHAT) > 0.011) == stands_in
+
+
 def test_a_device_without_measured_kernels_has_the_band_that_it_states():
     s = shape(device="mi300x")
     assert kernel_error(s, CHAT) == pytest.approx(s.pool.device.efficiency.error_band)
