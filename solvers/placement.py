@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -201,8 +201,35 @@ def solve(data: PlacementData, goal: Goal = "period", time_limit_s: float = 60.0
     if goal == "latency":
         return _fastest(data, g, until)
     times, least_ns = _times(g), flow_ns(data)
+    if (even := _hops_of(data, min)) != data:
+        # Hops as short as the shortest: no plan of `data` is better, and this is told faster.
+        relaxed = solve(even, goal, time_limit_s / 3)
+        if relaxed.bound is None:
+            return relaxed
+        least_ns = max(least_ns, relaxed.bound)
     begin = next((i for i, t in enumerate(times) if t >= least_ns), len(times))
-    return _least_period(data, g, times[begin:], until)
+    return _least_period(data, g, times[begin:], until, first=_simple(data, until))
+
+
+def _hops_of(data: PlacementData, which: Callable[[Iterable[int]], int]) -> PlacementData:
+    """Return the question with all hops as long as the shortest, or the longest, of them."""
+    one = which(hop for row in data.hop_ns for hop in row)
+    return replace(data, hop_ns=tuple((one,) * len(row) for row in data.hop_ns))
+
+
+def _simple(data: PlacementData, until: float) -> tuple[Pipeline, ...]:
+    """Return pipelines to begin with, or none: all the same, with every hop as long as the longest.
+
+    Each has its part of stock and power. Several that differ, or unlike hops, may take long.
+    """
+    copies, even = data.pipelines, _hops_of(data, max)
+    if copies == 1 and even == data:
+        return ()
+    stock = tuple(devices // copies for devices in data.stock)
+    power = None if data.power_mw is None else data.power_mw // copies
+    part = replace(even, pipelines=1, stock=stock, power_mw=power)
+    g, now = graph(part), time.monotonic()
+    return _least_period(part, g, _times(g), (now + until) / 2).pipelines * copies
 
 
 def flow_ns(data: PlacementData) -> int:
@@ -252,28 +279,39 @@ def _fastest(data: PlacementData, g: Graph, until: float) -> Placed:
 
 
 def _least_period(
-    data: PlacementData, g: Graph, times: list[int], until: float, asked: int = 0
+    data: PlacementData,
+    g: Graph,
+    times: list[int],
+    until: float,
+    asked: int = 0,
+    first: tuple[Pipeline, ...] = (),
 ) -> Placed:
     """Ask for the time at place `asked`, take longer strides until pipelines exist, then bisect.
 
     Small periods come first: they leave out most stages, and are told to be impossible at once.
+    `first` are pipelines to begin with. A question may take half of the time that is left; one that
+    is not answered is passed over, so that longer periods, which are easier, have their turn.
+    Places before `low` are excluded.
     """
-    best, value = tuple[Pipeline, ...](), None
-    low, high, stride = 0, len(times), 1
-    while low < high:
-        found = _within(data, g, times[asked], until)
+    best, value = first, period_ns(data, first) if first else None
+    low, start, stride = 0, 0, 1
+    high = len(times) if value is None else _index(times, value)
+    while start < high and (now := time.monotonic()) < until:
+        found = _within(data, g, times[asked], (now + until) / 2)
         if found.pipelines:
             best, value = found.pipelines, period_ns(data, found.pipelines)
             high = _index(times, value)
-        elif found.status == "infeasible":
-            low = asked + 1
         else:
-            return Placed("feasible" if best else "unknown", best, value, times[low])
-        asked = (low + high) // 2 if best else min(low + stride, high - 1)
+            start = asked + 1
+            low = start if found.status == "infeasible" else low
+        bisect = (start + high) // 2
+        asked = bisect if best != first else min(start + stride, bisect if best else high - 1)
         stride *= 2
-    if not best:
+    if best and low >= high:
+        return Placed("optimal", best, value, value)
+    if low >= len(times):
         return Placed("infeasible", (), None, None)
-    return Placed("optimal", best, value, value)
+    return Placed("feasible" if best else "unknown", best, value, times[low])
 
 
 def _times(g: Graph) -> list[int]:

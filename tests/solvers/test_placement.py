@@ -3,7 +3,16 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from apex_opt.solvers.placement import LIMITS, STRUCTURE, build, fastest_rate, flow_ns, solve
+from apex_opt.solvers import placement
+from apex_opt.solvers.placement import (
+    LIMITS,
+    STRUCTURE,
+    Placed,
+    build,
+    fastest_rate,
+    flow_ns,
+    solve,
+)
 from apex_opt.solvers.placement_graph import graph
 from apex_opt.solvers.placement_verify import faults, latency_ns, period_ns
 from tests.solvers.placements import group, plans, question, questions
@@ -44,6 +53,43 @@ def test_without_time_nothing_is_claimed():
     found = solve(question(group()), time_limit_s=0.0)
     assert found.status == "unknown"
     assert found.pipelines == ()
+
+
+def test_questions_that_are_not_answered_in_time_are_passed_over(monkeypatch):
+    # Two groups need 30, which nobody says; with three the slowest takes 20.
+    within = placement._within
+
+    def silent_at_30(data, g, slowest_ns, until):
+        if slowest_ns == 30:
+            return Placed("unknown", (), None, None)
+        return within(data, g, slowest_ns, until)
+
+    monkeypatch.setattr(placement, "_within", silent_at_30)
+    found = solve(question(group(memory_bytes=4), stock=(2,)))
+    assert (found.status, found.value, found.bound) == ("feasible", 40, 30)
+
+
+def test_pipelines_with_unlike_hops_begin_with_equal_ones_and_are_proved_by_the_shortest_hop():
+    # Two pools of two devices and a slow way between them: each pipeline stays in its pool.
+    far = question(group(), group(pool=1), stock=(2, 2), hop_ns=((1, 99), (99, 1)), pipelines=2)
+    found = solve(far)
+    assert (found.status, found.value, found.bound) == ("optimal", 30, 30)
+    assert faults(far, found.pipelines) == []
+
+
+def test_stages_of_one_pipeline_have_unlike_tensor_degrees():
+    # One pool of three devices: two share the layers that one of them alone is too slow for.
+    alone, pair = group(), group(devices=2, memory_bytes=6, layers_ns=((0, 5, 10, 15, 20, 25),))
+    found = solve(question(alone, pair, stock=(3,), stages=2))
+    assert (found.value, found.status) == (20, "optimal")
+    assert sorted(stage[0] for stage in found.pipelines[0]) == [0, 1]
+
+
+def test_the_last_stage_has_fewer_layers_where_the_head_takes_its_memory():
+    # Six layers on two devices with room for four units; the head takes two of the last.
+    small = group(memory_bytes=4, layer_bytes=(1, 2), layers_ns=((0, 10, 20, 30, 40), (0, 1)))
+    found = solve(question(small, runs=((0, 6), (1, 1)), stock=(2,)))
+    assert (found.status, found.pipelines) == ("optimal", (((0, 0, 4), (0, 4, 7)),))
 
 
 @pytest.mark.parametrize("rule", LIMITS)
