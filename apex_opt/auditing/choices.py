@@ -8,7 +8,7 @@ from typing import Any
 
 from apex_opt.auditing.dials import Dial, Options, Range, in_pool, under
 from apex_opt.cost.rates import compute_precision
-from apex_opt.plan.enumerate import formats, pipeline_degrees, tensor_degrees
+from apex_opt.plan.enumerate import attention_degrees, formats, pipeline_degrees, tensor_degrees
 from apex_opt.plan.settings import batch_default
 from apex_opt.spec import catalog
 from apex_opt.spec.lines import Loc
@@ -63,6 +63,10 @@ def _settings(spec: Spec, *, unwritten: bool) -> Iterator[Row]:
     if engine.chunked_prefill is False:
         put = under("engine", "chunked_prefill")
         turned = Options("false", ((True, "turn on chunked prefill"),), True, put)
+        yield "engine.chunked_prefill", ("engine", "chunked_prefill"), "engine", turned, True
+    if engine.chunked_prefill and engine.speculation and release.scheduler == "vllm-v0":
+        put = under("engine", "chunked_prefill")
+        turned = Options("true", ((False, "turn off chunked prefill"),), False, put)
         yield "engine.chunked_prefill", ("engine", "chunked_prefill"), "engine", turned, True
     share = engine.gpu_memory_utilization
     used = share or release.memory_utilization
@@ -152,6 +156,12 @@ def _degrees(spec: Spec) -> Iterator[Row]:
         degrees = {s for p in spec.pools for s in pipeline_degrees(deep, p, 1)}
         dial = _degree("pipeline", asked.pipeline, degrees)
         yield "parallelism.pipeline", ("parallelism", "pipeline"), "parallelism", dial, True
+    if asked.attention_data != "auto":
+        lone = under("parallelism", "attention_data")(spec, "auto")
+        degrees = {d for p in spec.pools for d in attention_degrees(lone, p)}
+        dial = _degree("attention_data", asked.attention_data, degrees)
+        loc: Loc = ("parallelism", "attention_data")
+        yield "parallelism.attention_data", loc, "parallelism", dial, True
 
 
 def _layouts(spec: Spec, *, unwritten: bool) -> Iterator[Row]:

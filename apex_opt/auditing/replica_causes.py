@@ -16,12 +16,13 @@ from apex_opt.plan.solve import longest_request
 
 CODES: dict[str, Code] = {
     "steps_hold": "engine",
-    "stages_hold": "stages",
+    "guesses_are_known": "engine",
     "groups_stand": "stock",
     "formats_run": "format",
     "heads_divide": "divisibility",
     "kv_heads_divide": "divisibility",
     "widths_divide": "divisibility",
+    "encoder_divides": "divisibility",
     "experts_spread": "experts",
     "scales_divide": "divisibility",
 }

@@ -18,7 +18,6 @@ Code = Literal[
     "memory.reserve",
     "divisibility",
     "experts",
-    "stages",
     "format",
     "engine",
     "node",

@@ -35,6 +35,10 @@ def make(**tables):
     return spec(**whole)
 
 
+GUESSES = (
+    "max_num_batched_tokens = 1024\n"
+    '[engine.speculation]\nmethod = "ngram"\ntokens = 3\nacceptance = 0.5'
+)
 HUGE = {"model": 'name = "llama-3.1-70b"'}
 GALLERY = {
     # memory, by component
@@ -72,6 +76,20 @@ GALLERY = {
         "pools": pool(6, nodes=3),
         "parallelism": "tensor = 8\nmax_stages = 1",
     },
+    "ranks of a dense model": {"parallelism": "attention_data = 2\nmax_stages = 1"},
+    "ranks in a pipeline": {
+        "model": 'name = "mixtral-8x7b"',
+        "parallelism": "attention_data = 2\npipeline = 2\nmax_stages = 2",
+    },
+    "copies of a head that nobody holds": {"parallelism": "context = 4\nmax_stages = 1"},
+    "steps too small for guesses": {"engine": f"max_num_seqs = 512\n{GUESSES}"},
+    "guesses of an engine that takes whole prompts with them": {
+        "engine": f'version = "0.6"\nchunked_prefill = true\n{GUESSES}'
+    },
+    "a model that the engine does not serve": {
+        "model": 'name = "t5-11b"',
+        "workload": load(prompt=100),
+    },
     "a cache format of other devices": {
         "pools": 'name = "p"\ndevice = "a100-sxm-80gb"\ndevices_per_node = 4',
         "quantization": 'kv_cache = "fp8"',
@@ -80,6 +98,11 @@ GALLERY = {
     # limits
     "budget": {"limits": "budget_per_hour = 1"},
     "devices": HUGE | {"limits": "devices = 1"},
+    "replicas": {
+        "pools": pool(2),
+        "limits": "replicas = 1",
+        "parallelism": 'max_stages = 1\ndisaggregate = "only"',
+    },
     "idle power": {"limits": "power_w = 50"},
     "peak power": {"limits": "power_w = 150"},
     "power of a pool": {"pools": pool(more="power_w = 150")},
@@ -87,6 +110,12 @@ GALLERY = {
     "first token, alone": {"slo": "ttft_ms = { p99 = 1 }"},
     "further tokens, alone": {"slo": "tpot_ms = { mean = 0.5 }"},
     "further tokens of each": {"slo": "tpot_ms = 0.5"},
+    "gaps between tokens, alone": {"pools": pool(1), "slo": "itl_ms = { p99 = 1 }"},
+    "a share of requests": {
+        "pools": pool(1),
+        "workload": load(40),
+        "slo": "ttft_ms = 30\nattainment = 0.999",
+    },
     "last token, alone": {"slo": "e2e_ms = { p50 = 5 }"},
     "first token under load": {
         "pools": pool(1),
@@ -128,6 +157,12 @@ GALLERY = {
         "pools": pool(1, more="power_cap_w = 150"),
         "workload": load(4, 2000),
         "slo": "ttft_ms = { p50 = 100 }",
+    },
+    "replicas, formats: of help together only": {
+        "pools": pool(4),
+        "limits": "replicas = 1",
+        "workload": load(300, 2000),
+        "slo": "ttft_ms = { p50 = 200 }",
     },
     # pairs
     "memory and a level": HUGE | {"pools": pool(1, gigabytes=100), "slo": "ttft_ms = { p99 = 1 }"},
