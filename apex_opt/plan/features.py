@@ -97,7 +97,8 @@ class Features:
 
     Attributes:
         columns: (10, n) int64, in the order of `FEATURES`.
-        totals: their sums.
+        totals: their sums; of those that all replicas take, where some reject what others take
+            and a plan must serve all.
         alone: (3, n) int64, prompt, pairs and windowed of what a request must compute itself.
         steps: (n,) int64, least steps in which it decodes.
         prompts: (n,) int64, prompt tokens, computed or not.
@@ -174,14 +175,18 @@ def features(
     if least.caching:
         pairs = _triangle(p) - _triangle(p - found.alone)
         alone = np.stack([found.alone, pairs, capped_sum(p - found.alone, p, window_tokens)])
-    totals = tuple(int(sum(column.tolist())) for column in columns)
     reads = d > 0
     # With guesses a sequence may take more steps than the least, at shorter contexts.
     context = columns[3] / np.maximum(d, 1) if least.drafts == 0 else p + 1.0
     private = float(np.min(1.0 - found.shared[reads] / context[reads], initial=1.0))
     whole = np.ascontiguousarray(columns)
     pace_ns = math.inf if asked is None else asked.limit_ns
-    return Features(whole, totals, alone, steps, p, private, least.samples, pace_ns)
+    return Features(whole, sums(columns), alone, steps, p, private, least.samples, pace_ns)
+
+
+def sums(columns: Int64) -> tuple[int, ...]:
+    """Return the sum of each column, exactly."""
+    return tuple(int(sum(column.tolist())) for column in columns)
 
 
 def fits(load: Load, max_model_tokens: int, least: Least) -> np.ndarray:

@@ -95,7 +95,7 @@ def _power(c: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:
 
 
 def _latency(_: Candidate, bounds: Optimistic, traffic: Traffic) -> Coefficients:
-    served = max(traffic.features.totals[0], 1)
+    served = max(len(traffic.features.steps), 1)
     return Coefficients(0.0, _scaled(bounds.e2e_ns, 1e-6 / served))
 
 

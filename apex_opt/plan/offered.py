@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from apex_opt.plan.candidate import Candidate
-from apex_opt.plan.features import Least, features, fits
+from apex_opt.plan.features import Least, features, fits, sums
 from apex_opt.plan.levels import NS_PER_S, counts_goodput, drain_limit_s, longest_s
 from apex_opt.plan.objective import Traffic
 from apex_opt.plan.pace import pace
@@ -52,13 +53,22 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
     """Return the traffic as the bounds see it; all candidates share one longest request.
 
     Sessions go on as fast as they are served: how long they do has no bound, as in a closed loop.
+    Where a replica rejects what another one takes, a plan that serves all serves what every replica
+    takes at least, and how many of that may be late is open: no pace is asked for.
     """
     longest = max(c.rules.max_model_tokens for c in candidates)
     window = candidates[0].steps.window_tokens  # of the model, which all share
     least = least_of(spec, candidates)
     requests = len(load) // least.samples
-    found = features(load, longest, window, least, lambda d: pace(spec, d, requests))
     fit = fits(load, longest, least)
+    refused = _refused(load, candidates, fit)
+    if refused is None:
+        found = features(load, longest, window, least, lambda d: pace(spec, d, requests))
+    else:
+        found = features(load, longest, window, least)
+        if spec.objective.maximize is None:
+            found = replace(found, totals=sums(found.columns[:, ~refused.any(axis=0)]))
+        refused = refused[:, :: least.samples]
     outputs = load.output_tokens[fit]
     closed = load.concurrency > 0
     arrivals = earliest_ns(load)
@@ -69,8 +79,6 @@ def traffic_of(spec: Spec, load: Load, candidates: Sequence[Candidate]) -> Traff
         if counts_goodput(spec)
         else drain_limit_s(spec.slo, span_s, int(load.output_tokens.max()))
     )
-    refused = _refused(load, candidates, fit)
-    refused = None if refused is None else refused[:, :: least.samples]
     if closed or len(load.after) or after_s is None:
         return Traffic(found, requests, span_s, None, refused=refused)
     left_ns = None
@@ -84,8 +92,15 @@ def _refused(load: Load, candidates: Sequence[Candidate], fit: Bool) -> Bool | N
     """Return (candidates, n) which of the requests that fit are rejected all the same.
 
     A legal replica holds the longest of them, but without chunks others may take longer prompts.
+    What has one token of output comes to no replica that decodes.
     """
     if all(c.rules.chunked_prefill for c in candidates):
         return None
-    found = np.stack([rejects(load, c.rules_in_role)[fit] for c in candidates])
+    decoded = load.output_tokens > 1
+    found = np.stack(
+        [
+            (rejects(load, c.rules_in_role) & (decoded | (c.role != "decode")))[fit]
+            for c in candidates
+        ]
+    )
     return found if found.any() else None

@@ -189,8 +189,11 @@ def _awake(
 
 
 def _deadlines(spec: Spec, traffic: Traffic, chosen: Goal) -> tuple[Deadline, ...]:
-    """Return the deadlines before the horizon; none where a share is maximised, or time is open."""
-    if chosen.maximize or traffic.horizon_s is None:
+    """Return the deadlines before the horizon; none where a share is maximised, or time is open.
+
+    Nor where replicas reject requests: fewer of the others may be late then.
+    """
+    if chosen.maximize or traffic.horizon_s is None or traffic.refused is not None:
         return ()
     found = deadlines(spec, traffic.features, traffic.requests, traffic.span_s)
     return tuple(d for d in found if d.window_s < traffic.horizon_s)

@@ -193,3 +193,13 @@ def test_a_replica_that_rejects_what_another_one_is_late_with_helps_it():
     refused = np.array([[False] * 100, [False] * 98 + [True] * 2])
     needs, _ = found(slo, [(SLOW, FAST), (FAST, FAST)], [10] * 100, refused=refused)
     assert needs == [frozenset({1}), None]
+
+
+def test_who_rejects_a_request_may_stand_beside_whoever_takes_it_and_lowers_the_mean():
+    # 100 ms at the one, 50 of the other: 75 together, though it is no faster with any request.
+    slo = Slo(ttft_ms=Percentiles(mean=90.0), attainment=0.5)
+    refused = np.array([[True, False], [False, False]])
+    needs, _ = found(
+        slo, [([50.0, 100.0], [0.0] * 2), ([50.0, 120.0], [0.0] * 2)], [1, 1], refused=refused
+    )
+    assert needs == [None, None]

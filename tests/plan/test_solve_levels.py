@@ -122,3 +122,23 @@ def test_requests_that_are_rejected_count_in_no_statistic_and_are_not_waited_for
     )
     assert_that_bounds_hold(asked)
     assert_that_the_best_is_found(asked)
+
+
+@pytest.mark.parametrize("rate", [5.0, 300.0])
+@pytest.mark.parametrize(
+    "levels", ["ttft_ms = { mean = 40 }", "ttft_ms = { p50 = 60 }\ntpot_ms = { p90 = 6 }"]
+)
+@pytest.mark.parametrize("objective", ["cost", "latency", "goodput"])
+def test_what_one_replica_rejects_and_another_one_takes_is_no_work_that_must_be_done(
+    objective, levels, rate
+):
+    asked = spec(
+        engine='name = "tensorrt-llm"\nchunked_prefill = false\n'
+        "max_num_batched_tokens = [300, 2100]",
+        parallelism="tensor = [1, 2]\npipeline = 1",
+        slo=f"{levels}\nattainment = 0.1\ndrain_s = 0.4",
+        objective=aim(objective),
+        workload=poisson(rate, 60, uniform(20, 2000), 4),
+    )
+    assert_that_bounds_hold(asked)
+    assert_that_the_best_is_found(asked)
