@@ -85,6 +85,9 @@ def _faults(case: dict[str, Any]) -> Iterator[str]:
         yield "machine_types: a table of types is needed"
         return
     for name, machine in types.items():
+        if not isinstance(machine, dict):
+            yield f"machine_types.{name}: a table is needed"
+            return
         if not machine.get("throughput_tokens_per_s_by_layers"):
             yield f"machine_types.{name}: throughput_tokens_per_s_by_layers is needed"
     nodes = _nodes(case)
@@ -127,10 +130,8 @@ def published(case: dict[str, Any], data: FlowData) -> float | None:
     best = 0.0
     for placement in (case.get("placements") or {}).values():
         spans = placement.get("layers") or {}
-        ids = [i for i, (node, _) in enumerate(_nodes(case)) if spans.get(node)]
-        intervals = tuple(
-            (spans[node][0], spans[node][1]) for node, _ in _nodes(case) if spans.get(node)
-        )
+        own = {i: spans[node] for i, (node, _) in enumerate(_nodes(case)) if spans.get(node)}
+        ids, intervals = [*own], tuple((first, last) for first, last in own.values())
         if ids and not faults(part := only(data, ids), intervals):
             best = max(best, float(throughput(part, intervals)))
     return best or None
@@ -176,7 +177,7 @@ def _line(path: Path, time_limit_s: float, workers: int) -> Line:
     try:
         case = {"name": path.stem, **json.loads(path.read_text())}
         read(case)
-    except (ValueError, TypeError, KeyError) as wrong:
+    except (ValueError, TypeError, KeyError, AttributeError) as wrong:
         return {"case": path.stem, "fault": str(wrong)}
     return run(case, time_limit_s, workers)
 

@@ -97,16 +97,19 @@ def test_links_lead_to_the_folders_beside_the_package():
         assert (ROOT / "apex_opt" / link).resolve() == ROOT / link
 
 
+def shown(code):
+    """Return what a program prints in a process of its own."""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
 def test_importing_the_package_loads_nothing_heavy():
     code = (
         "import sys, apex_opt, apex_opt.cli.app;"
         "heavy = {'numpy', 'ortools', 'numba', 'pydantic', 'rich'} & set(sys.modules);"
         "print(sorted(heavy))"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-    assert shown.strip() == "[]"
+    assert shown(code) == "[]"
 
 
 @pytest.mark.parametrize("verifier", ["flow_verify", "placement_verify", "fleet_verify"])
@@ -115,10 +118,7 @@ def test_a_verifier_loads_no_solver(verifier):
         f"import sys, apex_opt.solvers.{verifier};"
         "print(sorted({'ortools', 'numba'} & set(sys.modules)))"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-    assert shown.strip() == "[]"
+    assert shown(code) == "[]"
 
 
 @pytest.mark.parametrize("command", ["solve", "audit"])
@@ -129,7 +129,4 @@ def test_a_faulty_spec_is_told_of_before_solver_and_simulator_are_loaded(command
         f"said = CliRunner().invoke(app, ['{command}', '{tmp_path / 'spec.toml'}']);"
         "print(type(said.exception).__name__, sorted({'ortools', 'numba'} & set(sys.modules)))"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-    assert shown.strip() == "SpecError []"
+    assert shown(code) == "SpecError []"

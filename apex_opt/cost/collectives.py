@@ -137,12 +137,6 @@ def near(shape: Shape, stage: int) -> bool:
     return source.name == target.name and bool(groups) and nth // groups == (nth + 1) // groups
 
 
-def stage_hop(shape: Shape, stage: int, size_bytes: Array) -> Array:
-    """Return seconds of sending activations from `stage` to the next one."""
-    ends = shape.at(stage), shape.at(stage + 1)
-    return hop(*ends, size_bytes, same_node=near(shape, stage))
-
-
 def hop(source: Shape, target: Shape, size_bytes: Array, *, same_node: bool) -> Array:
     """Return seconds of sending activations from a stage to another.
 

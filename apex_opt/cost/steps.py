@@ -127,7 +127,7 @@ def _pipeline(shape: Shape) -> _Pipeline:
 
 
 @lru_cache(maxsize=KEPT)
-def _hop_ns(source: Drawn, target: Drawn, same_node: bool) -> Int64:  # a key
+def _hop_ns(source: Drawn, target: Drawn, same_node: bool) -> Int64:
     """Return what sending activations from a stage to another takes, by tokens."""
     model, tokens = source.shape.model, parts(source).tokens.astype(np.float64)
     size = ACTIVATION_BYTES * tokens * model.hidden_size

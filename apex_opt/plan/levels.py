@@ -63,7 +63,9 @@ def counts_goodput(spec: Spec) -> bool:
 
 LEAST_DRAIN_S = 60.0
 SLOW_TOKEN_S = 0.05
-"""A token takes no longer where somebody reads along: twenty a second is several times as fast."""
+"""Of an output that somebody reads along: twenty tokens a second are several times the pace of
+silent reading, 238 words a minute (M. Brysbaert, Journal of Memory and Language 109, 2019).
+"""
 
 
 def drain_limit_s(slo: Slo, span_s: float, longest_tokens: int) -> float:

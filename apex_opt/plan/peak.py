@@ -133,15 +133,15 @@ def peaks_above_idle(
     shared = sharing(spec, load) if by_peak and max_kinds == 1 else 0
     worst = load.worst()
 
-    def above_w(candidate: Candidate, step_w: float, most: int) -> float:
+    def above_w(candidate: Candidate, prompt_w: float, most: int) -> float:
         known = [w for w in (limits.power_w, spec.pools[candidate.pool].power_w) if w is not None]
-        if not (known and shared and step_w) or candidate.also:
+        if not (known and shared and prompt_w) or candidate.also:
             return 0.0
         rules = candidate.rules_in_role
         if rejects(worst, rules).any() and rejects(load, rules).any():
             return 0.0
         # More of them than a limit allows when idle need not be asked about.
         allowed = math.floor(min(known) / candidate.idle_w) if candidate.idle_w else most
-        return step_w * min(1.0, shared / max(min(most, allowed), 1))
+        return prompt_w * min(1.0, shared / max(min(most, allowed), 1))
 
     return above_w

@@ -109,9 +109,9 @@ def limits_missed(spec: Spec, played: Played) -> str | None:
     the fleet model counts.
     """
     limits, drawn = spec.limits, played.power.total_w
-    over = _over_by_millionths(spec, played.parts)
-    if over is not None:
-        return over
+    beyond = _over_by_millionths(spec, played.parts)
+    if beyond is not None:
+        return beyond
     which = "rated" if limits.power_by == "rated" else "peak"
     over = "" if limits.power_window_s is None else f" over {limits.power_window_s:g} s"
     if limits.power_w is not None and drawn > limits.power_w:
@@ -124,6 +124,7 @@ def limits_missed(spec: Spec, played: Played) -> str | None:
 
 
 def _over_by_millionths(spec: Spec, parts: Sequence[Part]) -> str | None:
+    """Return the limit on price or spot devices that a plan exceeds, in exact fractions."""
     limits = spec.limits
     taken = [
         (pool, part.count * stages * part.candidate.shape.stage_devices)

@@ -64,7 +64,7 @@ def runners_up(result: Result) -> Section:
         grid.add_row(label, *(text(plan) for text in columns.values()))
     notes = [f"* {TIED}"] if any(plan.tie for plan in result.plans) else []
     found = [f"{plan.rank}" for plan in result.plans[1:] if plan.rank > result.proof.ranked]
-    notes += [f"{' and '.join(found)}: {FOUND}"] if found else []
+    notes += [f"{', '.join(found)}: {FOUND}"] if found else []
     return section("The best plans of each kind", grid, *(Text(note, QUIET) for note in notes))
 
 

@@ -56,7 +56,7 @@ HELD_PERCENT = 4.0
 errors of the runs of one model have most in common, so that more of them are hardly more evidence.
 """
 
-NONE: Point = dict.fromkeys(Overheads.model_fields.keys() - {"source"}, 0.0)
+NO_OVERHEADS: Point = dict.fromkeys(Overheads.model_fields.keys() - {"source"}, 0.0)
 BELIEVED = 1.3
 """No fit learns from a run whose TPOT is predicted longer by this factor with no overheads at all:
 prompts hit a cache, tokens were guessed ahead, or the stated concurrency was not reached.
@@ -80,7 +80,7 @@ class Trial:
     @property
     def believed(self) -> bool:
         """Whether its tokens are not far faster than its kernels alone: else something is amiss."""
-        return self.means(NONE)[1] <= BELIEVED * self.case.measured["tpot_ms"]["mean"]
+        return self.means(NO_OVERHEADS)[1] <= BELIEVED * self.case.measured["tpot_ms"]["mean"]
 
     @property
     def release(self) -> EngineRelease:

@@ -7,7 +7,15 @@ from apex_opt.spec import catalog
 from benchmarks.fidelity.__main__ import app
 from benchmarks.fidelity.case import parse
 from benchmarks.fidelity.clients import LATE_MS
-from benchmarks.fidelity.fit import NONE, UNITS, V0_UNITS, by_release, fitted, fitted_release, score
+from benchmarks.fidelity.fit import (
+    NO_OVERHEADS,
+    UNITS,
+    V0_UNITS,
+    by_release,
+    fitted,
+    fitted_release,
+    score,
+)
 from benchmarks.fidelity.search import descend
 
 RELEASE = catalog.release("vllm", "0.15.1")
@@ -80,7 +88,7 @@ def test_engines_that_schedule_otherwise_tell_nothing(runs):
 
 def test_no_fit_learns_from_runs_that_are_far_faster_than_their_kernels(records, tmp_path):
     (run, *_) = trials(records, tmp_path)
-    kernels_ms = run.means(NONE)[1]
+    kernels_ms = run.means(NO_OVERHEADS)[1]
     for factor, believed in ((1.29, True), (1.31, False)):
         tpot = {"tpot_ms": {"mean": kernels_ms / factor}}
         (one,) = trials([records[0] | {"measured": records[0]["measured"] | tpot}], tmp_path)

@@ -143,14 +143,16 @@ def test_what_a_case_lacks_is_told(changes, fault):
 
 def test_a_file_that_is_no_case_does_not_hide_the_others(tmp_path):
     (tmp_path / "a.json").write_text("{}")
-    (tmp_path / "b.json").write_text(json.dumps(CASE))
-    faulty, solved = lines(tmp_path, 2.0, 1)
+    (tmp_path / "b.json").write_text('{"num_layers": 2, "machine_types": {"large": 3}}')
+    (tmp_path / "c.json").write_text(json.dumps(CASE))
+    faulty, odd, solved = lines(tmp_path, 2.0, 1)
     assert faulty == {
         "case": "a",
         "fault": "num_layers: a whole number is needed\nmachine_types: a table of types is needed",
     }
+    assert odd == {"case": "b", "fault": "machine_types.large: a table is needed"}
     assert solved["objective"] == 7.0
-    assert summary([faulty, solved])["faulty"] == 1
+    assert summary([faulty, odd, solved])["faulty"] == 2
 
 
 @pytest.fixture

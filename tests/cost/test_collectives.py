@@ -3,7 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from apex_opt.cost.collectives import all_gather, all_reduce, collective, point_to_point, stage_hop
+from apex_opt.cost.collectives import (
+    all_gather,
+    all_reduce,
+    collective,
+    hop,
+    near,
+    point_to_point,
+)
 from tests.shapes import shape, unlike
 
 SIZES = np.array([0.0, 1e3, 1e6, 1e9])
@@ -12,6 +19,12 @@ OPERATIONS = ["all_reduce", "all_gather", "reduce_scatter", "all_to_all"]
 
 def with_link(s, link):
     return dataclasses.replace(s, pool=s.pool.model_copy(update={"link": link}))
+
+
+def stage_hop(shape, stage, size_bytes):
+    """Return seconds of sending activations from a stage to the next one."""
+    ends = shape.at(stage), shape.at(stage + 1)
+    return hop(*ends, size_bytes, same_node=near(shape, stage))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

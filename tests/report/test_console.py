@@ -189,7 +189,7 @@ def test_a_plan_that_is_not_proved_to_be_the_next_best_is_the_next_that_was_foun
         "  Minimize cost: $23.60 an hour. The next plan that was found, 2 x h100 TP4",
         "  bf16, is 27 % worse: $30.00 an hour.",
     ]
-    assert section(text, "The best plans")[-1] == "  2 and 3: found, but not proved to come next"
+    assert section(text, "The best plans")[-1] == "  2, 3: found, but not proved to come next"
 
 
 def test_a_lone_plan_has_no_table_of_plans() -> None:
