@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from apex_opt.auditing.dials import Options
 from apex_opt.auditing.entries import Entry, Family
@@ -52,22 +53,29 @@ def loosened(spec: Spec, chosen: Iterable[Entry]) -> Spec:
 
 
 def helps(judge: Judge, spec: Spec, entry: Entry) -> Verdict:
-    """Return the verdict on the spec with one entry loosened; other values of it one by one.
+    """Return the verdict on the spec with one entry loosened; other values of it one by one."""
+    if isinstance(entry.dial, Options):
+        return option(judge, spec, entry.dial)[0]
+    return judge.ask(entry.loosened(spec))
 
-    Where a plan has one kind of replica, a choice that allows several values is no better than the
-    best of them alone.
+
+def option(judge: Judge, spec: Spec, dial: Options) -> tuple[Verdict, Any, str]:
+    """Return the verdict on the first of a choice's other values that helps, the value, its words.
+
+    Where none does it is that on all of them together. If a plan has one kind of replica, several
+    values are no better than the best of them alone: all are excluded where each of them is.
     """
-    if not isinstance(entry.dial, Options):
-        return judge.ask(entry.loosened(spec))
-    for value, _ in entry.dial.others:
-        verdict = judge.ask(entry.dial.put(spec, value))
+    none: Verdict | None = None
+    for value, words in dial.others:
+        verdict = judge.ask(dial.put(spec, value))
         if verdict.feasible:
-            return verdict
-    data = None if verdict.asked is None else verdict.asked.data
-    one_kind = data is None or (data.max_kinds == 1 and not data.caches)
-    return (
-        verdict if one_kind and verdict.status == "infeasible" else judge.ask(entry.loosened(spec))
-    )
+            return verdict, value, words
+        if none is None or none.status == "infeasible":
+            none = verdict
+    data = None if none is None or none.asked is None else none.asked.data
+    if none is None or (data is not None and (data.max_kinds > 1 or data.caches)):
+        none = judge.ask(dial.put(spec, dial.widest))
+    return none, dial.widest, "allow any"
 
 
 def shrink(judge: Judge, spec: Spec, entries: Sequence[Entry], verdict: Verdict) -> Found:

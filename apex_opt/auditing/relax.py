@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import combinations
 
-from apex_opt.auditing.conflict import helps, loosened
+from apex_opt.auditing.conflict import helps, loosened, option
 from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.entries import Entry
 from apex_opt.auditing.judge import Judge, Verdict
@@ -86,15 +86,11 @@ def _why(verdict: Verdict) -> NoHelp:
 
 
 def _option(judge: Judge, spec: Spec, entry: Entry, dial: Options) -> Repair | NoHelp:
-    why = NoHelp.EXCLUDED
-    for value, words in (*dial.others, (dial.widest, "allow any")):
-        changed = dial.put(spec, value)
-        verdict = judge.ask(changed)
-        if verdict.plan is not None and verdict.asked is not None:
-            moves = (move(entry, value, words),)
-            return Repair(moves, changed, verdict.asked, verdict.plan, True, (None,))
-        why = _why(verdict)  # the last value allows all others
-    return why
+    verdict, value, words = option(judge, spec, dial)
+    if verdict.plan is None or verdict.asked is None:
+        return _why(verdict)
+    moves = (move(entry, value, words),)
+    return Repair(moves, dial.put(spec, value), verdict.asked, verdict.plan, True, (None,))
 
 
 def _tighten(judge: Judge, spec: Spec, entry: Entry, dial: Range, best: Repair) -> Repair:

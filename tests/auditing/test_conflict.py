@@ -1,0 +1,45 @@
+from types import SimpleNamespace
+
+import pytest
+
+from apex_opt.auditing.conflict import option
+from apex_opt.auditing.dials import Options
+from apex_opt.auditing.judge import Verdict
+
+DIAL = Options("bf16", (("fp8", "allow fp8"), ("awq", "allow awq")), "any", lambda _, value: value)
+
+
+class Told:
+    """A judge who knows the answers, and which were asked for."""
+
+    def __init__(self, max_kinds, **answers):
+        self.data = SimpleNamespace(max_kinds=max_kinds, caches=frozenset())
+        self.answers, self.asked = answers, []
+
+    def ask(self, value):
+        self.asked.append(value)
+        return Verdict(
+            self.answers[value], "simulation", None, SimpleNamespace(data=self.data), None
+        )
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "value"),
+    [
+        ({"fp8": "infeasible", "awq": "infeasible"}, "infeasible", "any"),
+        ({"fp8": "undecided", "awq": "infeasible"}, "undecided", "any"),
+        ({"fp8": "infeasible", "awq": "undecided"}, "undecided", "any"),
+        ({"fp8": "undecided", "awq": "feasible"}, "feasible", "awq"),
+    ],
+)
+def test_with_one_kind_of_replica_a_choice_is_worth_its_best_value(answers, status, value):
+    judge = Told(1, **answers)
+    verdict, chosen, _ = option(judge, None, DIAL)
+    assert (verdict.status, chosen, judge.asked) == (status, value, ["fp8", "awq"])
+
+
+def test_with_several_kinds_of_replica_all_values_are_asked_for_together():
+    judge = Told(2, fp8="infeasible", awq="infeasible", any="feasible")
+    verdict, chosen, words = option(judge, None, DIAL)
+    assert (verdict.status, chosen, words) == ("feasible", "any", "allow any")
+    assert judge.asked == ["fp8", "awq", "any"]
