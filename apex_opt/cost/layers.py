@@ -41,10 +41,13 @@ def gemm(rates: Rates, product: Gemm, tokens: Array) -> Cost:
     return rates.cost(np.where(tokens > 0, seconds, 0.0), flops, moved, precision)
 
 
+COVERED = {"all": {"linear", "experts", "none"}, "linear": {"linear", "experts"}}
+"""Weights that a format applies to, by `applies_to`; of others the experts alone."""
+
+
 def covers(weights: WeightFormat, quantized: str) -> bool:
     """Return whether weights of this kind are in the format, or stay in 16 bits."""
-    covered = {"all": {"linear", "experts", "none"}, "linear": {"linear", "experts"}}
-    return quantized in covered.get(weights.applies_to, {"experts"})
+    return quantized in COVERED.get(weights.applies_to, {"experts"})
 
 
 def product_kind(rates: Rates, quantized: str) -> ProductFormat:

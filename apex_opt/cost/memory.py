@@ -147,6 +147,7 @@ def fit(shape: Shape) -> Fit:
     """Return how the memory of a replica is used, and the KV blocks that remain."""
     kinds = {name: layer(kind, shape) for name, kind in shape.model.layers.items()}
     draft, draft_page = _draft_bytes(shape)
+    empty = _bare(shape, kinds, 0, 0)
     fits = []
     for stage, counts in _unlike_stages(shape):
         total = shape.places[stage].pool.device.memory_bytes
@@ -154,8 +155,9 @@ def fit(shape: Shape) -> Fit:
         own = stage_bytes(shape.at(stage), stage, counts, kinds)
         weights = math.ceil(own + draft + first)
         cut = paging(shape, counts, kinds)
-        cut = replace(cut, page=cut.page + math.ceil(draft_page))
-        bare = _bare(shape, kinds, total, weights)
+        if draft_page:
+            cut = replace(cut, page=cut.page + math.ceil(draft_page))
+        bare = replace(empty, total=total, weights=weights)
         bare = replace(bare, reserve=_reserve(shape, bare))
         pinned = shape.settings.num_gpu_blocks
         blocks = pinned if pinned is not None else max(bare.room // cut.page, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -102,9 +103,6 @@ def _latencies(log: Log, output_tokens: Int64, gaps: Log) -> dict[str, Statistic
     }
 
 
-LATENCIES = ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms", "queue_ms")
-
-
 def predict(
     spec: Spec,
     load: Load,
@@ -117,8 +115,8 @@ def predict(
     Metrics are those of the field: TTFT from arrival to first token, TPOT the mean gap of a request
     (requests of one token left out), ITL over all gaps, E2E from arrival to last token. Rates are
     over the run, from the first arrival to the last token. Samples of a request are one
-    (`apex_opt.plan.samples`), of which every token counts. Latencies are those of `known`, if it is
-    of the same run: other limits and levels do not change them.
+    (`apex_opt.plan.samples`), of which every token counts. What limits, levels and prices do not
+    change is that of `known`, if it is of the same run.
     """
     times, samples = _times(played.log, closed=load.concurrency > 0), spec.workload.samples
     tokens = load.output_tokens.reshape(-1, samples).sum(axis=1)
@@ -128,38 +126,40 @@ def predict(
     completed, sampled = int(done.sum()), int(tokens[done].sum())
     cost = sum(p.count * p.candidate.price_per_hour for p in parts)
     limit_s = drain_limit_s(spec.slo, times.span_s, int(offered.output_tokens.max()))
+    held: dict[str, Any] = {
+        "drain_limit_s": limit_s,
+        "stable": times.drain_s <= limit_s,
+        "goodput_rps": kept / times.duration_s,
+        "attainment": kept / len(load),
+        "cost_per_hour": cost,
+        "extra_cost_per_hour": usd_per_hour(spec, offered, parts, played, times.offered_s)
+        + start_usd_per_hour(spec, parts),
+        "cost_per_million_output_tokens": cost / 3600 * times.duration_s / max(sampled, 1) * 1e6,
+        "power_window_w": None,
+    }
+    if known is not None:
+        return known.model_copy(update=held)
     used = use(parts, played.members, times.duration_s)
     hits = log.totals.hit_tokens
-    if known is None:
-        latencies = _latencies(log, load.output_tokens, played.log)
-    else:
-        latencies = {name: getattr(known, name) for name in LATENCIES}
     return Prediction(
         requests=len(load),
         completed=completed,
         rejected=int((log.status == REJECTED).sum()),
         preemptions=int(log.preempted.sum()),
-        **latencies,
+        **_latencies(log, load.output_tokens, played.log),
         duration_s=times.duration_s,
         drain_s=times.drain_s,
-        drain_limit_s=limit_s,
-        stable=times.drain_s <= limit_s,
         requests_per_s=completed / times.duration_s,
         prompt_tokens_per_s=int(prompts(load, spec.model)[done].sum()) / times.duration_s,
         output_tokens_per_s=sampled / times.duration_s,
-        goodput_rps=kept / times.duration_s,
-        attainment=kept / len(load),
         energy_j_per_request=used.energy_j / max(completed, 1),
         energy_j_per_output_token=used.energy_j / max(sampled, 1),
         power_mean_w=used.energy_j / times.duration_s,
         power_peak_w=sum(peaks_w(parts, played.members)),
         power_rated_w=sum(map(rated_w, parts)),
-        cost_per_hour=cost,
         hit_tokens_share=hits / max(hits + log.totals.prompt_tokens, 1),
-        extra_cost_per_hour=usd_per_hour(spec, offered, parts, played, times.offered_s)
-        + start_usd_per_hour(spec, parts),
-        cost_per_million_output_tokens=cost / 3600 * times.duration_s / max(sampled, 1) * 1e6,
         **asdict(used),
+        **held,
     )
 
 
