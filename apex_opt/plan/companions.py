@@ -89,15 +89,15 @@ def _counted(name: str, late: Bool, enough: Callable[[int], bool]) -> _Level:
     return _Level(name, missed, late)
 
 
-def _mean(name: str, floors: Float, limit: float) -> _Level:
-    """Return a level on a mean. One of a worse mean may still be faster with some requests.
+def _mean(name: str, floors: Float, limit: float, count: int) -> _Level:
+    """Return a level on the mean of `count` values.
 
-    Nobody misses it for sure who rejects what another one takes: that may lower the mean.
+    One of a worse mean may still be faster with some requests. Nobody misses it for sure who may
+    not have all the values: those of others may lower the mean.
     """
     known = ~np.isnan(floors)
-    counts = known.sum(axis=1)
-    means = np.where(known, floors, 0.0).sum(axis=1) / np.maximum(counts, 1)
-    missed = (means > limit) & (counts == counts.max())
+    means = np.where(known, floors, 0.0).sum(axis=1) / max(count, 1)
+    missed = (means > limit) & (known.sum(axis=1) == count)
     return _Level(name, missed.tolist(), np.where(known, floors, -np.inf))
 
 
@@ -105,33 +105,51 @@ def _late(floors: Float, limit_ns: float) -> Bool:
     return np.asarray(np.nan_to_num(floors, nan=0.0) > limit_ns)
 
 
-def _floors(bounds: Sequence[Optimistic], traffic: Traffic, metric: Metric) -> Float:
-    """Return (replicas, requests) the least values of a metric; NaN where it has none."""
+def _unsure(refused: Bool | None, roles: Sequence[Role]) -> Bool | None:
+    """Return (replicas, requests) what may be rejected: by the replica, or by one it works with."""
+    if refused is None:
+        return None
+    unsure = refused.copy()
+    for r, role in enumerate(roles):
+        if role != "mixed":
+            others = [q for q, other in enumerate(roles) if other not in {"mixed", role}]
+            unsure[r] |= refused[others].any(axis=0)
+    return unsure
+
+
+def _floors(
+    bounds: Sequence[Optimistic], traffic: Traffic, metric: Metric, unsure: Bool | None
+) -> Float:
+    """Return (replicas, requests) the least values of a metric; NaN where it may have none."""
     found = np.empty((len(bounds), traffic.features.served))
     for r, own in enumerate(bounds):
         found[r] = floor_ns(own, traffic.features, metric)
-    if traffic.refused is not None:
-        found[traffic.refused] = np.nan
+    if unsure is not None:
+        found[unsure] = np.nan
     return found
 
 
-def _statistics(spec: Spec, traffic: Traffic, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
+def _statistics(
+    spec: Spec, traffic: Traffic, bounds: Sequence[Optimistic], unsure: Bool | None
+) -> Iterator[_Level]:
     served = traffic.features.served
     for level in statistic_levels(spec.slo):
-        floors = _floors(bounds, traffic, level.metric)
-        known = int((~np.isnan(floors)).sum(axis=1).max())
+        floors = _floors(bounds, traffic, level.metric, unsure)
+        known = int((~np.isnan(floor_ns(bounds[0], traffic.features, level.metric))).sum())
         if known == 0 or level.metric == "itl_ms":
             # Percentiles of gaps count tokens, not requests: no bound by request holds.
             continue
         name, limit = f"{level.metric} {level.statistic}", level.limit_ms * NS_PER_MS
         if level.statistic == "mean":
-            yield _mean(name, floors, limit)
+            yield _mean(name, floors, limit, known)
             continue
         most_late = known - 1 - math.floor((known - 1) * SHARE[level.statistic])
         yield _counted(name, _late(floors, limit), partial(le, served - most_late))
 
 
-def _shares(spec: Spec, traffic: Traffic, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
+def _shares(
+    spec: Spec, traffic: Traffic, bounds: Sequence[Optimistic], unsure: Bool | None
+) -> Iterator[_Level]:
     """Yield completion and attainment; where goodput is maximised they are the aim, no limit."""
     if counts_goodput(spec):
         return
@@ -150,14 +168,14 @@ def _shares(spec: Spec, traffic: Traffic, bounds: Sequence[Optimistic]) -> Itera
         longer += ", or their prompt than `max_num_batched_tokens`"
     yield _counted(f"completed ({longer})", late, enough)
     for metric, limit in request_limits_ns(spec.slo).items():
-        late = late | _late(_floors(bounds, traffic, metric), limit)
+        late = late | _late(_floors(bounds, traffic, metric, unsure), limit)
     yield _counted("attainment", late, enough)
 
 
-def _drain(traffic: Traffic, bounds: Sequence[Optimistic]) -> Iterator[_Level]:
+def _drain(traffic: Traffic, bounds: Sequence[Optimistic], unsure: Bool | None) -> Iterator[_Level]:
     """Yield the drain, where arrivals are known: nobody may be done after the end."""
     if traffic.left_ns is not None:
-        late = _floors(bounds, traffic, "e2e_ms") > traffic.left_ns
+        late = _floors(bounds, traffic, "e2e_ms", unsure) > traffic.left_ns
         yield _counted("drain_s", late, partial(le, traffic.features.served))
 
 
@@ -172,10 +190,11 @@ def companions(
         bounds: the optimistic model of each replica, with the best of the other role.
         roles: of each replica.
     """
+    unsure = _unsure(traffic.refused, roles)
     levels = [
-        *_statistics(spec, traffic, bounds),
-        *_shares(spec, traffic, bounds),
-        *_drain(traffic, bounds),
+        *_statistics(spec, traffic, bounds, unsure),
+        *_shares(spec, traffic, bounds, unsure),
+        *_drain(traffic, bounds, unsure),
     ]
     needed: list[frozenset[int] | None] = []
     reasons: list[str | None] = []

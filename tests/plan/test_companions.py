@@ -203,3 +203,19 @@ def test_who_rejects_a_request_may_stand_beside_whoever_takes_it_and_lowers_the_
         slo, [([50.0, 100.0], [0.0] * 2), ([50.0, 120.0], [0.0] * 2)], [1, 1], refused=refused
     )
     assert needs == [None, None]
+
+
+@pytest.mark.parametrize(
+    "slo",
+    [
+        Slo(ttft_ms=Percentiles(mean=50.0), attainment=0.1),
+        Slo(ttft_ms=Percentiles(p50=50.0), attainment=0.1),
+        Slo(attainment=0.1, drain_s=0.05),
+    ],
+)
+def test_what_a_replica_that_decodes_rejects_is_not_held_against_who_prefills_it(slo):
+    refused = np.array([[False] * 3, [False, True, True]])
+    floors = [([10.0, 90.0, 90.0], [0.0] * 3)] * 2
+    roles, left = ["prefill", "decode"], [50.0] * 3
+    needs, _ = found(slo, floors, [1] * 3, roles=roles, left_ms=left, refused=refused)
+    assert needs == [None, None]
