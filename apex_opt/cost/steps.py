@@ -20,7 +20,7 @@ from apex_opt.cost.drawn import Drawn
 from apex_opt.cost.operators import ACTIVATION_BYTES
 from apex_opt.cost.rates import Cost, replica_idle_w
 from apex_opt.cost.shape import Shape
-from apex_opt.cost.step_parts import KEPT, READING, Parts, parts
+from apex_opt.cost.step_parts import KEPT, READING, parts
 from apex_opt.sim.steps import Int64, StepTable
 
 NS = 1e9
@@ -61,17 +61,23 @@ def _waited(cost: Cost, eager_s: Array, launch_s: Array) -> Cost:
     return Cost(np.maximum(cost.seconds + eager_s, launch_s), cost.joules)
 
 
-def _stage(shape: Shape, made_of: Parts, stage: int, counts: dict[str, int]) -> _Stage:
-    kinds = [(made_of.kinds[name], count) for name, count in counts.items()]
+@lru_cache(maxsize=KEPT)
+def _stage(
+    place: Drawn, layers_of: tuple[tuple[str, int], ...], *, first: bool, last: bool
+) -> _Stage:
+    """Return the costs of a stage, which pipelines of several depths may share."""
+    shape, made_of = place.shape, parts(place)
+    kinds = [(made_of.kinds[name], count) for name, count in layers_of]
     decode = _sum(kind.tokens * count for kind, count in kinds)
     sampled = _sum(kind.sequences * count for kind, count in kinds)
-    if stage == 0:
+    if first:
         decode = made_of.embedding + decode
-    if stage == shape.pipeline - 1:
+    if last:
         sampled = sampled + made_of.head
     mixed = decode + _sum(kind.prompts * count for kind, count in kinds)
     reading = _sum(kind.reading * count for kind, count in kinds)
-    tokens, own, layers = made_of.tokens, shape.release.overheads, sum(counts.values())
+    tokens, own = made_of.tokens, shape.release.overheads
+    layers = sum(count for _, count in layers_of)
     least = (0, shape.settings.graph_tokens)  # batches beyond graphs are launched by the host
     some, beyond = ((tokens > n).astype(np.float64) for n in least)
     captured = shape.release.scheduler in PROMPTS_IN_GRAPHS
@@ -107,20 +113,22 @@ class _Pipeline:
 
 def _pipeline(shape: Shape) -> _Pipeline:
     """Return the stages of a replica; equal ones are computed once."""
-    places = [Drawn(replace(shape.at(stage), stage_layers=(1,))) for stage in range(shape.pipeline)]
-    known: dict[object, _Stage] = {}
+    unlike_places = range(shape.pipeline if shape.elsewhere else 1)
+    places = [Drawn(replace(shape.at(stage), stage_layers=(1,))) for stage in unlike_places]
+    places *= shape.pipeline // len(places)
     unlike: dict[object, tuple[_Stage, Int64]] = {}
     row: list[int] = []
     for stage, counts in enumerate(shape.stage_counts()):
         last = stage == shape.pipeline - 1
-        work = (places[stage], stage == 0, last, tuple(counts.items()))
+        layers = tuple(counts.items())
+        work = (places[stage], stage == 0, last, layers)
         onward = None if last else (places[stage + 1], collectives.near(shape, stage))
-        if work not in known:
-            known[work] = _stage(shape, parts(places[stage]), stage, counts)
         if (work, onward) not in unlike:
-            nothing = np.zeros_like(known[work].decode_ns)
-            hop_ns = nothing if onward is None else _hop_ns(places[stage], *onward)
-            unlike[work, onward] = known[work], hop_ns
+            one = _stage(places[stage], layers, first=stage == 0, last=last)
+            hop_ns = np.zeros_like(one.decode_ns)
+            if onward is not None:
+                hop_ns = _hop_ns(places[stage], *onward)
+            unlike[work, onward] = one, hop_ns
         row.append(list(unlike).index((work, onward)))
     window_tokens = parts(places[0]).window_tokens
     return _Pipeline(list(unlike.values()), np.array(row, np.int64), window_tokens)

@@ -150,11 +150,11 @@ def _unlike(steps: StepTable) -> Iterator[int]:
     columns = [steps.decode_ns, steps.mixed_ns, steps.rows_ns, steps.context_fs, steps.window_fs]
     columns += [steps.pair_fs, steps.window_pair_fs, steps.history_fs]
     columns += [steps.encoder_ns, steps.encoder_pair_fs]
-    known: set[bytes] = set()
+    columns = [column for column in columns if len(column)]
+    known: list[int] = []
     for r in range(len(steps.decode_ns)):
-        content = b"".join(c[r].tobytes() for c in columns if len(c))
-        if content not in known:
-            known.add(content)
+        if not any(all(np.array_equal(c[r], c[k]) for c in columns) for k in known):
+            known.append(r)
             yield r
 
 

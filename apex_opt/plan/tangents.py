@@ -31,6 +31,10 @@ def lines(table: Float) -> tuple[Line, ...]:
     for n in (16, 64, 256, 1024, len(body)):
         if 1 < n <= len(body):
             slopes.add(min(max(float((body[n - 1] - body[0]) / (n - 1)), 0.0), steepest))
-    return tuple(
-        Line(max(float(np.min(body - slope * sizes)), 0.0), slope) for slope in sorted(slopes)
-    )
+    left = np.empty_like(body)
+
+    def base(slope: float) -> float:
+        np.subtract(body, np.multiply(sizes, slope, out=left), out=left)
+        return max(float(left.min()), 0.0)
+
+    return tuple(Line(base(slope), slope) for slope in sorted(slopes))
