@@ -34,9 +34,11 @@ def prompt_step_w(candidate: Candidate) -> float:
     Zero where nothing is known: where guesses, an encoder or blocks from host memory take time of
     their own, with ranks that step together, and with roles apart.
     """
+    if _has_own_time(candidate):
+        return 0.0
     steps = candidate.steps
-    tokens = (steps.over_stages(steps.mixed_ns), steps.mixed_j)
-    return _least_w(candidate, tokens, [*_prompts(steps), *_mixed(steps)])
+    mixed_w = _tokens_w(steps.over_stages(steps.mixed_ns), steps.mixed_j, _sampled(steps))
+    return _least_w(steps, mixed_w, [*_prompts(steps), *_mixed(steps)])
 
 
 def step_w(candidate: Candidate) -> float:
@@ -45,14 +47,21 @@ def step_w(candidate: Candidate) -> float:
     Zero where nothing is known, as above. The time in which steps of a pipeline are under way is no
     more than the sum of theirs: at each moment one of them is on a stage or on its way.
     """
+    if _has_own_time(candidate):
+        return 0.0
     steps = candidate.steps
-    hops = steps.over_stages(steps.hop_ns)
-    prompts = (steps.over_stages(steps.mixed_ns) + hops, steps.mixed_j)
-    decodes = (steps.over_stages(steps.decode_ns) + hops, steps.decode_j)
-    return min(
-        _least_w(candidate, prompts, [*_prompts(steps), *_mixed(steps)]),
-        _least_w(candidate, decodes, _decodes(steps)),
-    )
+    hops, sampled = steps.over_stages(steps.hop_ns), _sampled(steps)
+    mixed_w = _tokens_w(steps.over_stages(steps.mixed_ns) + hops, steps.mixed_j, sampled)
+    decode_w = _tokens_w(steps.over_stages(steps.decode_ns) + hops, steps.decode_j, sampled)
+    readings = [*_prompts(steps), *_mixed(steps), *_decodes(steps)]
+    return _least_w(steps, min(mixed_w, decode_w), readings)
+
+
+def _has_own_time(candidate: Candidate) -> bool:
+    """Whether a step may take time that is not of these terms."""
+    steps, rules = candidate.steps, candidate.rules_in_role
+    own_time = rules.drafts or rules.host_blocks or len(steps.encoder_ns)
+    return bool(own_time) or candidate.shape.attention_data > 1 or candidate.role != "mixed"
 
 
 def _prompts(steps: StepTable) -> list[Reading]:
@@ -74,15 +83,8 @@ def _decodes(steps: StepTable) -> list[Reading]:
     return [(steps.context_j, (steps.context_fs,)), (steps.window_j, (steps.window_fs,))]
 
 
-def _least_w(
-    candidate: Candidate, tokens: tuple[NDArray[np.int64], Float], readings: list[Reading]
-) -> float:
-    """Return the least of energy over time of steps that may have these terms, watts."""
-    steps, rules = candidate.steps, candidate.rules_in_role
-    own_time = rules.drafts or rules.host_blocks or len(steps.encoder_ns)
-    if own_time or candidate.shape.attention_data > 1 or candidate.role != "mixed":
-        return 0.0
-    least = _tokens_w(*tokens, steps.over_stages(steps.rows_ns), steps.rows_j)
+def _least_w(steps: StepTable, least: float, readings: list[Reading]) -> float:
+    """Return the least of energy over time of steps that may read this beside, watts."""
     for joules, columns in readings:
         femtoseconds = sum(int(steps.over_stages(column)) for column in columns)
         if femtoseconds:
@@ -90,21 +92,27 @@ def _least_w(
     return least * ROUNDING
 
 
-def _tokens_w(
-    tokens_ns: NDArray[np.int64], tokens_j: Float, rows_ns: NDArray[np.int64], rows_j: Float
-) -> float:
+def _sampled(steps: StepTable) -> tuple[Float, Float]:
+    """Return the most time of up to n sampled rows, and the least energy of that time, by n >= 1.
+
+    The energy is that of the least power of up to n rows.
+    """
+    by_row = steps.over_stages(steps.rows_ns)[1:] / NS_PER_S
+    ratio = np.divide(steps.rows_j[1:], by_row, out=np.full_like(by_row, np.inf), where=by_row > 0)
+    rows_s, rows_w = np.maximum.accumulate(by_row), np.minimum.accumulate(ratio)
+    taken = np.where(rows_s > 0, rows_w, 0.0) * rows_s
+    most = np.minimum(np.arange(steps.max_tokens), len(by_row) - 1)
+    return rows_s[most], taken[most]
+
+
+def _tokens_w(tokens_ns: NDArray[np.int64], tokens_j: Float, sampled: tuple[Float, Float]) -> float:
     """Return the least of energy over time by tokens n with any r <= n sampled rows, watts.
 
     With q the least energy by time of up to r rows, and t their most time, (A + q t) / (B + t) is
     monotone in t: it is least with no rows or with all.
     """
     spent, drawn = tokens_ns[1:] / NS_PER_S, tokens_j[1:]
-    by_row = rows_ns[1:] / NS_PER_S
-    ratio = np.divide(rows_j[1:], by_row, out=np.full_like(by_row, np.inf), where=by_row > 0)
-    most = np.minimum(np.arange(len(spent)), len(by_row) - 1)
-    rows_s = np.maximum.accumulate(by_row)[most]
-    rows_w = np.minimum.accumulate(ratio)[most]
-    taken = np.where(rows_s > 0, rows_w, 0.0) * rows_s
+    rows_s, taken = sampled
     return float(min((drawn / spent).min(), ((drawn + taken) / (spent + rows_s)).min()))
 
 
