@@ -59,7 +59,7 @@ def releases(versions: list[str]) -> str:
 
 
 def attention(model: Model) -> str:
-    """Return the kinds of attention of a model in short: `GQA 64/8 w128`, `linear+GQA 16/2`.
+    """Return the kinds of attention of a model in short: `GQA 64/8 w128`, `SSM+GQA 32/8`.
 
     `w` is the window of the layers that have one; heads are those of the layers that see all.
     """
@@ -76,7 +76,7 @@ def _attention(a: SoftmaxAttention | LatentAttention | LinearAttention) -> str:
     if isinstance(a, LatentAttention):
         return "MLA" if a.index_topk is None else "MLA sparse"
     if isinstance(a, LinearAttention):
-        return "linear" if a.update == "delta" else "state space"
+        return "linear" if a.update == "delta" else "SSM"
     if a.heads == a.kv_heads:
         return f"MHA {a.heads}"
     return f"{'MQA' if a.kv_heads == 1 else 'GQA'} {a.heads}/{a.kv_heads}"
