@@ -4,16 +4,9 @@ import pytest
 from hypothesis import given, settings
 
 from apex_opt.solvers import placement
-from apex_opt.solvers.placement import (
-    LIMITS,
-    STRUCTURE,
-    Placed,
-    build,
-    fastest_rate,
-    flow_ns,
-    solve,
-)
+from apex_opt.solvers.placement import Placed, fastest_rate, flow_ns, solve
 from apex_opt.solvers.placement_graph import graph
+from apex_opt.solvers.placement_rules import LIMITS, STRUCTURE, build
 from apex_opt.solvers.placement_verify import faults, latency_ns, period_ns
 from tests.solvers.placements import group, plans, question, questions
 
