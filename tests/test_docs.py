@@ -4,6 +4,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from apex_opt.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITTEN = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "specs").rglob("*.toml")]
@@ -33,3 +36,12 @@ def test_drivers_that_pages_and_specs_name_exist():
     }
     assert "benchmarks.heuristic" in named
     assert [name for name in sorted(named) if find_spec(name) is None] == []
+
+
+def test_the_readme_shows_what_the_program_prints():
+    spec = "specs/examples/quickstart.toml"
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = text.partition(f"$ apexopt solve {spec}\n")[2].partition("...\n```")[0].splitlines()
+    told = CliRunner().invoke(app, ["solve", str(ROOT / spec)], env={"COLUMNS": "80"})
+    assert len(shown) > 30
+    assert [line.rstrip() for line in told.stdout.splitlines()[: len(shown)]] == shown
