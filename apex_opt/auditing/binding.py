@@ -27,8 +27,8 @@ MOST_AGAIN = 24
 """Simulations for a changed spec, unless the spec or the call names a time."""
 
 TOLD: frozenset[Family] = frozenset(
-    {"slo", "stability", "power", "budget", "devices", "replicas", "stock", "format",
-     "parallelism", "engine", "reserve", "kinds"}
+    {"slo", "stability", "power", "budget", "devices", "replicas", "starts", "spot", "spares",
+     "stock", "format", "parallelism", "engine", "reserve", "kinds"}
 )  # fmt: skip
 LEAST_S, TIMES = 2.0, 5.0
 """A changed spec may take so many seconds, and so many times as long as the spec itself; without a
@@ -161,10 +161,10 @@ def _used(entry: Entry, plan: Plan) -> float | None:
     for limit in plan.limits:
         if limit.limit in names:
             return limit.used
-    for check in plan.checks:
-        if _name(check.metric, check.statistic) == entry.key:
-            return check.value
-    return None
+    left = () if plan.without_spares is None else plan.without_spares.checks
+    shown = [c.value for c in (*plan.checks, *left) if _name(c.metric, c.statistic) == entry.key]
+    least = min if entry.key == "slo.attainment" else max  # the worse of the two runs
+    return least(shown, default=None)
 
 
 def _name(metric: str, statistic: str) -> str:

@@ -14,6 +14,7 @@ from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.near import closest
 from apex_opt.auditing.replica_causes import replica_cause
 from apex_opt.auditing.result import Code
+from apex_opt.auditing.stands import STANDS
 from apex_opt.auditing.words import both, digits
 from apex_opt.plan.companions import floor_ns
 from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric
@@ -24,7 +25,9 @@ from apex_opt.sim.member import Role
 from apex_opt.solvers.fleet_alone import alone, fewest, most
 from apex_opt.solvers.fleet_data import HORIZON
 
-RESOURCES: tuple[Code, ...] = ("power", "budget", "devices", "replicas", "stock", "node", "kinds")
+RESOURCES: tuple[Code, ...] = (
+    "power", "budget", "devices", "replicas", "starts", "spot", "spares", "stock", "node",
+)  # fmt: skip
 
 
 def cause(judge: Judge, found: Found) -> tuple[Code, str]:
@@ -38,10 +41,10 @@ def cause(judge: Judge, found: Found) -> tuple[Code, str]:
 
 def _code(found: Found) -> Code:
     families = {e.family for e in found.members}
-    if not families:
-        return "nothing_helps"
     if _too_long(found):
         return "length"
+    if not families:
+        return "nothing_helps"
     if "slo" in families:
         return "slo.load" if "demand" in families else "slo.unreachable"
     if families & {"demand", "stability"}:
@@ -67,6 +70,10 @@ def _length(found: Found) -> str:
 def _text(found: Found, code: Code) -> str:
     """Return the story: what was asked, and how near the best that is possible comes."""
     asked = found.verdict.asked
+    if code in {"starts", "spot", "spares"}:
+        return f"{STANDS[code](found)}; {_asked_for(found)}"
+    if code == "nothing_helps":
+        return _nothing(found)
     if asked is None:
         return _smallest(found, code)
     if code == "length":
@@ -79,6 +86,20 @@ def _text(found: Found, code: Code) -> str:
     if code == "power" and not found.verdict.missed and alone(asked.data):
         return _least_power(found, asked)
     return _simulated(found, asked) or _smallest(found, code)
+
+
+def _nothing(found: Found) -> str:
+    """Return by how much the closest plan misses with every entry at the end of its range."""
+    end = "with every entry at the end of its range"
+    if not found.verdict.missed:
+        return f"{end} bounds exclude every plan"
+    _, missed = closest(found.core, found.verdict.missed)
+    return f"{end} the closest plan misses: {both([words for _, words in missed])}"
+
+
+def _asked_for(found: Found) -> str:
+    """Return what the entries of the conflict ask for."""
+    return both([f"`{e.key}` = {e.shown}" for e in found.members])
 
 
 def _simulated(found: Found, asked: Problem) -> str | None:
@@ -179,10 +200,9 @@ def _least_power(found: Found, asked: Problem) -> str:
     able = [r for r in data.of_role("mixed") if data.kinds[r].companions is None]
     fleets = [(fewest(data, r), r) for r in able or data.of_role("mixed")]
     watts, n, r = min((n * data.kinds[r].power_mw / MILLI, n, r) for n, r in fleets)
-    asked_for = both([f"`{e.key}` = {e.shown}" for e in found.members])
     return (
         f"the fleet that draws least, {label(asked, of_one_kind(asked, r, n))}, draws at least "
-        f"{digits(watts)} W at its peak; {asked_for}"
+        f"{digits(watts)} W at its peak; {_asked_for(found)}"
     )
 
 
@@ -200,5 +220,4 @@ def _smallest(found: Found, code: Code) -> str:
         s = min(shapes, key=lambda s: s.devices)
         taken = f"takes {s.devices:,} device{'' if s.devices == 1 else 's'}"
     name = f"{s.pool.name} TP{s.tensor}" + (f" PP{s.pipeline}" if s.pipeline > 1 else "")
-    asked = both([f"`{e.key}` = {e.shown}" for e in found.members])
-    return f"the smallest replica, {name} {s.weights.name}, {taken}; {asked}"
+    return f"the smallest replica, {name} {s.weights.name}, {taken}; {_asked_for(found)}"

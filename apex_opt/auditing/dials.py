@@ -80,7 +80,12 @@ class Range:
         return number + self.looser * (1 if self.whole else FINE / 2 * abs(number))
 
     def size(self, number: float) -> float:
-        """Return how large the change to a number is: the difference of the logarithms."""
+        """Return how large the change to a number is: the difference of the logarithms.
+
+        From none, or to none, each whole number counts as one more.
+        """
+        if self.whole and not (number and self.value):
+            return abs(math.log((number + 1) / (self.value + 1)))
         least = 1e-9
         return abs(math.log(max(number, least) / max(self.value, least)))
 

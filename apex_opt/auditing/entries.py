@@ -1,8 +1,8 @@
 """The entries of a spec that may be loosened, each with its place, its value and its range.
 
 Ranges are finite, so that the search for a relaxation is: stock up to 16 times, limits as far or to
-all that the stock takes, latency levels up to 1,000 times, demand down to a thousandth, choices
-within the catalogue.
+all that so much stock takes, latency levels up to 1,000 times and to an hour at least, demand down
+to a thousandth, choices within the catalogue.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from apex_opt.cost.rates import node_share_w
 from apex_opt.plan.levels import METRICS, counts_goodput
 from apex_opt.spec.goals import Percentiles
 from apex_opt.spec.lines import Loc
+from apex_opt.spec.pools import Pool
 from apex_opt.spec.spec import Spec
 from apex_opt.spec.workload import Workload
 
 Family = Literal[
     "slo", "stability", "demand", "stock", "node", "power", "budget", "devices", "replicas",
-    "reserve", "format", "parallelism", "engine", "kinds",
+    "starts", "spot", "spares", "reserve", "format", "parallelism", "engine", "kinds",
 ]  # fmt: skip
 STOCK = 16
 LATENCY = 1000
+HOUR_S, HOUR_MS = 3600.0, 3_600_000.0
+"""To which a level may be loosened at least: one that is written in seconds is still cured."""
+
 DEMAND = 1000
 LEAST_ATTAINMENT = 0.01
 LARGEST_NODE = 16
@@ -93,15 +97,21 @@ def _level(metric: str, statistic: str | None) -> Put:
     return put
 
 
+def _latest(limit: float, hour: float) -> float:
+    """Return how far a level may be loosened: 1,000 times, or to an hour if that is more."""
+    return max(LATENCY * limit, hour)
+
+
 def _levels(spec: Spec) -> Iterator[Entry]:
     for metric in METRICS:
         limit = getattr(spec.slo, metric)
         if isinstance(limit, float):
-            dial = Range(limit, LATENCY * limit, False, "ms", _level(metric, None))
+            dial = Range(limit, _latest(limit, HOUR_MS), False, "ms", _level(metric, None))
             yield Entry(f"slo.{metric}", ("slo", metric), "slo", dial)
         elif isinstance(limit, Percentiles):
             for name, value in limit.limits().items():
-                dial = Range(value, LATENCY * value, False, "ms", _level(metric, name))
+                put = _level(metric, name)
+                dial = Range(value, _latest(value, HOUR_MS), False, "ms", put)
                 yield Entry(f"slo.{metric}.{name}", ("slo", metric, name), "slo", dial)
     if not counts_goodput(spec):
         share = Range(spec.slo.attainment, LEAST_ATTAINMENT, False, "", under("slo", "attainment"))
@@ -112,7 +122,7 @@ def _levels(spec: Spec) -> Iterator[Entry]:
 def _stability(spec: Spec, drain_s: float) -> Iterator[Entry]:
     if counts_goodput(spec) or spec.workload.arrival == "closed":
         return
-    dial = Range(drain_s, LATENCY * drain_s, False, "s", under("slo", "drain_s"))
+    dial = Range(drain_s, _latest(drain_s, HOUR_S), False, "s", under("slo", "drain_s"))
     written = spec.slo.drain_s is not None
     yield Entry("slo.drain_s", ("slo", "drain_s"), "stability", dial, written)
 
@@ -168,10 +178,7 @@ def _limits(spec: Spec) -> Iterator[Entry]:
     limits, pools = spec.limits, spec.pools
     devices = float(sum(p.devices for p in pools))
     price = sum(p.devices * p.price for p in pools)
-    draw = sum(
-        p.devices * ((p.device.tdp_w or p.power_cap_w or 0.0) + node_share_w(p)) * p.pue
-        for p in pools
-    )
+    draw = sum(_rated_w(p) for p in pools)
     rows: tuple[tuple[str, Family, float | None, float, str], ...] = (
         ("power_w", "power", limits.power_w, draw, "W"),
         ("budget_per_hour", "budget", limits.budget_per_hour, price, "USD/h"),
@@ -180,11 +187,19 @@ def _limits(spec: Spec) -> Iterator[Entry]:
         ("decode_devices", "devices", limits.decode_devices, devices, "devices"),
         ("replicas", "replicas", limits.replicas, devices, "replicas"),
     )
-    for key, family, value, least, unit in rows:
+    for key, family, value, all_of_it, unit in rows:
         if value is not None:
-            end = max(STOCK * value, least)
-            dial = Range(value, end, family in {"devices", "replicas"}, unit, under("limits", key))
+            whole = family in {"devices", "replicas"}
+            dial = Range(value, STOCK * max(value, all_of_it), whole, unit, under("limits", key))
             yield Entry(f"limits.{key}", ("limits", key), family, dial)
+    share = limits.spot_fraction
+    if share is not None and share < 1:
+        dial = Range(share, 1.0, False, "", under("limits", "spot_fraction"))
+        yield Entry("limits.spot_fraction", ("limits", "spot_fraction"), "spot", dial)
+    if spec.existing is not None and (started := spec.existing.max_starts) is not None:
+        end = STOCK * max(started, devices)
+        dial = Range(started, end, True, "starts", under("existing", "max_starts"))
+        yield Entry("existing.max_starts", ("existing", "max_starts"), "starts", dial)
     reserve = limits.memory_reserve_fraction
     if reserve > 0:
         dial = Range(reserve, 0.0, False, "", under("limits", "memory_reserve_fraction"))
@@ -192,11 +207,18 @@ def _limits(spec: Spec) -> Iterator[Entry]:
         yield Entry("limits.memory_reserve_fraction", loc, "reserve", dial, replayed=True)
 
 
+def _rated_w(pool: Pool) -> float:
+    """Return what all devices of a pool may draw, with their share of the nodes."""
+    each = (pool.device.tdp_w or pool.power_cap_w or 0.0) + node_share_w(pool)
+    return pool.devices * each * pool.pue
+
+
 def _pools(spec: Spec) -> Iterator[Entry]:
     for nth, pool in enumerate(spec.pools):
         name, loc = f"pools.{pool.name}", ("pools", nth)
         if pool.power_w is not None:
-            watts = Range(pool.power_w, STOCK * pool.power_w, False, "W", in_pool(nth, "power_w"))
+            end = STOCK * max(pool.power_w, _rated_w(pool))
+            watts = Range(pool.power_w, end, False, "W", in_pool(nth, "power_w"))
             yield Entry(f"{name}.power_w", (*loc, "power_w"), "power", watts)
         cap, tdp = pool.power_cap_w, pool.device.tdp_w
         if cap is not None and tdp is not None and cap < tdp:
@@ -214,3 +236,7 @@ def _pools(spec: Spec) -> Iterator[Entry]:
         nodes = Range(pool.nodes, STOCK * pool.nodes, True, "nodes", in_pool(nth, "nodes"))
         written = "nodes" in pool.model_fields_set
         yield Entry(f"{name}.nodes", (*loc, "nodes"), "stock", nodes, written)
+        if pool.spare_replicas:
+            put = in_pool(nth, "spare_replicas")
+            spares = Range(pool.spare_replicas, 0, True, "spare replicas", put)
+            yield Entry(f"{name}.spare_replicas", (*loc, "spare_replicas"), "spares", spares)

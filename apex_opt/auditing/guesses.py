@@ -54,7 +54,7 @@ def singles(asked: Problem, few: int) -> list[Counts] | None:
 def carries(asked: Problem, r: int, n: int) -> bool:
     """Whether bounds allow `n` replicas of kind `r` to serve all traffic alone."""
     kind = asked.data.kinds[r]
-    if n < 1 or kind.companions is not None:
+    if n <= kind.spare or kind.companions is not None:
         return False
     return asked.data.sense == "max" or all(sum(row) <= HORIZON * n for row in kind.work)
 
@@ -76,7 +76,8 @@ def guesses(asked: Problem) -> Iterator[Counts]:
     strong = sorted(numbers, key=busy)
     first = dict.fromkeys(r for pair in zip(fast, strong, strict=True) for r in pair)
     chosen = [r for r in list(first)[: 2 * KINDS] if possible(data, r)]
-    largest = {r: min(most(data, r), asked.traffic.requests) for r in chosen}
+    useful = {r: max(asked.traffic.requests, fewest(data, r)) for r in chosen}
+    largest = {r: min(most(data, r), useful[r]) for r in chosen}
     ample = {r: min(n, max(AMPLE, SURE * fewest(data, r))) for r, n in largest.items()}
     yield from (alone(asked, r, n) for r, n in ample.items())
     yield from (alone(asked, r, n) for r, n in largest.items() if n > ample[r])

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apex_opt.auditing.entries import Entry
-from apex_opt.plan.levels import counts_goodput
 from apex_opt.plan.problem import Problem
+from apex_opt.plan.result import Prediction
+from apex_opt.plan.tell import limits_of
 from apex_opt.plan.tried import Tried
 from apex_opt.plan.use import Part
 from apex_opt.spec.goals import Percentiles
 from apex_opt.spec.spec import Spec
+
+NONE_IS_LESS = {"limits.prefill_devices", "limits.decode_devices"}
+"""Limits that are one at least, though a plan may use nothing of them."""
 
 
 def uses(entry: Entry, spec: Spec, asked: Problem, plan: Tried) -> float | None:
@@ -18,51 +22,33 @@ def uses(entry: Entry, spec: Spec, asked: Problem, plan: Tried) -> float | None:
     played = plan.outcome
     if played is None:
         return None
-    shown, parts = played.prediction, played.parts
-    key = entry.loc[-1]
+    runs = [run.prediction for run in (played, played.lost) if run is not None]
     if entry.family == "slo":
-        return _level(entry, spec, plan)
+        return _level(entry, spec, runs)
     if entry.family == "stability":
-        return shown.drain_s
-    if entry.loc[0] == "limits":
-        sums = {
-            "power_w": played.power.total_w,
-            "budget_per_hour": shown.cost_per_hour,
-            "devices": float(sum(p.devices for p in parts)),
-            **{f"{role}_devices": _of_role(parts, role) for role in ("prefill", "decode")},
-            "replicas": float(sum(p.count for p in parts)),
-        }
-        return sums.get(str(key))
-    if entry.loc[0] == "pools" and key in {"nodes", "power_w"}:
-        return _of_pool(entry, asked, plan)
+        return max(shown.drain_s for shown in runs)
+    if entry.key.endswith(".nodes"):
+        return _nodes_taken(entry, asked, plan)
+    for limit in limits_of(spec, played):
+        if limit.limit == entry.key:
+            return max(limit.used, 1.0) if entry.key in NONE_IS_LESS else limit.used
     return None
 
 
-def _of_role(parts: Sequence[Part], role: str) -> float:
-    """Return the devices of all replicas of a role: one at least, as no limit is less."""
-    return float(max(1, sum(p.devices for p in parts if p.role == role)))
-
-
-def _level(entry: Entry, spec: Spec, plan: Tried) -> float | None:
-    assert plan.outcome is not None
-    shown = plan.outcome.prediction
+def _level(entry: Entry, spec: Spec, runs: Sequence[Prediction]) -> float | None:
+    """Return what a level comes to, also in the run without spare replicas if there is one."""
     if entry.loc[-1] == "attainment":
-        if counts_goodput(spec):
-            return None
-        return min(shown.attainment, shown.completed / shown.requests)
+        return min(min(shown.attainment, shown.completed / shown.requests) for shown in runs)
     if isinstance(getattr(spec.slo, str(entry.loc[1])), Percentiles):
-        return float(getattr(getattr(shown, str(entry.loc[1])), str(entry.loc[2])))
+        metric, statistic = str(entry.loc[1]), str(entry.loc[2])
+        return max(float(getattr(getattr(shown, metric), statistic)) for shown in runs)
     return None  # a limit on each request: the share that meets it decides
 
 
-def _of_pool(entry: Entry, asked: Problem, plan: Tried) -> float | None:
-    """Return the nodes that the plan takes of a pool, or the power that it draws there."""
+def _nodes_taken(entry: Entry, asked: Problem, plan: Tried) -> float:
+    """Return the nodes that the plan takes of a pool, one at least."""
     assert plan.outcome is not None
-    nth = int(entry.loc[1])
-    parts = plan.outcome.parts
-    if entry.loc[-1] == "power_w":
-        return plan.outcome.power.in_pool_w(nth)
-    return float(max(1, _nodes(asked, nth, parts)))
+    return float(max(1, _nodes(asked, int(entry.loc[1]), plan.outcome.parts)))
 
 
 def _nodes(asked: Problem, nth: int, parts: Sequence[Part]) -> int:

@@ -161,7 +161,8 @@ def _shares(
     late = np.zeros((len(bounds), served), np.bool_)
     late = late if traffic.refused is None else traffic.refused
     out = requests - served + int(late.sum(axis=1).min())
-    longer = f"{out:,} of {requests:,} requests are longer than `max_model_len`"
+    key = "`model.max_context`" if spec.engine.max_model_len is None else "`max_model_len`"
+    longer = f"{out:,} of {requests:,} requests are longer than {key}"
     if spec.model.reads_prompt:
         longer += ", or their prompt than `model.max_context`"
     if spec.engine.name == "tensorrt-llm" and not spec.engine.chunked_prefill:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import apex_opt
 from apex_opt.auditing.judge import Judge
+from apex_opt.plan.by_hand import Wish
 from tests.small_specs import spec
 
 DEVICE = (
@@ -32,13 +37,24 @@ def load(rate=4, prompt=500, arrival="poisson"):
 def make(**tables):
     """A spec of the gallery: at most two stages."""
     whole = {"pools": pool(), "workload": load(), "parallelism": "max_stages = 2", **tables}
-    return spec(**whole)
+    made = spec(**whole)
+    return made.placed(Path(running().name), None) if "existing" in tables else made
+
+
+@cache
+def running():
+    """A folder with `now.json`: a plan of one replica of two devices that runs already."""
+    folder = TemporaryDirectory()
+    now = apex_opt.simulate(make(), wish=Wish(tensor=2, replicas=1))
+    Path(folder.name, "now.json").write_text(now.model_dump_json(), encoding="utf-8")
+    return folder
 
 
 GUESSES = (
     "max_num_batched_tokens = 1024\n"
     '[engine.speculation]\nmethod = "ngram"\ntokens = 3\nacceptance = 0.5'
 )
+MOSTLY_TOO_LONG = '{ distribution = "empirical", values = [200_000, 100], weights = [199, 1] }'
 HUGE = {"model": 'name = "llama-3.1-70b"'}
 GALLERY = {
     # memory, by component
@@ -106,8 +122,19 @@ GALLERY = {
     "idle power": {"limits": "power_w = 50"},
     "peak power": {"limits": "power_w = 150"},
     "power of a pool": {"pools": pool(more="power_w = 150")},
+    "power of a pool that is less than that of a device": {"pools": pool(more="power_w = 1")},
+    "replicas that run already": {
+        "parallelism": "tensor = 1\nmax_stages = 1",
+        "existing": 'plan = "now.json"\nmax_starts = 0',
+    },
+    "devices that may be taken away": {
+        "pools": pool(more="spot = true"),
+        "limits": "spot_fraction = 0.5",
+    },
+    "replicas that may be lost": {"pools": pool(1, more="spare_replicas = 1")},
     # levels
     "first token, alone": {"slo": "ttft_ms = { p99 = 1 }"},
+    "a level in seconds": {"slo": "ttft_ms = { p99 = 0.001 }"},
     "further tokens, alone": {"slo": "tpot_ms = { mean = 0.5 }"},
     "further tokens of each": {"slo": "tpot_ms = 0.5"},
     "gaps between tokens, alone": {"pools": pool(1), "slo": "itl_ms = { p99 = 1 }"},
@@ -136,6 +163,21 @@ GALLERY = {
         "slo": "ttft_ms = { p50 = 200 }",
     },
     "drain": {"pools": pool(1), "workload": load(5000, 4000), "slo": "drain_s = 0.5"},
+    "a level once a replica is lost": {
+        "pools": pool(2, more="spare_replicas = 1"),
+        "workload": load(60),
+        "slo": "ttft_ms = { p99 = 60 }",
+    },
+    "one kind of replica for the work of two": {
+        "pools": f"{pool(1)}\n[[pools]]\n{pool(1, name='q')}",
+        "workload": load(60, 4000),
+        "slo": "ttft_ms = { p50 = 1500 }",
+        "search": "max_deployments = 1",
+    },
+    "requests longer than the model takes": {
+        "workload": WORKLOAD.replace("requests = 40", "requests = 400")
+        % ("poisson", MOSTLY_TOO_LONG, "rate_rps = 4"),
+    },
     "requests longer than the engine takes": {"engine": "max_model_len = 400"},
     "clients at once": {
         "pools": pool(1),

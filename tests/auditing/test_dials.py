@@ -90,10 +90,11 @@ def test_each_entry_knows_its_line_its_value_and_what_is_looser():
     loose = spec
     for entry in known.values():
         loose = entry.loosened(loose)
-    assert loose.slo.ttft_ms.limits() == {"p50": 10_000, "p99": 20_000}
-    assert (loose.slo.tpot_ms, loose.slo.drain_s, loose.slo.attainment) == (5000, 61_000, 0.01)
+    hour_ms = 3_600_000
+    assert loose.slo.ttft_ms.limits() == {"p50": hour_ms, "p99": hour_ms}
+    assert (loose.slo.tpot_ms, loose.slo.drain_s, loose.slo.attainment) == (hour_ms, 61_000, 0.01)
     assert (loose.pools[0].nodes, loose.pools[0].devices_per_node) == (16, 16)
-    assert (loose.limits.power_w, loose.limits.budget_per_hour) == (2800, 8)
+    assert (loose.limits.power_w, loose.limits.budget_per_hour) == (16 * 2800, 16 * 8)
     assert loose.workload.rate_rps == 0.004
     assert [f.name for f in loose.quantization.weights] == ["bf16", "fp8", "awq-int4"]
 

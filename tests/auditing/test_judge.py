@@ -101,6 +101,15 @@ def test_a_large_space_is_undecided_until_each_plan_within_the_bounds_was_simula
     assert judge.ask(between).stage == "simulation"
 
 
+def test_guesses_have_a_replica_beside_those_that_may_be_lost(judge):
+    tables = {"pools": pool(8, nodes=64, more="spare_replicas = 1"), "parallelism": "tensor = 8"}
+    verdict = judge.ask(make(**tables, slo="ttft_ms = { p99 = 1 }"))
+    floor = min(bounds.ttft_ns.max() for bounds in verdict.asked.bounds) / 1e6
+    between = judge.ask(make(**tables, slo=f"ttft_ms = {{ p99 = {1.001 * floor} }}"), 0)
+    assert between.status == "undecided"
+    assert min(sum(plan.counts) for plan in between.missed) >= 2
+
+
 def test_questions_that_differ_in_levels_only_share_their_simulations(judge):
     judge.ask(make(slo="ttft_ms = { p50 = 37.3 }"))
     once = judge.simulated

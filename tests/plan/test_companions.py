@@ -110,7 +110,7 @@ def test_requests_that_nobody_takes_count_against_attainment(requests, expected)
     # 100 are served: of 101 that is 0.9901, of 102 it is 0.9804.
     needs, why = found(Slo(attainment=0.99), [(FAST, FAST)], [10] * 100, requests=requests)
     assert needs == [expected]
-    longer = "completed (2 of 102 requests are longer than `max_model_len`)"
+    longer = "completed (2 of 102 requests are longer than `model.max_context`)"
     assert why == [None if expected is None else longer]
 
 
@@ -183,7 +183,7 @@ def test_a_request_that_a_replica_rejects_counts_against_attainment_alone(slo, m
     floors = [(slow, FAST), (FAST, FAST)]
     needs, why = found(slo, floors, [10] * 100, left_ms=left, refused=refused)
     assert needs == [None if missed is None else frozenset({1}), None]
-    out = "completed (0 of 100 requests are longer than `max_model_len`, "
+    out = "completed (0 of 100 requests are longer than `model.max_context`, "
     out += "or their prompt than `max_num_batched_tokens`)"
     assert why == [missed and out, None]
 

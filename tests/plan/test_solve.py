@@ -193,6 +193,6 @@ def test_prompts_longer_than_any_step_are_served_by_no_plan(objective):
         solve(asked)
     assert str(caught.value) == (
         "no plan meets the spec, even with every request alone on idle devices: completed (60 of "
-        "60 requests are longer than `max_model_len`, or their prompt than "
+        "60 requests are longer than `model.max_context`, or their prompt than "
         "`max_num_batched_tokens`)"
     )
