@@ -12,10 +12,12 @@ from apex_opt.auditing.best import Sought, best
 from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.entries import Entry, Family
 from apex_opt.auditing.judge import Judge
+from apex_opt.auditing.near import distance
 from apex_opt.auditing.told import told
 from apex_opt.auditing.words import digits
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.result import Plan, Result
+from apex_opt.plan.tell import label
 from apex_opt.spec.spec import Spec
 
 STEPS: dict[Family, float] = {"power": 1000.0, "budget": 1.0}
@@ -37,6 +39,9 @@ deadline as long as its simulations take.
 
 MOST_KINDS = 200
 """Replicas times formats that may be looked at for a format that the spec does not name."""
+
+MOST_TURNED_DOWN = 5
+"""Plans that miss the spec that are told."""
 
 SAME = 1e-4
 """Relative difference under which two objectives count as the same."""
@@ -124,16 +129,17 @@ def _step(
     if not _better(found, more.value, now):
         return f"{change}: buys nothing", 0.0
     each = (more.value - now) / (value - dial.value)
+    much, unit = _a_unit(dial)
     return (
         f"{change}: {digits(now)} -> {digits(more.value)} {found.unit}, "
-        f"{digits(abs(each))} {found.unit} {_a_unit(dial)}"
-    ).rstrip(), each
+        f"{digits(abs(each) * much)} {found.unit} for each {unit}"
+    ), each
 
 
-def _a_unit(dial: Range) -> str:
-    """Return the unit of an entry as one of it: `a ms`, `a node`; of a share nothing."""
+def _a_unit(dial: Range) -> tuple[float, str]:
+    """Return the unit of an entry as one of it: `ms`, `node`; of a share a hundredth."""
     unit = dial.unit[:-1] if dial.whole else dial.unit
-    return f"for each {unit}" if unit else ""
+    return (1.0, unit) if unit else (0.01, "0.01")
 
 
 def _better(found: Result, value: float, now: float) -> bool:
@@ -185,8 +191,8 @@ def _best(judge: Judge, spec: Spec, known: _Known) -> Best | None:
     return None if other is None else Best(other.first.objective, other.found.proved)
 
 
-def alternatives(found: Result) -> Iterator[result.Alternative]:
-    """Yield the plans that lost: the runners-up first, then those that were turned down."""
+def alternatives(spec: Spec, found: Result, sought: Sought) -> Iterator[result.Alternative]:
+    """Yield the plans that lost: the runners-up, then those that come nearest to what they miss."""
     first = found.plans[0]
     for plan in found.plans[1:4]:
         if plan.objective == first.objective:
@@ -195,5 +201,7 @@ def alternatives(found: Result) -> Iterator[result.Alternative]:
         else:
             reason = f"{digits(plan.objective)} {found.unit} against {digits(first.objective)}"
         yield result.Alternative(plan=plan.label, reason=reason)
-    for turned in found.rejected[:5]:
-        yield result.Alternative(plan=turned.label, reason=turned.reason)
+    turned_down = sorted(sought.found.rejected, key=lambda plan: distance(spec, plan))
+    for turned in turned_down[:MOST_TURNED_DOWN]:
+        plan_label = label(sought.asked, turned.counts)
+        yield result.Alternative(plan=plan_label, reason=turned.missed or "")

@@ -96,7 +96,7 @@ def _feasible(
             "unit": found.unit,
             "held": held(judge, spec, found, sought, known, listen),
             "carried": carried(judge, spec, known, first.label),
-            "alternatives": tuple(alternatives(found)),
+            "alternatives": tuple(alternatives(spec, found, sought)),
         }
     )
 

@@ -5,27 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apex_opt.auditing.conflict import loosened
-from apex_opt.auditing.guesses import every
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.relax import alone
 from apex_opt.auditing.story import known_entries
 from apex_opt.errors import InfeasibleError
-from apex_opt.plan.predict import play
-from apex_opt.plan.problem import problem
-from apex_opt.plan.solve import legal_candidates, routings, solve, tried
-from apex_opt.trace.traffic import traffic
+from apex_opt.plan.solve import solve
+from tests.auditing.brute import plans_of
 from tests.auditing.gallery import load, make, pool, timeless
-
-
-def plans_of(spec):
-    """Simulate every plan that stock allows, without the judge."""
-    offered = traffic(spec.workload, spec.search.seed, spec.folder)
-    asked = problem(spec, offered.load, legal_candidates(spec, offered))
-    return [
-        tried(spec, counts, play(spec, offered.load, parts))
-        for counts in every(asked.data)
-        for parts in routings(spec, asked, counts)
-    ]
 
 
 @settings(max_examples=12, deadline=None)
