@@ -29,7 +29,7 @@ ENCODER = 3
 def execute(g: Given, t: Table, m: Machine, s: State, batch: Batch) -> None:
     """Send the batch through the stages."""
     n = batch.decode_tokens + batch.prompt_tokens
-    at, longest, total = m.now, 0, 0
+    at = m.now
     for k in range(g.stages):
         spent = stage_ns(g, t, s, batch, k, n)
         stage = s.cohorts[m.cohorts + k]
@@ -38,9 +38,15 @@ def execute(g: Given, t: Table, m: Machine, s: State, batch: Batch) -> None:
             batch.start = begin
         stage.free = begin + spent
         at = begin + spent + t.tokens_ns[g.kind, t.row[g.kind, k], HOP, n]
-        longest, total = max(longest, spent), total + spent
-    draw(g, t, m, s, batch, max(longest, total / m.flying))
     occupy(m, batch, at)
+    draw(g, t, m, s, batch)
+
+
+@njit_helper
+def place_of(g: Given, m: Machine, s: State, flown: int) -> Batch:
+    """Return the place of the batch before which `flown` others are in flight."""
+    k = m.oldest + flown
+    return s.batches[m.flights + (k - g.depth if k >= g.depth else k)]
 
 
 @njit_helper
@@ -73,8 +79,8 @@ def stage_ns(g: Given, t: Table, s: State, batch: Batch, k: int, n: int) -> int:
 
 
 @njit_helper
-def draw(g: Given, t: Table, m: Machine, s: State, batch: Batch, spent_ns: float) -> None:
-    """Draw the energy of the batch, over so much time."""
+def draw(g: Given, t: Table, m: Machine, s: State, batch: Batch) -> None:
+    """Draw the energy of the batch, the last one of the flight, evenly while it is in flight."""
     n = batch.decode_tokens + batch.prompt_tokens
     context = context_of(s, batch)
     window = min(context, batch.decodes * g.window_tokens)
@@ -91,8 +97,19 @@ def draw(g: Given, t: Table, m: Machine, s: State, batch: Batch, spent_ns: float
         energy += t.tokens_j[g.kind, 2, rest] + g.encoder_pair_j * batch.encoder_pairs
     batch.joules = energy
     m.energy_j += energy
-    m.peak_w = max(m.peak_w, 1e9 * energy / spent_ns)
+    m.peak_w = max(m.peak_w, drawn_w(g, m, s, batch))
     m.context += context
+
+
+@njit_helper
+def drawn_w(g: Given, m: Machine, s: State, last: Batch) -> float:
+    """Return the power of all batches that are under way when the last one of the flight starts."""
+    watts = 0.0
+    for k in range(m.flying):
+        batch = place_of(g, m, s, k)
+        if batch.finish > last.start:
+            watts += 1e9 * batch.joules / (batch.finish - batch.start)
+    return watts
 
 
 @njit_helper

@@ -40,13 +40,13 @@ from __future__ import annotations
 
 from apex_opt.sim.admission import watermark
 from apex_opt.sim.balance import choose
-from apex_opt.sim.batch import FS_PER_NS, count, draw, occupy, stage_ns
+from apex_opt.sim.batch import FS_PER_NS, count, draw, occupy, place_of, stage_ns
 from apex_opt.sim.blocks import give_back, held, take
 from apex_opt.sim.cohort import append
 from apex_opt.sim.endings import join, settle
 from apex_opt.sim.heap import WHEN, drop_first, push
 from apex_opt.sim.jit import njit, njit_helper, njit_rare
-from apex_opt.sim.loop import launch, next_batch, pass_turn, place_of, schedule, unload
+from apex_opt.sim.loop import launch, next_batch, pass_turn, schedule, unload
 from apex_opt.sim.queue import (
     arrive,
     first_in_queue,
@@ -343,11 +343,11 @@ def fly_along(
     """Put the batch of one rank in flight."""
     works = batch.decodes + batch.prompt_tokens > 0
     batch.start = begin
+    occupy(m, batch, finish)
     if works:
-        draw(g, t, m, s, batch, float(finish - begin))
+        draw(g, t, m, s, batch)
     else:
         m.flying += 1
-    occupy(m, batch, finish)
     settle(g, m, s, batch)
     if works:
         count(g, m, s, batch)

@@ -44,7 +44,7 @@ TensorRT-LLM documentation, capacity scheduler GUARANTEED_NO_EVICT.
 from __future__ import annotations
 
 from apex_opt.sim.admission import admit
-from apex_opt.sim.batch import count, execute
+from apex_opt.sim.batch import count, execute, place_of
 from apex_opt.sim.blocks import give_back
 from apex_opt.sim.endings import settle
 from apex_opt.sim.jit import njit, njit_helper, njit_rare
@@ -90,13 +90,6 @@ def next_batch(g: Given, m: Machine, s: State) -> Batch:
     batch.promised, batch.loaded, batch.ended, batch.blocks = 0, 0, 0, 0
     batch.encoded, batch.encoder_pairs = 0, 0
     return batch
-
-
-@njit_helper
-def place_of(g: Given, m: Machine, s: State, flown: int) -> Batch:
-    """Return the place of the batch before which `flown` others are in flight."""
-    k = m.oldest + flown
-    return s.batches[m.flights + (k - g.depth if k >= g.depth else k)]
 
 
 @njit_rare

@@ -23,9 +23,9 @@ class Totals:
         encoder_tokens: tokens that the encoder read, those of recomputation included.
         encoder_pairs: sum of the squares of what it read for each request.
         energy_j: energy of the batches, above idle as in the table.
-        peak_w: largest power above idle: energy of a batch / time over which it is spent. That time
-            is the slowest stage's, as when the pipeline is full; where fewer batches are in flight,
-            at least the sum of its stages' times / batches in flight.
+        peak_w: largest power above idle. A batch spends its energy evenly over the time from the
+            first stage to the last hop; those of a pipeline that are in flight together add up. So
+            no mean over any time is above it.
         block_ns: integral of blocks in use over time.
         peak_blocks: most blocks in use while a batch was scheduled.
         preemptions: sequences preempted.

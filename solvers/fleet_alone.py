@@ -3,7 +3,7 @@
 Where a plan uses one kind only, and that kind serves everything, all shares are 1 and each row of
 `fleet_rules` is a limit on the number n of its replicas:
 
-    stock, starts, and sums of `fleet_limits`          n <= `most`
+    stock, starts, sums of `fleet_limits`, power       n <= `most`
     sum_j w[k,j] <= 10^9 n for each resource k         n >= `fewest`        (sense `min`)
     sum_j v[k,j] <= 10^9 n + l[k] for each row due     likewise
 
@@ -34,7 +34,8 @@ def most(data: FleetData, r: int) -> int:
             n = min(n, _groups(data, r, p) // groups)
     if data.starts is not None:
         n = min(n, data.starts + kind.running)
-    return min((limit.allows(r, n) for limit in data.limits), default=n)
+    sums = min((limit.allows(r, n) for limit in data.limits), default=n)
+    return min((limit.allows(r, sums) for limit in data.power_limits), default=sums)
 
 
 def _groups(data: FleetData, r: int, p: int) -> int:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from apex_opt.solvers.fleet_limits import Limit, limits
+from apex_opt.solvers.fleet_power import PowerLimit, power_limits
 
 SHARE = 10**6
 HORIZON = 10**9
@@ -56,10 +57,11 @@ class Seat:
 
 @dataclass(frozen=True)
 class Due:
-    """Work that must be done by a time before the horizon.
+    """Work that must be done by a time before the horizon, or the power that it draws.
 
     Attributes:
-        work: [feature], as that of a kind, in 1e-9 of that time.
+        work: [feature], as that of a kind, in 1e-9 of that time; of power, its energy over that
+            time, milliwatts.
         late: what of it may be done later, wherever the kind is used.
     """
 
@@ -79,6 +81,9 @@ class Kind:
         max_count: most replicas of the kind.
         price_u: micro-dollars an hour for one replica.
         power_mw: lower bound of the peak power of one running replica.
+        standing_mw: of that, what it draws when idle; where limits count no work it is not read.
+        drawn: what work draws above that as a mean until some time, for each of the same times for
+            all kinds; where power is limited at its peak, for sense `min`.
         work: [resource][feature], lower bound of the time that ONE replica would be busy on the
             resource if it served ALL of the feature, in 1e-9 of the horizon.
         due: what of the work must be done earlier, a row each; read for sense `min`.
@@ -113,6 +118,8 @@ class Kind:
     spot_devices: int = 0
     due: tuple[Due, ...] = ()
     least_flow: int = 0
+    standing_mw: int = 0
+    drawn: tuple[Due, ...] = ()
 
     @property
     def devices(self) -> int:
@@ -133,6 +140,11 @@ class Kind:
         if p == self.pool:
             return self.power_mw - sum(seat.power_mw for seat in self.also)
         return sum(seat.power_mw for seat in self.also if seat.pool == p)
+
+    def standing_in(self, p: int) -> int:
+        """Return what one replica's groups in pool `p` draw when idle."""
+        others = sum(seat.power_mw for seat in self.also)
+        return self.standing_mw - others if p == self.pool else self.power_in(p)
 
 
 @dataclass(frozen=True)
@@ -192,6 +204,8 @@ class FleetData:
     def __post_init__(self) -> None:
         """Raise ValueError with every fault, one a line."""
         found = [*self._own_faults()]
+        if len({len(kind.drawn) for kind in self.kinds}) > 1:
+            found.append("all kinds need as many rows of what is drawn")
         for r, kind in enumerate(self.kinds):
             found += [f"kind {r}: {fault}" for fault in self._kind_faults(r, kind)]
         if found:
@@ -221,16 +235,18 @@ class FleetData:
             yield f"feature {self.goal} is the objective's and can have no floor"
 
     def _kind_faults(self, r: int, kind: Kind) -> Iterator[str]:
-        numbers = [kind.price_u, kind.power_mw, kind.fixed, kind.least_flow, *kind.flow]
+        numbers = [kind.price_u, kind.power_mw, kind.standing_mw, kind.fixed, kind.least_flow]
+        numbers += kind.flow
+        rows = (*kind.due, *kind.drawn)
         numbers += sum(kind.work, ())
         numbers += [seat.power_mw for seat in kind.also]
-        numbers += [number for due in kind.due for number in (*due.work, due.late)]
+        numbers += [number for due in rows for number in (*due.work, due.late)]
         yield from self._stand_faults(kind)
         if not 0 <= kind.max_count <= MAX_COUNT:
             yield f"max_count must lie in 0..{MAX_COUNT}"
         if any(
             len(row) != self.features
-            for row in (kind.flow, *kind.work, *(due.work for due in kind.due))
+            for row in (kind.flow, *kind.work, *(due.work for due in rows))
         ):
             yield f"flow and work need {self.features} entries a row"
         if any(number < 0 for number in numbers):
@@ -241,7 +257,7 @@ class FleetData:
             yield "its companions must be other kinds"
         if self.sense == "max" and (kind.fixed or kind.least_flow or any(kind.flow)):
             yield "sense `max` reads no fixed and no flow; they must be 0"
-        if self.sense == "max" and kind.due:
+        if self.sense == "max" and rows:
             yield "sense `max` reads nothing that is due; there must be none"
 
     def _stand_faults(self, kind: Kind) -> Iterator[str]:
@@ -312,6 +328,11 @@ class FleetData:
     def limits(self) -> tuple[Limit, ...]:
         """Its limits on sums over replicas."""
         return tuple(limits(self))
+
+    @cached_property
+    def power_limits(self) -> tuple[PowerLimit, ...]:
+        """Its limits on power that are held against what work draws."""
+        return tuple(power_limits(self))
 
     @property
     def role_devices(self) -> dict[Role, int]:

@@ -10,6 +10,8 @@ Data        N[r]              most replicas of a kind
                               at least; H is the horizon
             v[r,k,j]          what of it must be done by a time of its own, in 1e-9 of that time,
             l[r,k]            but for so much
+            e[r,k,j]          power that all of feature j draws as a mean until a time of its own,
+            m[r,k]            but for so much
             g[r], q[r,p]      devices of a group; groups of a replica in pool p
             c[p], nodes[p]    devices of a node; nodes
             S = 10^6          a share of 1
@@ -198,6 +200,29 @@ def sums_within(a: FleetData, v: Vars) -> Iterator[Row]:
         yield limit.name, total(numbers, [e // d for e in limit.each.values()]) <= within
 
 
+def mean_power_within(a: FleetData, v: Vars) -> Iterator[Row]:
+    """sum_r standing[r] n[r] + sum_rj e[r,k,j] y[r,j] / S - m[r,k] used[r] <= most.
+
+    For each limit of `fleet_power`; divided and rounded like the rows of `work_fits`.
+    """
+    for limit in a.power_limits:
+        numbers = {r: each for r, each in limit.standing.items() if each}
+        shares = {
+            (r, j): w
+            for r, due in limit.drawn.items()
+            for j, w in enumerate(due.work)
+            if w and a.most[r][j]
+        }
+        greatest = sum(SHARE * each * a.kinds[r].max_count for r, each in numbers.items())
+        greatest += sum(w * a.most[r][j] for (r, j), w in shares.items())
+        late = {r: due.late for r, due in limit.drawn.items() if due.late}
+        d = shrink(greatest + SHARE * sum(late.values()), WORK_LIMIT)
+        standing = total([v.n[r] for r in numbers], [SHARE * e // d for e in numbers.values()])
+        work = total([v.y[r][j] for r, j in shares], [w // d for w in shares.values()])
+        saved = total([v.used[r] for r in late], [-(-SHARE * m // d) for m in late.values()])
+        yield limit.name, standing + work - saved <= -(-SHARE * min(limit.most, greatest) // d)
+
+
 def starts_counted(a: FleetData, v: Vars) -> Iterator[Row]:
     """d[r] >= n[r] - running[r]    for r in R."""
     for r, started in enumerate(v.d):
@@ -228,6 +253,7 @@ LIMITS: tuple[Rule, ...] = (
     groups_fit_chain,
     groups_fit_patterns,
     sums_within,
+    mean_power_within,
     starts_within,
 )
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import get_args
 
 from apex_opt.solvers.exact_lp import lexicographic_maximum
-from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, PoolData, Role
+from apex_opt.solvers.fleet_data import HORIZON, SHARE, FleetData, Kind, PoolData, Role
 from apex_opt.solvers.packing import Stand, place
 
 
@@ -142,8 +142,44 @@ def _limits(data: FleetData, counts: Sequence[int]) -> Iterator[str]:
         if limit is not None and taken > limit:
             yield f"{name}: {taken} taken, at most {limit} allowed"
     spot, devices = (sum(getattr(k, of) * n for k, n in plan) for of in ("spot_devices", "devices"))
+    for name, room, _ in _power_left(data, counts):
+        if room < 0:
+            yield f"{name}: {-room} mW too much even if all that may be late is"
     if data.spot_ppm is not None and 10**6 * spot > data.spot_ppm * devices:
         yield f"spot: {spot} of {devices} devices, at most {data.spot_ppm} millionths allowed"
+
+
+def _power_left(
+    data: FleetData, counts: Sequence[int]
+) -> Iterator[tuple[str, int, dict[int, tuple[int, ...]]]]:
+    """Yield for each limit on power and time what is left for work, and what work draws.
+
+    What is left is the limit, less what all replicas draw idle, and what may be late. Kinds that
+    stand in several pools are not known to work in any one of them.
+    """
+    plan = [(r, kind, n) for r, (kind, n) in enumerate(zip(data.kinds, counts, strict=True)) if n]
+    for k in range(max((len(kind.drawn) for kind in data.kinds), default=0)):
+        for p, most in [
+            (None, data.power_mw),
+            *((p, d.power_mw) for p, d in enumerate(data.pools)),
+        ]:
+            if most is None:
+                continue
+            for _, kind, n in plan:
+                idle = kind.standing_mw
+                if p is not None:
+                    seats = {seat.pool: seat.power_mw for seat in kind.also}
+                    elsewhere = sum(seats.values())
+                    idle = idle - elsewhere if kind.pool == p else seats.get(p, 0)
+                most -= idle * n
+            here = [(r, kind.drawn[k]) for r, kind, _ in plan if _works_in(kind, p)]
+            most += sum(due.late for _, due in here)
+            name = f"power_mw by time {k}"
+            yield name if p is None else f"pool {p}: {name}", most, {r: d.work for r, d in here}
+
+
+def _works_in(kind: Kind, p: int | None) -> bool:
+    return p is None or (kind.pool == p and not kind.also)
 
 
 def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fraction]:
@@ -156,6 +192,7 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
         sum_j w[r,k,j] z[r,j] <= 10^9 n[r]               each resource k; without the spare ones
                                                          where the objective counts no split
         sum_j v[r,k,j] z[r,j] <= 10^9 n[r] + l[r,k]      each row k that is due, likewise
+        sum_rj e[r,k,j] z[r,j] <= what is left of power  each limit on it, each time k
     Sums over r are over the kinds that serve j. More than s may be served of a feature; it could be
     left out, as work and flow are >= 0.
     """
@@ -184,6 +221,10 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
         for work, late in [*((work, 0) for work in data.kinds[r].work), *due]:
             rows.append(row(0, {(i, j): w for j, w in enumerate(work)}))
             limits.append(HORIZON * serving + late)
+    for _, room, drawn in _power_left(data, counts):
+        parts = {(i, j): w for i, r in enumerate(used) for j, w in enumerate(drawn.get(r, ()))}
+        rows.append(row(0, parts))
+        limits.append(max(room, 0))
     flow = {(i, j): -f for i, r in enumerate(used) for j, f in enumerate(data.kinds[r].flow)}
     share, cost = lexicographic_maximum([row(1, {}), row(0, flow)], rows, limits)
     return share, -cost

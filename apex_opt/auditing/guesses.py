@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from apex_opt.plan.optimistic import value
 from apex_opt.plan.pairs import fastest_pairs
 from apex_opt.plan.problem import Problem
+from apex_opt.plan.tried import Tried
 from apex_opt.solvers.fleet_alone import fewest, most, possible
 from apex_opt.solvers.fleet_data import HORIZON, FleetData
 from apex_opt.solvers.fleet_listed import plans
@@ -59,23 +60,52 @@ def carries(asked: Problem, r: int, n: int) -> bool:
     return asked.data.sense == "max" or all(sum(row) <= HORIZON * n for row in kind.work)
 
 
-def guesses(asked: Problem) -> Iterator[Counts]:
-    """Yield plans of one kind, the fastest and the strongest: amply, all in, then ever fewer.
-
-    Where prefill and decode may be apart, pairs of them come first, all in.
-    """
-    yield from fastest_pairs(asked, KINDS)
+def likely(asked: Problem) -> list[int]:
+    """Return the kinds that are guessed: the fastest and the strongest, in turn."""
     totals, data, kinds = asked.traffic.features.totals, asked.data, asked.data.kinds
 
     def busy(r: int) -> float:
         rows = asked.bounds[r].busy_ns
         return kinds[r].devices * max(value(row, totals) for row in rows)
 
-    numbers = asked.data.of_role("mixed")
+    numbers = [r for r in data.of_role("mixed") if possible(data, r)]
     fast = sorted(numbers, key=lambda r: value(asked.bounds[r].e2e_ns, totals))
     strong = sorted(numbers, key=busy)
     first = dict.fromkeys(r for pair in zip(fast, strong, strict=True) for r in pair)
-    chosen = [r for r in list(first)[: 2 * KINDS] if possible(data, r)]
+    return list(first)[: 2 * KINDS]
+
+
+def between(
+    asked: Problem, r: int, look: Callable[[Counts], Tried], too_many: Callable[[Tried], bool]
+) -> Iterator[Tried]:
+    """Yield plans of kind `r`, simulated: neither too few for the levels nor too many for power.
+
+    Their number is halved in on; the last one that is yielded meets the spec, if any does.
+
+    Args:
+        asked: the question, of which every plan uses one kind.
+        r: the kind.
+        look: simulates a plan.
+        too_many: whether a plan that misses the spec draws too much power.
+    """
+    low, high = fewest(asked.data, r), most(asked.data, r)
+    while low <= high:
+        middle = (low + high) // 2
+        one = look(alone(asked, r, middle))
+        yield one
+        if one.missed is None:
+            return
+        low, high = (low, middle - 1) if too_many(one) else (middle + 1, high)
+
+
+def guesses(asked: Problem) -> Iterator[Counts]:
+    """Yield plans of one kind, the fastest and the strongest: amply, all in, then ever fewer.
+
+    Where prefill and decode may be apart, pairs of them come first, all in.
+    """
+    yield from fastest_pairs(asked, KINDS)
+    data = asked.data
+    chosen = likely(asked)
     useful = {r: max(asked.traffic.requests, fewest(data, r)) for r in chosen}
     largest = {r: min(most(data, r), useful[r]) for r in chosen}
     ample = {r: min(n, max(AMPLE, SURE * fewest(data, r))) for r, n in largest.items()}

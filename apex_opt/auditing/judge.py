@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from typing import Literal
 
-from apex_opt.auditing.guesses import Counts, every, guesses, singles
+from apex_opt.auditing.guesses import Counts, between, every, guesses, likely, singles
 from apex_opt.auditing.looked_at import spread, within
 from apex_opt.auditing.memory import Memory
+from apex_opt.auditing.near import misses
 from apex_opt.auditing.other import kind, kinds_of, taken_over
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import Enumeration
@@ -203,9 +205,10 @@ class Judge:
         plans, whole = self._plans(spec, asked, most)
         missed = [] if whole else [plan for one in tried if (plan := taken_over(asked, one))]
         known = {plan.counts for plan in missed}
-        for counts in plans:
+        for counts in chain(self._pressed(spec, offered, asked), plans):
             if counts in known:
                 continue
+            known.add(counts)
             if self.late:
                 return Verdict("undecided", "simulation", found, asked, None, tuple(missed))
             one = self.play(spec, offered, asked, counts)
@@ -234,6 +237,13 @@ class Judge:
         elif few(data, SMALL):
             return (p for p in every(data) if not faults(data, p)), True
         return guesses(asked) if most else islice(guesses(asked), FEW), False
+
+    def _pressed(self, spec: Spec, offered: Traffic, asked: Problem) -> Iterator[Counts]:
+        """Yield plans of likely kinds whose power is limited: as many of each as may do."""
+        if alone(asked.data) and asked.data.power_limits:
+            play = partial(self.play, spec, offered, asked)
+            for r in likely(asked):
+                yield from (one.counts for one in between(asked, r, play, partial(_draws, spec)))
 
     def _all_but(self, spec: Spec, asked: Problem, plans: Sequence[Counts], most: int) -> bool:
         """Whether all of these plans have been simulated but so many at most."""
@@ -274,6 +284,11 @@ class Judge:
         return Verdict(
             "infeasible" if proved else "undecided", stage, found, asked, None, everything
         )
+
+
+def _draws(spec: Spec, plan: Tried) -> bool:
+    """Whether a plan misses a limit on power."""
+    return any(key.endswith("power_w") for key, _ in misses(spec, plan))
 
 
 def _plain(spec: Spec) -> Spec:

@@ -1,7 +1,8 @@
 """The least power of steps: bounds for limits on power, and for energy while anybody is served.
 
-Whoever serves a request runs a step with prompt tokens, and the peak is at least the power of that
-step: its energy over no more than the time of all stages. Both are sums of the same terms (a table
+The first step of whoever serves a request has prompt tokens, and nothing else is in flight. So the
+peak is at least the power of that step: its energy over the time of all stages and hops. Both are
+sums of the same terms (a table
 by tokens, sampled rows, what the step reads), so their ratio is at least the least ratio of a term.
 """
 
@@ -29,7 +30,7 @@ ROUNDING = 1 - 1e-9
 
 
 def prompt_step_w(candidate: Candidate) -> float:
-    """Return the least power above idle of any step with prompt tokens, watts.
+    """Return the least power above idle of any step with prompt tokens that is alone, watts.
 
     Zero where nothing is known: where guesses, an encoder or blocks from host memory take time of
     their own, with ranks that step together, and with roles apart.
@@ -37,7 +38,8 @@ def prompt_step_w(candidate: Candidate) -> float:
     if _has_own_time(candidate):
         return 0.0
     steps = candidate.steps
-    mixed_w = _tokens_w(steps.over_stages(steps.mixed_ns), steps.mixed_j, _sampled(steps))
+    spent_ns = steps.over_stages(steps.mixed_ns) + steps.over_stages(steps.hop_ns)
+    mixed_w = _tokens_w(spent_ns, steps.mixed_j, _sampled(steps))
     return _least_w(steps, mixed_w, [*_prompts(steps), *_mixed(steps)])
 
 

@@ -5,11 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apex_opt.auditing.conflict import loosened
+from apex_opt.auditing.guesses import alone as of_one_kind
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.relax import alone
 from apex_opt.auditing.story import known_entries
 from apex_opt.errors import InfeasibleError
-from apex_opt.plan.solve import solve
+from apex_opt.plan.predict import play
+from apex_opt.plan.problem import problem
+from apex_opt.plan.solve import legal_candidates, routings, solve, tried
+from apex_opt.solvers.fleet_verify import faults
+from apex_opt.trace.traffic import traffic
 from tests.auditing.brute import plans_of
 from tests.auditing.gallery import load, make, pool, timeless
 
@@ -48,6 +53,39 @@ def test_the_least_level_is_the_best_of_simulating_every_plan(rate, statistic):
         getattr(plan.outcome.prediction.ttft_ms, statistic)
         for plan in plans_of(entry.loosened(spec))
         if plan.missed is None
+    )
+    assert best <= repair.moves[0].value <= 1.01 * best
+
+
+def plans_of_one_kind(spec, most):
+    """Simulate up to so many replicas of each kind alone, without the judge."""
+    offered = traffic(spec.workload, spec.search.seed, spec.folder)
+    asked = problem(spec, offered.load, legal_candidates(spec, offered))
+    for r in range(len(asked.candidates)):
+        for n in range(1, most + 1):
+            counts = of_one_kind(asked, r, n)
+            if not faults(asked.data, counts):
+                (parts,) = routings(spec, asked, counts)
+                yield tried(spec, counts, play(spec, offered.load, parts))
+
+
+@pytest.mark.parametrize("nodes", [1, 16])
+@pytest.mark.parametrize("limit_ms", [80, 300])
+def test_the_least_power_is_that_of_a_plan_between_too_few_replicas_and_too_many(nodes, limit_ms):
+    spec = make(
+        pools=pool(8, nodes=nodes),
+        workload=load(40, 1500),
+        slo=f"ttft_ms = {{ p99 = {limit_ms} }}",
+        limits="power_w = 250",
+    )
+    judge = timeless()
+    verdict = judge.ask(spec)
+    assert verdict.status == "infeasible"
+    entry = next(e for e in known_entries(spec, judge, verdict) if e.key == "limits.power_w")
+    repair = alone(judge, spec, entry)
+    loose = entry.loosened(spec)
+    best = min(
+        plan.outcome.power.total_w for plan in plans_of_one_kind(loose, 40) if plan.missed is None
     )
     assert best <= repair.moves[0].value <= 1.01 * best
 

@@ -49,6 +49,7 @@ def agree(log: Log, twin: Twin) -> None:
     assert totals.pairs == sum(f.pairs for f in twin.flown)
     assert totals.energy_j == pytest.approx(math.fsum(f.joules for f in twin.flown), rel=1e-9)
     assert totals.peak_w == pytest.approx(twin.peak_w, rel=1e-9)
+    assert totals.energy_j <= totals.peak_w * totals.busy_ns * 1e-9 * (1 + 1e-9)
     assert totals.block_ns == pytest.approx(twin.block_ns, rel=1e-9)
     assert totals.peak_blocks == twin.peak_blocks
     assert totals.preemptions == sum(r.preempted for r in twin.requests)

@@ -8,8 +8,6 @@ prefix cache, `twin_admission` what an admission needs, `twin_cost` what a batch
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from apex_opt.sim.engine import EngineRules
 from apex_opt.sim.load import Load
 from apex_opt.sim.steps import StepTable
@@ -333,9 +331,7 @@ class Twin:
         if not batch.prompt_tokens:
             self.lower_owed()
         self.flying.append(batch)
-        spent = [b - a for a, b in zip(batch.begin, batch.end, strict=True)]
-        over = max(Fraction(max(spent)), Fraction(sum(spent), len(self.flying)))
-        self.peak_w = max(self.peak_w, batch.joules / (float(over) * 1e-9))
+        self.peak_w = max(self.peak_w, self.drawn_w(batch.begin[0]))
 
     def sample(self, r: Request, n: int, batch: Batch) -> None:
         """Compute the tokens of a sequence, and sample if they are its last ones."""
@@ -355,6 +351,11 @@ class Twin:
             self.fill(r, 0, r.computed)
 
     # ---- what the log says
+
+    def drawn_w(self, at: int) -> float:
+        """Return the power at a time: each batch draws its energy evenly from start to finish."""
+        batches = [f for f in self.flying if f.begin[0] <= at < f.finish]
+        return sum(f.joules / ((f.finish - f.begin[0]) * 1e-9) for f in batches)
 
     def busy_ns(self) -> int:
         busy, until = 0, 0

@@ -70,6 +70,7 @@ def kinds(draw: st.DrawFn, pools: Sequence[PoolData], sizes: Sequence[int], flow
         running=draw(st.sampled_from([0, 0, 2])),
         due=draw(st.sampled_from([(), (Due((2 * HORIZON, HORIZON), HORIZON // 2),)])),
         least_flow=draw(st.sampled_from([0, 0, 7, 15])) if flow else 0,
+        drawn=draw(st.sampled_from([(Due((4, 4), 0),), (Due((9, 0), 2),), (Due((0, 12), 5),)])),
     )
 
 
@@ -82,6 +83,11 @@ def across(draw: st.DrawFn, one: Kind, pools: Sequence[PoolData]) -> Kind:
         return one
     groups, power = draw(st.integers(1, 2)), draw(st.integers(0, one.power_mw))
     return replace(one, also=(Seat(p, groups, power),))
+
+
+def _seats(one: Kind) -> int:
+    """Return the power of a kind's groups in other pools."""
+    return sum(seat.power_mw for seat in one.also)
 
 
 def limit(high: int) -> st.SearchStrategy[int | None]:
@@ -111,6 +117,11 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
         drawn = [draw(across(k, pools)) for k in drawn]
     if sense == "max":
         drawn = [replace(k, fixed=0, due=()) for k in drawn]
+    if sense == "max" or draw(st.booleans()):
+        drawn = [replace(k, drawn=()) for k in drawn]
+    drawn = [
+        replace(k, standing_mw=max(k.power_mw - draw(st.integers(0, 4)), _seats(k))) for k in drawn
+    ]
     if len(drawn) == 3 and draw(st.booleans()):
         caches = st.sampled_from([0, 0, 1])
         roles = draw(st.sampled_from(ROLES))

@@ -108,9 +108,20 @@ def test_what_is_due_limits_the_most_that_a_kind_serves_too():
     assert fleet([kind(due=(Due((10 * HORIZON,), HORIZON),))]).most == ((SHARE // 2,),)
 
 
-def test_nothing_is_due_where_a_share_is_maximised():
+@pytest.mark.parametrize("row", ["due", "drawn"])
+def test_nothing_is_due_where_a_share_is_maximised(row: str):
     with pytest.raises(ValueError, match=r"^kind 0: sense `max` reads nothing that is due"):
-        fleet([kind(fixed=0, due=(Due((1,), 0),))], sense="max", total=1)
+        fleet([kind(fixed=0, **{row: (Due((1,), 0),)})], sense="max", total=1)
+
+
+def test_all_kinds_tell_what_they_draw_by_the_same_times():
+    with pytest.raises(ValueError, match=r"^all kinds need as many rows of what is drawn$"):
+        fleet([kind(drawn=(Due((1,), 0),)), kind()])
+
+
+def test_what_a_kind_draws_idle_is_split_among_its_pools():
+    one = kind(standing_mw=9, power_mw=12, also=(Seat(1, 1, 4),))
+    assert [one.standing_in(p) for p in range(3)] == [5, 4, 0]
 
 
 @pytest.mark.parametrize(
