@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, zip_longest
 
 from apex_opt.plan.optimistic import value
 from apex_opt.plan.pairs import fastest_pairs
@@ -62,17 +63,33 @@ def carries(asked: Problem, r: int, n: int) -> bool:
 
 def likely(asked: Problem) -> list[int]:
     """Return the kinds that are guessed: the fastest and the strongest, in turn."""
-    totals, data, kinds = asked.traffic.features.totals, asked.data, asked.data.kinds
+    totals, kinds = asked.traffic.features.totals, asked.data.kinds
 
     def busy(r: int) -> float:
         rows = asked.bounds[r].busy_ns
         return kinds[r].devices * max(value(row, totals) for row in rows)
 
-    numbers = [r for r in data.of_role("mixed") if possible(data, r)]
+    numbers = _possible(asked)
     fast = sorted(numbers, key=lambda r: value(asked.bounds[r].e2e_ns, totals))
     strong = sorted(numbers, key=busy)
-    first = dict.fromkeys(r for pair in zip(fast, strong, strict=True) for r in pair)
-    return list(first)[: 2 * KINDS]
+    return _in_turn(fast, strong)[: 2 * KINDS]
+
+
+def frugal(asked: Problem) -> list[int]:
+    """Return kinds of which a plan may draw little: likely ones, and those of fewest stages."""
+    kinds = asked.data.kinds
+    flat = sorted(_possible(asked), key=lambda r: (kinds[r].groups, kinds[r].devices))
+    return _in_turn(flat[:KINDS], likely(asked))
+
+
+def _possible(asked: Problem) -> list[int]:
+    return [r for r in asked.data.of_role("mixed") if possible(asked.data, r)]
+
+
+def _in_turn(*orders: Sequence[int]) -> list[int]:
+    """Return each number once, the first of each order first."""
+    turns = chain.from_iterable(zip_longest(*orders))
+    return [r for r in dict.fromkeys(turns) if r is not None]
 
 
 def between(

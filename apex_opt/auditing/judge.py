@@ -16,7 +16,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Literal
 
-from apex_opt.auditing.guesses import Counts, between, every, guesses, likely, singles
+from apex_opt.auditing.guesses import Counts, between, every, frugal, guesses, singles
 from apex_opt.auditing.looked_at import spread, within
 from apex_opt.auditing.memory import Memory
 from apex_opt.auditing.near import misses
@@ -239,10 +239,10 @@ class Judge:
         return guesses(asked) if most else islice(guesses(asked), FEW), False
 
     def _pressed(self, spec: Spec, offered: Traffic, asked: Problem) -> Iterator[Counts]:
-        """Yield plans of likely kinds whose power is limited: as many of each as may do."""
+        """Yield plans of few kinds where power is limited: as many replicas of each as may do."""
         if alone(asked.data) and asked.data.power_limits:
             play = partial(self.play, spec, offered, asked)
-            for r in likely(asked):
+            for r in frugal(asked):
                 yield from (one.counts for one in between(asked, r, play, partial(_draws, spec)))
 
     def _all_but(self, spec: Spec, asked: Problem, plans: Sequence[Counts], most: int) -> bool:
