@@ -201,7 +201,9 @@ def alternatives(spec: Spec, found: Result, sought: Sought) -> Iterator[result.A
         else:
             reason = f"{digits(plan.objective)} {found.unit} against {digits(first.objective)}"
         yield result.Alternative(plan=plan.label, reason=reason)
-    turned_down = sorted(sought.found.rejected, key=lambda plan: distance(spec, plan))
-    for turned in turned_down[:MOST_TURNED_DOWN]:
-        plan_label = label(sought.asked, turned.counts)
-        yield result.Alternative(plan=plan_label, reason=turned.missed or "")
+    nearest = sorted(sought.found.rejected, key=lambda plan: distance(spec, plan))
+    told_once = dict.fromkeys(  # plans that differ in a setting alone have one label
+        (label(sought.asked, turned.counts), turned.missed or "") for turned in nearest
+    )
+    for name, reason in list(told_once)[:MOST_TURNED_DOWN]:
+        yield result.Alternative(plan=name, reason=reason)

@@ -19,7 +19,7 @@ from apex_opt.auditing.entries import Entry, Family
 from apex_opt.auditing.judge import Judge, Verdict
 from apex_opt.spec.spec import Spec
 
-MOST_CONFLICTS = 4
+MOST_CONFLICTS = 8
 STRUCTURAL: frozenset[Family] = frozenset(
     {"stock", "node", "reserve", "format", "parallelism", "engine"}
 )

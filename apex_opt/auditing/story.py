@@ -20,6 +20,7 @@ from apex_opt.auditing.relax import Found as Mended
 from apex_opt.auditing.relax import barred, combined, in_turn, repairs
 from apex_opt.auditing.repair import Repair
 from apex_opt.auditing.result import Audit, Code, Conflict, Near
+from apex_opt.auditing.settled import settled
 from apex_opt.auditing.told import told, told_repair
 from apex_opt.plan.events import Listen
 from apex_opt.plan.levels import NS_PER_S, drain_limit_s
@@ -133,7 +134,7 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
             shown.append(_conflict(spec, other, cause(judge, other), mended))
     whole = fixes[0]
     if len(found) > 1:
-        whole = combined(judge, spec, fixes, [o.members for o in found])
+        whole = settled(judge, spec, combined(judge, spec, fixes, [o.members for o in found]))
         whole = sorted([*whole, *kept(judge, spec, known, whole)], key=lambda r: r.size)
     many = f"{len(shown)} conflicts" if len(shown) > 1 else "a conflict"
     return _answer(spec, "infeasible", f"no plan meets the spec: {many}").model_copy(

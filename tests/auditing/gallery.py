@@ -217,6 +217,12 @@ GALLERY = {
         "limits": "power_w = 800\nbudget_per_hour = 2",
         "slo": "ttft_ms = { p50 = 18 }",
     },
+    "memory and budget and power and two levels": HUGE
+    | {
+        "pools": pool(1, gigabytes=100),
+        "limits": "budget_per_hour = 1\npower_w = 50",
+        "slo": "ttft_ms = { p99 = 1 }\ntpot_ms = { mean = 0.5 }",
+    },
     # as users report it
     "a budget of devices that is never to be exceeded": {
         "pools": pool(8),

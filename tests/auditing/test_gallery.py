@@ -14,6 +14,7 @@ from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.result import Code
 from apex_opt.auditing.story import answer, known_entries
 from apex_opt.errors import SpecError
+from apex_opt.report.audit import as_text
 from tests.auditing.gallery import GALLERY, make, timeless
 
 HELPLESS = {"a model that the engine does not serve", "requests longer than the model takes"}
@@ -141,7 +142,7 @@ def test_conflicts_that_share_entries_are_all_found_and_cured_together():
 
 @pytest.mark.parametrize(
     ("case", "nth"),
-    [(c, 0) for c in GALLERY] + [(c, 1) for c in GALLERY if "and" in c.split()],
+    [(c, n) for c in GALLERY for n in range(1 + c.split().count("and"))],
 )
 def test_each_entry_of_a_conflict_is_needed(case, nth):
     spec, judge, found = audited(case)
@@ -193,6 +194,13 @@ def tighter(entry, change, spec):
     """Return the spec with a change one unit, or 1 %, smaller."""
     step = 1 if entry.dial.whole else 0.01 * change.number
     return entry.dial.put(spec, entry.dial.exact(change.number - entry.dial.looser * step))
+
+
+@pytest.mark.parametrize("case", GALLERY)
+def test_the_story_fits_a_screen_of_80_columns_and_50_lines(case):
+    lines = as_text(audited(case)[2], 80).splitlines()
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("case", GALLERY)

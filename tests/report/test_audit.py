@@ -9,7 +9,7 @@ from apex_opt.auditing.result import (
     Near,
     Relaxation,
 )
-from apex_opt.report.audit import as_text
+from apex_opt.report.audit import SCREEN_LINES, as_text, place
 
 TPOT = Entry(key="slo.tpot_ms", file="spec.toml", line=21, value="12 ms", default=False)
 RATE = Entry(
@@ -95,9 +95,97 @@ def test_what_is_known_to_do_is_told_where_nothing_is_decided():
 
 
 def test_several_conflicts_are_cured_one_by_one_and_all_together():
-    text = as_text(INFEASIBLE.model_copy(update={"conflicts": (CONFLICT, CONFLICT)}))
-    assert text.count("any of these would do, with the other conflicts cured") == 2
+    other = CONFLICT.model_copy(update={"relaxations": (SMALLER,)})
+    text = as_text(INFEASIBLE.model_copy(update={"conflicts": (other, other)}))
+    assert text.count("any of these would do, others cured") == 2
     assert "What makes the whole spec feasible" in text
+
+
+def test_changes_of_a_conflict_that_cure_all_are_told_once():
+    other = CONFLICT.model_copy(update={"relaxations": (SMALLER,)})
+    text = as_text(INFEASIBLE.model_copy(update={"conflicts": (CONFLICT, other)}))
+    below = "  any change that makes the whole spec feasible would do: see below\n"
+    assert text.count(below) == 1
+    assert text.count("`slo.tpot_ms` 12 ms -> 17.4 ms") == 1
+
+
+def many(changes, conflicts):
+    """An audit of so many conflicts, each with so many changes."""
+    found = tuple(
+        SMALLER.model_copy(update={"plan": f"{n} x h100 TP4 fp8"}) for n in range(1, changes + 1)
+    )
+    one = CONFLICT.model_copy(update={"relaxations": found})
+    return INFEASIBLE.model_copy(update={"conflicts": (one,) * conflicts})
+
+
+def test_of_many_changes_ten_are_told_and_how_many_more_there_are():
+    text = as_text(many(13, 1))
+    assert text.count("allow fp8 weights") == 10
+    assert "  and 3 more: see `--json -`\n" in text
+
+
+def test_fewer_changes_are_told_where_the_conflicts_would_not_fit_a_screen():
+    for conflicts, told in ((2, 6), (3, 2)):
+        text = as_text(many(13, conflicts))
+        assert text.count("allow fp8 weights") == conflicts * told + 1  # one that cures all
+        assert text.count("\n") <= SCREEN_LINES
+
+
+def test_where_conflicts_are_many_each_is_told_in_brief():
+    text = as_text(many(13, 5), 90)
+    brief = (
+        f"Conflict: slo.load\n  {CONFLICT.text}\n"
+        "  `slo.tpot_ms` = 12 ms (spec.toml:21); `quantization.weights` = bf16 (default)\n"
+        "  others cured, would do: allow fp8 weights\n"
+    )
+    assert text.count(brief) == 5
+    assert text.count("\n") <= SCREEN_LINES
+
+
+def test_of_more_than_two_changes_together_it_is_not_told_how_far_each_is_excluded():
+    three = SLOWER.model_copy(update={"changes": SLOWER.changes * 3})
+    text = as_text(INFEASIBLE.model_copy(update={"conflicts": (), "relaxations": (three,)}), 200)
+    assert "17.4 ms   less may do   2 x h100" in text
+
+
+def test_a_long_path_is_told_by_the_name_of_its_file():
+    path = "/srv/checkouts/planning/specs/spec.toml"
+    entry = TPOT.model_copy(update={"file": path})
+    assert place(entry) == "spec.toml:21"
+    assert place(TPOT.model_copy(update={"file": "specs/spec.toml"})) == "specs/spec.toml:21"
+    assert place(TPOT.model_copy(update={"file": None, "line": None})) == ""
+
+
+def test_long_names_are_wrapped_and_nothing_is_cut():
+    name = "the-pool-of-the-research-department-in-frankfurt-on-the-main-no-2"
+    plan = f"1 x {name} TP4 bf16 prefill + 1 x {name} TP4 bf16 decode"
+    change = SLOWER.model_copy(update={"plan": plan})
+    text = as_text(
+        INFEASIBLE.model_copy(
+            update={"conflicts": (CONFLICT.model_copy(update={"relaxations": (change,)}),)}
+        ),
+        80,
+    )
+    assert max(map(len, text.splitlines())) == 80
+    assert "…" not in text
+    assert "slo.tpot_ms                  12 ms   spec.toml:21\n" in text
+
+
+def test_the_closest_plan_is_left_out_where_the_conflict_says_the_same():
+    near = Near(plan="2 x h100 TP4 bf16", misses=("TPOT 17 > 12",))
+    assert "Closest" not in as_text(INFEASIBLE.model_copy(update={"near": near}))
+
+
+def test_where_no_more_demand_is_carried_that_is_told():
+    carried = Carried(
+        entry=RATE, value="20 requests/s", number=20, barred="61 requests/s", plan="2 x h100"
+    )
+    found = {"status": "feasible", "conflicts": (), "relaxations": (), "carried": carried}
+    assert as_text(INFEASIBLE.model_copy(update={**found, "near": None})).endswith(
+        "How much more demand it would carry\n"
+        "  no plan was found for more than `workload.rate_rps` = 20 requests/s; 61 requests/s: "
+        "excluded by\n  bounds\n"
+    )
 
 
 def test_a_conflict_without_cure_and_without_proof_says_so():
@@ -139,7 +227,7 @@ def test_what_binds_is_told_with_what_it_costs():
     assert "best: 1 x h100 TP4 bf16" in lines
     assert "limits.devices 4 devices 4 devices 0 % 5.90 USD/h" in lines
     assert "slo.tpot_ms 12 ms 7 ms 42 % no better" in lines
-    assert "quantization.weights bf16 0 % none better found" in lines
+    assert "none better found without: quantization.weights" in lines
     assert "quantization.weights bf16 4 devices not found in the time" in lines
     assert "limits.devices 4 devices -> 5 devices: buys nothing" in lines
     assert "2 x h100 TP2 bf16 TTFT 9 ms > 8 ms" in lines
