@@ -11,8 +11,12 @@ from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.repair import Move, Repair
 from apex_opt.auditing.result import Code
 from apex_opt.cost.rates import half_precision
+from apex_opt.errors import CallError
+from apex_opt.plan.needs import require_figures
 from apex_opt.solvers.fleet_alone import most
 from apex_opt.spec import catalog
+from apex_opt.spec.checks import check
+from apex_opt.spec.goals import Objective
 from apex_opt.spec.pools import Device, Pool
 from apex_opt.spec.spec import Spec
 
@@ -61,9 +65,7 @@ def widenings(spec: Spec, code: Code) -> Iterator[Entry]:
     """
     if code in BY_DEVICE and spec.limits.budget_per_hour is None:
         for nth, pool in enumerate(spec.pools):
-            others = tuple(
-                (device, f"{device.name} devices in pool {pool.name}") for device in larger(pool)
-            )
+            others = tuple((device, _bought(spec, pool, device)) for device in larger(pool))
             if others:
                 dial = Options(pool.device.name, others, others[-1][0], in_pool(nth, "device"))
                 yield Entry(f"pools.{pool.name}.device", ("pools", nth, "device"), "node", dial)
@@ -72,6 +74,13 @@ def widenings(spec: Spec, code: Code) -> Iterator[Entry]:
         dial = Options(spec.routing.router, ((value, f'write `router = "{value}"`'),), value, put)
         written = "router" in spec.routing.model_fields_set
         yield Entry("routing.router", ("routing", "router"), "engine", dial, written)
+
+
+def _bought(spec: Spec, pool: Pool, device: Device) -> str:
+    """Return the change to another device in words: its price too, where cost counts."""
+    words = f"{device.name} devices in pool {pool.name}"
+    known = pool.price_per_device_hour is not None or device.price_per_device_hour is not None
+    return words if known or spec.objective.minimize != "cost" else f"{words} (write their price)"
 
 
 def larger(pool: Pool) -> list[Device]:
@@ -110,8 +119,21 @@ def _first(judge: Judge, spec: Spec, entry: Entry) -> Repair | None:
         if judge.late:
             return None
         changed = entry.dial.put(spec, value)
-        verdict = judge.glance(changed)
+        verdict = None if _wrong(changed) else judge.glance(changed)
         if verdict is not None and verdict.plan is not None and verdict.asked is not None:
             moves = (Move(entry, value, words, SIZE),)
             return Repair(moves, changed, verdict.asked, verdict.plan, False, (None,))
     return None
+
+
+def _wrong(spec: Spec) -> bool:
+    """Whether a spec has a cap below idle power, or clocks that its device does not have.
+
+    A price may be missing: whoever buys a device knows it.
+    """
+    priced = spec.model_copy(update={"objective": Objective(minimize="devices")})
+    try:
+        require_figures(priced)
+    except CallError:
+        return True
+    return bool(check(spec))

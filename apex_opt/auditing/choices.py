@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from apex_opt.auditing.dials import Dial, Options, Range, in_pool, under
 from apex_opt.cost.rates import compute_precision
-from apex_opt.plan.enumerate import attention_degrees, formats, pipeline_degrees, tensor_degrees
+from apex_opt.plan.enumerate import (
+    attention_degrees,
+    formats,
+    pipeline_degrees,
+    shapes,
+    tensor_degrees,
+)
 from apex_opt.plan.settings import batch_default
 from apex_opt.spec import catalog
+from apex_opt.spec.engine import EngineRelease
 from apex_opt.spec.lines import Loc
 from apex_opt.spec.quantization import WeightFormat
 from apex_opt.spec.spec import Spec
@@ -69,12 +77,26 @@ def _settings(spec: Spec, *, unwritten: bool) -> Iterator[Row]:
         turned = Options("true", ((False, "turn off chunked prefill"),), False, put)
         yield "engine.chunked_prefill", ("engine", "chunked_prefill"), "engine", turned, True
     share = engine.gpu_memory_utilization
-    used = share or release.memory_utilization
-    if (share is not None or unwritten) and used < MOST_UTILIZATION:
+    used = share or (_own_share(spec, release) if unwritten else MOST_UTILIZATION)
+    if used < MOST_UTILIZATION:
         put = under("engine", "gpu_memory_utilization")
         filled = Range(used, MOST_UTILIZATION, False, "", put)
         loc = ("engine", "gpu_memory_utilization")
         yield "engine.gpu_memory_utilization", loc, "reserve", filled, share is not None
+
+
+def _own_share(spec: Spec, release: EngineRelease) -> float:
+    """Return the share of memory that the engine takes if nothing is said, four digits of it.
+
+    Where that follows from the replica it is the least of any: there no replica takes less.
+    """
+    if release.memory_rule != "static":
+        return release.memory_utilization
+    longest = spec.engine.max_model_len or spec.model.max_context
+    found = [
+        s.settings.gpu_memory_utilization for p in spec.pools for s in shapes(spec, p, longest)
+    ]
+    return math.floor(1e4 * min(found, default=release.memory_utilization)) / 1e4
 
 
 def _added(table: str, key: str, now: tuple[Any, ...], others: list[Any], words: str) -> Options:

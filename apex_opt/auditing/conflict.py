@@ -5,18 +5,20 @@ and keep it loosened where the spec stays infeasible all the same. What could no
 conflict. As more is loosened later, each of its entries alone still makes the rest feasible.
 
 Where no replica is legal that is all there is to it. Else choices (formats, degrees, settings) are
-cleared one by one, not together: each multiplies the replicas to choose from.
+cleared one by one, not together: each multiplies the replicas to choose from. Only if nothing is
+to blame then, because several choices must change, are they cleared together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apex_opt.auditing.dials import Options
 from apex_opt.auditing.entries import Entry, Family
 from apex_opt.auditing.judge import Judge, Verdict
+from apex_opt.auditing.words import both
 from apex_opt.spec.spec import Spec
 
 MOST_CONFLICTS = 8
@@ -75,7 +77,7 @@ def option(judge: Judge, spec: Spec, dial: Options) -> tuple[Verdict, Any, str]:
     data = None if none is None or none.asked is None else none.asked.data
     if none is None or (data is not None and (data.max_kinds > 1 or data.caches)):
         none = judge.ask(dial.put(spec, dial.widest))
-    return none, dial.widest, "allow any"
+    return none, dial.widest, both([words for _, words in dial.others])
 
 
 def shrink(judge: Judge, spec: Spec, entries: Sequence[Entry], verdict: Verdict) -> Found:
@@ -87,6 +89,16 @@ def shrink(judge: Judge, spec: Spec, entries: Sequence[Entry], verdict: Verdict)
         entries: its entries, those first that are to be cleared of blame first.
         verdict: on the spec.
     """
+    found = _filtered(judge, spec, entries, verdict, together=verdict.stage == "replica")
+    if not found.members and verdict.stage != "replica" and not judge.late:
+        return _filtered(judge, spec, entries, verdict, together=True)
+    return found
+
+
+def _filtered(
+    judge: Judge, spec: Spec, entries: Sequence[Entry], verdict: Verdict, *, together: bool
+) -> Found:
+    """Return what a deletion filter leaves; choices that are cleared stay loosened `together`."""
     members, core = list(entries), spec
     bare = verdict.stage == "replica"
     if bare:
@@ -97,7 +109,7 @@ def shrink(judge: Judge, spec: Spec, entries: Sequence[Entry], verdict: Verdict)
         without = helps(judge, core, entry)
         if without.status == "infeasible":
             members.remove(entry)
-            if bare or not isinstance(entry.dial, Options):
+            if together or not isinstance(entry.dial, Options):
                 core, verdict = entry.loosened(core), without
         elif not without.feasible:
             irreducible = False
@@ -137,7 +149,12 @@ def conflicts(judge: Judge, spec: Spec, entries: Sequence[Entry], verdict: Verdi
             left = [e for e in left if e.written or e.family not in {"engine", "reserve"}]
         one = shrink(judge, spec, left, verdict)
         if not _independent(judge, one, found):
-            break
+            # It follows from how the earlier ones were cured: now nothing of them holds.
+            rest = [e for other in found for e in other.members if e not in other.cure]
+            found = [replace(other, cure=other.members) for other in found]
+            spec = loosened(spec, rest)
+            verdict = judge.ask(spec)
+            continue
         found.append(one)
         if not one.members:
             break

@@ -18,6 +18,10 @@ Whole numbers are sought exactly.
 """
 
 
+FINEST = 1e-9
+"""The same as a part of the range: numbers that are sought next to 0 come to an end too."""
+
+
 @dataclass(frozen=True)
 class Range:
     """A number that may move from its value towards the end of a stated range.
@@ -52,8 +56,8 @@ class Range:
 
     def closed(self, tight: float, loose: float) -> bool:
         """Whether no number worth looking at lies between two."""
-        gap = abs(loose - tight)
-        return gap <= 1 if self.whole else gap <= FINE * max(abs(tight), abs(loose))
+        gap, least = abs(loose - tight), FINEST * abs(self.end - self.value)
+        return gap <= 1 if self.whole else gap <= max(FINE * max(abs(tight), abs(loose)), least)
 
     def between(self, tight: float, loose: float) -> float:
         """Return a number between two, half-way by ratio where both are positive."""

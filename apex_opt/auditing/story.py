@@ -127,6 +127,7 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
         beside = overlap(judge, cured, known, one, own.helpless, MOST_CONFLICTS - len(found))
         together = [in_turn(judge, cured, several) for several in beside.cures]
         own.repairs.extend(repair for repair in together if repair is not None)
+        own.repairs.sort(key=lambda repair: repair.size)
         fixes.append(own.repairs)
         shown.append(_conflict(spec, one, (code, text), own))
         for other, base in beside.conflicts:

@@ -83,6 +83,11 @@ GALLERY = {
     },
     "reserve": {"limits": "memory_reserve_fraction = 0.9"},
     "share of memory": {"engine": "gpu_memory_utilization = 0.1"},
+    # SGLang keeps 1.5 MB free for each token of a step: no device is large enough for so many.
+    "share of memory that an engine takes by itself": {
+        "pools": pool(1),
+        "engine": 'name = "sglang"\nmax_num_batched_tokens = 60_000',
+    },
     "pinned blocks": {"engine": "num_gpu_blocks = 4"},
     # what an engine can start
     "heads": {"parallelism": "tensor = 3\nmax_stages = 1"},
@@ -179,6 +184,7 @@ GALLERY = {
         % ("poisson", MOSTLY_TOO_LONG, "rate_rps = 4"),
     },
     "requests longer than the engine takes": {"engine": "max_model_len = 400"},
+    "settings that must change together": {"engine": "max_model_len = 400\nnum_gpu_blocks = 30"},
     "clients at once": {
         "pools": pool(1),
         "workload": WORKLOAD % ("closed", 2000, "concurrency = 40"),

@@ -1,7 +1,10 @@
-from apex_opt.auditing.beyond import larger, widenings
-from apex_opt.auditing.dials import Options
-from tests.auditing.gallery import make
+import pytest
 
+from apex_opt.auditing.beyond import beyond, larger, widenings
+from apex_opt.auditing.dials import Options
+from tests.auditing.gallery import HUGE, make
+
+FASTEST = 'minimize = "latency"'
 H100 = 'name = "p"\ndevice = "h100-sxm-80gb"'
 
 
@@ -49,3 +52,25 @@ def test_what_is_offered_changes_the_spec():
             "pools.p.device": changed.pools[0].device,
         }
         assert where[entry.key] == entry.dial.widest
+
+
+def test_a_price_that_the_catalogue_lacks_is_asked_for_where_cost_counts():
+    last = offered("memory.weights", pools=H100)["pools.p.device"][-1]
+    assert last == "gb300 devices in pool p (write their price)"
+    for tables in ({"pools": f"{H100}\nprice_per_device_hour = 2"}, {"objective": FASTEST}):
+        last = offered("memory.weights", **{"pools": H100, **tables})["pools.p.device"][-1]
+        assert last == "gb300 devices in pool p"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("", ["b200-sxm devices in pool p"]),
+        ("power_cap_w = 120", []),  # idle it draws as much
+        ("clocks_mhz = [1200]", []),  # its boost clock is not known
+    ],
+)
+def test_no_device_is_offered_that_the_pool_of_the_spec_cannot_have(judge, more, words):
+    one = make(**HUGE, pools=f"{H100}\nnodes = 1\ndevices_per_node = 1\n{more}")
+    found = beyond(judge, one, "memory.weights")
+    assert [move.words for repair in found for move in repair.moves] == words

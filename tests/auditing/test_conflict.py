@@ -2,9 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from apex_opt.auditing.conflict import option
+from apex_opt.auditing.conflict import conflicts, option
 from apex_opt.auditing.dials import Options
 from apex_opt.auditing.judge import Verdict
+from apex_opt.auditing.story import known_entries
+from tests.auditing.gallery import HUGE, load, make, pool
 
 DIAL = Options("bf16", (("fp8", "allow fp8"), ("awq", "allow awq")), "any", lambda _, value: value)
 
@@ -41,5 +43,24 @@ def test_with_one_kind_of_replica_a_choice_is_worth_its_best_value(answers, stat
 def test_with_several_kinds_of_replica_all_values_are_asked_for_together():
     judge = Told(2, fp8="infeasible", awq="infeasible", any="feasible")
     verdict, chosen, words = option(judge, None, DIAL)
-    assert (verdict.status, chosen, words) == ("feasible", "any", "allow any")
+    assert (verdict.status, chosen, words) == ("feasible", "any", "allow fp8 and allow awq")
     assert judge.asked == ["fp8", "awq", "any"]
+
+
+def test_what_follows_from_how_another_conflict_was_cured_hides_no_third_one(judge):
+    # On four devices the weights fit, but cost too much; on one in 8 bits first tokens are late.
+    spec = make(
+        **HUGE,
+        pools=pool(3, gigabytes=80),
+        parallelism="max_stages = 1",
+        limits="budget_per_hour = 3",
+        workload=load(1, 200),
+        slo="ttft_ms = { p95 = 50 }",
+    )
+    verdict = judge.ask(spec)
+    found = conflicts(judge, spec, known_entries(spec, judge, verdict), verdict)
+    assert [{e.key for e in one.members} for one in found] == [
+        {"pools.p.devices_per_node", "quantization.weights"},
+        {"slo.ttft_ms.p95", "limits.budget_per_hour"},
+    ]
+    assert found[0].cure == found[0].members

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from apex_opt.auditing.dials import FINE, Range
 from apex_opt.auditing.entries import entries
 from apex_opt.auditing.words import both, digits
-from tests.auditing.gallery import make
+from tests.auditing.gallery import make, pool
 
 NUMBERS = st.floats(1e-3, 1e6)
 
@@ -166,3 +168,21 @@ def test_rates_of_phases_are_put_by_what_the_spec_says_however_often():
     dial = next(e for e in entries(spec, 60.0, unwritten=False) if e.family == "demand").dial
     twice = dial.put(dial.put(spec, 0.5), 0.4)
     assert [p.rate_rps for p in twice.workload.phases] == [pytest.approx(2.0)]
+
+
+def test_what_sglang_takes_of_memory_by_default_is_the_least_share_of_any_replica():
+    # It keeps 512 MiB, 1.5 MiB for each of 2,048 tokens and 128 MiB for each of two devices.
+    sglang = 'name = "sglang"\ncuda_graphs = false\nmax_num_batched_tokens = 2048'
+    spec = make(engine=sglang, pools=pool(2, gigabytes=24))
+    known = {e.key: e for e in entries(spec, 10.0, unwritten=True)}
+    entry = known["engine.gpu_memory_utilization"]
+    kept_bytes = (512 + 1.5 * 2048 + 128 * 2) * 2**20
+    assert entry.dial.value == 0.8322 == math.floor(1e4 * (1 - kept_bytes / 24e9)) / 1e4
+    assert not entry.written
+
+
+def test_a_number_that_is_sought_next_to_none_is_found_in_the_end():
+    share, tight, steps = dial(0.5, 0.0), 0.5, 0
+    while not share.closed(tight, 0.0):
+        tight, steps = share.between(tight, 0.0), steps + 1
+    assert steps < 40

@@ -17,6 +17,7 @@ from apex_opt.errors import SpecError
 from apex_opt.report.audit import as_text
 from tests.auditing.gallery import GALLERY, make, timeless
 
+TOGETHER = "settings that must change together"
 HELPLESS = {"a model that the engine does not serve", "requests longer than the model takes"}
 EXPECTED = Path(__file__).parent / "gallery.txt"
 BY_COST = {"slo.load", "slo.unreachable", "demand", "power"}
@@ -114,15 +115,16 @@ def test_an_unknown_device_is_a_fault_of_the_spec_with_the_nearest_names(device,
     assert str(fault.value).endswith(f"pools[0].device: unknown device `{device}`; {hint}")
 
 
-def core_of(spec, judge, conflict):
+def core_of(spec, judge, conflict, *, together=False):
     """Return the entries by key, and the spec in which all but the conflict's are loosened."""
     verdict = judge.ask(spec)
+    together = together or verdict.stage == "replica"
     known = {e.key: e for e in known_entries(spec, judge, verdict)}
     members = {e.key for e in conflict.entries}
     core = spec
     for key, entry in known.items():
         # Choices multiply the replicas; where some are legal they are cleared one by one.
-        if key not in members and (verdict.stage == "replica" or isinstance(entry.dial, Range)):
+        if key not in members and (together or isinstance(entry.dial, Range)):
             core = entry.loosened(core)
     return known, core
 
@@ -147,7 +149,7 @@ def test_conflicts_that_share_entries_are_all_found_and_cured_together():
 def test_each_entry_of_a_conflict_is_needed(case, nth):
     spec, judge, found = audited(case)
     conflict = found.conflicts[nth]
-    known, core = core_of(spec, judge, conflict)
+    known, core = core_of(spec, judge, conflict, together=case == TOGETHER)
     assert conflict.irreducible
     assert judge.ask(core).status == "infeasible"
     for shown in conflict.entries:
@@ -182,11 +184,7 @@ def test_each_relaxation_makes_the_spec_feasible_and_a_little_less_does_not(case
 def applied(entry, change, spec):
     if isinstance(entry.dial, Range):
         return entry.dial.put(spec, entry.dial.exact(change.number))
-    value = next(
-        v
-        for v, words in (*entry.dial.others, (entry.dial.widest, "allow any"))
-        if words == change.value
-    )
+    value = {words: value for value, words in entry.dial.others}[change.value]
     return entry.dial.put(spec, value)
 
 
