@@ -102,7 +102,7 @@ class FleetModel:
         self.data = data
         self._goal = objective(data)
         self._model, self._vars = build(data, rules)
-        self._own = own_value(self._model, data, self._vars, self._goal)
+        self._own = own_value(self._model, self._vars, self._goal)
         self._model.minimize(self._own)
         self._differs: dict[tuple[int, int], list[IntVar]] = {}
         self._hard = False

@@ -131,7 +131,9 @@ class AloneModel:
         if isinstance(self._goal, LeastSum):
             started = max(n - self._data.kinds[r].running, 0)
             goal = self._goal
-            flow = max(SHARE * sum(goal.flow[r]), goal.least[r] if goal.least else 0)
+            flow = SHARE * sum(goal.flow[r])
+            if goal.least:
+                flow = max(flow, goal.least[r] + SHARE * sum(goal.beyond[r]))
             return goal.fixed[r] * n + goal.start * started + flow
         # The least that is not served: bisection, as what a share takes grows with the share.
         return bisect_left(range(SHARE), x=True, key=lambda u: self._serves(r, n, SHARE - u))

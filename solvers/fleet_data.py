@@ -89,7 +89,10 @@ class Kind:
         due: what of the work must be done earlier, a row each; read for sense `min`.
         fixed: objective of one replica.
         flow: [feature], objective of serving all of the feature here.
-        least_flow: least objective of the flow of a plan that uses this kind and none of less.
+        least_flow: least objective of the flow of a plan that uses this kind and none of less,
+            whatever each kind serves.
+        beyond: [feature], what is added to that by serving all of the feature here; () stands for
+            nothing.
         companions: the other kinds of which at least one must be used with it; None: it may serve
             alone.
         also: where its other groups stand, each pool once.
@@ -118,8 +121,14 @@ class Kind:
     spot_devices: int = 0
     due: tuple[Due, ...] = ()
     least_flow: int = 0
+    beyond: tuple[int, ...] = ()
     standing_mw: int = 0
     drawn: tuple[Due, ...] = ()
+
+    @property
+    def beyond_by(self) -> tuple[int, ...]:
+        """What is `beyond`, by feature."""
+        return self.beyond or (0,) * len(self.flow)
 
     @property
     def devices(self) -> int:
@@ -170,8 +179,9 @@ class FleetData:
         devices, replicas, price_u, power_mw: limits over all pools; None: no limit.
         prefill_devices, decode_devices: most devices of all kinds of that role; None: no limit.
         sense: `min`: serve all traffic at the least objective: the sum of `fixed`, and the sum of
-            `flow` or the smallest `least_flow` of the kinds used, if that is more. `max`: serve the
-            greatest share of feature `goal`; `fixed`, `flow` and `least_flow` are 0 then.
+            `flow`, or the smallest `least_flow` of the kinds used and the sum of `beyond`, if that
+            is more. `max`: serve the greatest share of feature `goal`; `fixed`, `flow`,
+            `least_flow` and `beyond` are 0 then.
         goal: the objective's feature; read for `max`.
         total: objective if all of it is served; read for `max`.
         served: [feature], floors under the shares of the others; () stands for none at all.
@@ -236,7 +246,7 @@ class FleetData:
 
     def _kind_faults(self, r: int, kind: Kind) -> Iterator[str]:
         numbers = [kind.price_u, kind.power_mw, kind.standing_mw, kind.fixed, kind.least_flow]
-        numbers += kind.flow
+        numbers += (*kind.flow, *kind.beyond)
         rows = (*kind.due, *kind.drawn)
         numbers += sum(kind.work, ())
         numbers += [seat.power_mw for seat in kind.also]
@@ -246,16 +256,18 @@ class FleetData:
             yield f"max_count must lie in 0..{MAX_COUNT}"
         if any(
             len(row) != self.features
-            for row in (kind.flow, *kind.work, *(due.work for due in rows))
+            for row in (kind.flow, kind.beyond or kind.flow, *kind.work, *(d.work for d in rows))
         ):
-            yield f"flow and work need {self.features} entries a row"
+            yield f"flow, work and what is beyond need {self.features} entries a row"
         if any(number < 0 for number in numbers):
             yield "price, power, work and objective must not be negative"
         if min(kind.spare, kind.running) < 0 or not 0 <= kind.spot_devices <= kind.devices:
             yield "spare and running must not be negative, spot_devices be some of its devices"
         if kind.companions is not None and not kind.companions <= set(range(len(self.kinds))) - {r}:
             yield "its companions must be other kinds"
-        if self.sense == "max" and (kind.fixed or kind.least_flow or any(kind.flow)):
+        if self.sense == "max" and (
+            kind.fixed or kind.least_flow or any((*kind.flow, *kind.beyond))
+        ):
             yield "sense `max` reads no fixed and no flow; they must be 0"
         if self.sense == "max" and rows:
             yield "sense `max` reads nothing that is due; there must be none"
@@ -283,7 +295,9 @@ class FleetData:
         What is left after a loss must serve all of it; but that is another split of the traffic
         than the one that the objective counts, so only where the objective counts none.
         """
-        return self.sense == "min" and not any(any(kind.flow) for kind in self.kinds)
+        return self.sense == "min" and not any(
+            any((*kind.flow, *kind.beyond)) for kind in self.kinds
+        )
 
     @cached_property
     def members(self) -> tuple[tuple[int, ...], ...]:

@@ -147,12 +147,15 @@ class ListedModel:
         if data.sense == "max":
             return -data.total
         used = [r for r, n in enumerate(counts) if n]
-        flow = [
-            min((data.kinds[r].flow[j] for r in used if data.serves(r, j)), default=0)
-            for j in range(data.features)
-        ]
-        least = min(data.kinds[r].least_flow for r in used)
-        return sum(data.kinds[r].fixed * counts[r] for r in used) + max(sum(flow), least)
+        kinds = [data.kinds[r] for r in used]
+        who = [[i for i, r in enumerate(used) if data.serves(r, j)] for j in range(data.features)]
+
+        def cheapest(rows: Sequence[Sequence[int]]) -> int:
+            return sum(min((rows[i][j] for i in mine), default=0) for j, mine in enumerate(who))
+
+        least = min(kind.least_flow for kind in kinds) + cheapest([k.beyond_by for k in kinds])
+        fixed = sum(kind.fixed * counts[r] for r, kind in zip(used, kinds, strict=True))
+        return fixed + max(cheapest([kind.flow for kind in kinds]), least)
 
     def _exact(self, counts: Counts) -> int | None:
         """Return the own value, rounded to the safe side; None where it is no plan."""

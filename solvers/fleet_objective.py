@@ -6,7 +6,6 @@ is then always true, also when the solver is stopped before it has said anything
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apex_opt.solvers.fleet_data import SHARE, FleetData
@@ -28,7 +27,7 @@ class LeastSum:
     """min sum fixed n + start sum d + sum flow y, coefficients times `by`, divided by `over`.
 
     Where kinds have a `least` (none: no kind has one), the last sum is at least that of the kind
-    used that has the least.
+    used that has the least, and sum beyond y.
 
     A share of y millionths stands for a real share of at least y / SHARE, and coefficients are
     rounded down: own value <= real value by / over. It falls short by less than `loss`.
@@ -42,6 +41,7 @@ class LeastSum:
     greatest: int
     start: int = 0
     least: tuple[int, ...] = ()
+    beyond: tuple[tuple[int, ...], ...] = ()
 
     def to_units(self, own: int) -> int:
         """Return a value that no plan of at least this own value is below."""
@@ -98,31 +98,34 @@ def objective(data: FleetData) -> Objective:
 
 
 def _least_sum(data: FleetData) -> LeastSum:
-    by = SHARE if any(any(kind.flow) for kind in data.kinds) else 1
+    by = SHARE if any(any((*kind.flow, *kind.beyond)) for kind in data.kinds) else 1
     exact = sum(
         (kind.fixed + data.start) * by * kind.max_count
-        + sum(f * m for f, m in zip(kind.flow, most, strict=True))
+        + sum((f + b) * m for f, b, m in zip(kind.flow, kind.beyond_by, most, strict=True))
         for kind, most in zip(data.kinds, data.most, strict=True)
     )
     most_least = max((kind.least_flow for kind in data.kinds), default=0)
     over = shrink(exact + most_least * by * (len(data.kinds) + 1))  # rows sum them up
     fixed = tuple(kind.fixed * by // over for kind in data.kinds)
-    flow = tuple(
-        tuple(f // over if m else 0 for f, m in zip(kind.flow, most, strict=True))
-        for kind, most in zip(data.kinds, data.most, strict=True)
+    flow, beyond = (
+        tuple(
+            tuple(f // over if m else 0 for f, m in zip(row, most, strict=True))
+            for row, most in zip(rows, data.most, strict=True)
+        )
+        for rows in ([k.flow for k in data.kinds], [k.beyond_by for k in data.kinds])
     )
     losses = [_loss(data, r, by, over) for r in range(len(data.kinds))]
     start = data.start * by // over
     greatest = sum(
-        (f + start) * kind.max_count + sum(c * m for c, m in zip(row, most, strict=True))
-        for f, kind, row, most in zip(fixed, data.kinds, flow, data.most, strict=True)
+        (f + start) * kind.max_count + sum((c + b) * m for c, b, m in zip(*rows, strict=True))
+        for f, kind, *rows in zip(fixed, data.kinds, flow, beyond, data.most, strict=True)
     )
     most_kinds = data.max_kinds * (2 if data.caches else 1)
     loss = sum(sorted(losses)[-most_kinds:])
-    if not most_least:
+    if not most_least and not any(map(any, beyond)):
         return LeastSum(fixed, flow, by, over, loss, greatest, start)
     least = tuple(kind.least_flow * by // over for kind in data.kinds)
-    return LeastSum(fixed, flow, by, over, loss + 1, greatest + max(least), start, least)
+    return LeastSum(fixed, flow, by, over, loss + 1, greatest + max(least), start, least, beyond)
 
 
 def _loss(data: FleetData, r: int, by: int, over: int) -> int:
@@ -130,11 +133,11 @@ def _loss(data: FleetData, r: int, by: int, over: int) -> int:
     kind = data.kinds[r]
     rounded = (kind.fixed * by % over > 0) + (data.start * by % over > 0)
     counted = rounded * kind.max_count
-    shares: Sequence[int] = [
-        _ceil(f, over) + (m if f % over else 0)
-        for f, m in zip(kind.flow, data.most[r], strict=True)
-    ]
-    return counted + sum(shares)
+    shares = (
+        sum(_ceil(f, over) + (m if f % over else 0) for f, m in zip(row, data.most[r], strict=True))
+        for row in (kind.flow, kind.beyond_by)
+    )
+    return counted + max(shares)
 
 
 def _ceil(a: int, b: int) -> int:

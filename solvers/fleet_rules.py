@@ -39,7 +39,7 @@ Each rule yields rows (whose, inequality) and adds none; its docstring is the fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from ortools.sat.python.cp_model import CpModel, LinearExpr
@@ -262,28 +262,35 @@ LEVELS = 16
 """Rows at most that say what the flow is worth at least: more would tell more kinds apart."""
 
 
-def own_value(m: CpModel, a: FleetData, v: Vars, goal: Objective) -> LinearExpr:
+def own_value(m: CpModel, v: Vars, goal: Objective) -> LinearExpr:
     """sum_r fixed[r] n[r] + start d[r] + f, with f = sum_rj flow[r,j] y[r,j], scaled; or u.
 
-    Where kinds have a least[r], f is at least the smallest of those used:
+    Where kinds have a least[r], f is at least the smallest of those used and what is beyond:
 
     f >= sum_rj flow[r,j] y[r,j]
-    f >= l - sum_{r: least[r] < l} (l - least[r]) used[r]    for l among the least[r]
+    f >= l - sum_{r: least[r] < l} (l - least[r]) used[r] + sum_rj beyond[r,j] y[r,j]
+                                                             for l among the least[r]
     """
     if isinstance(goal, MostServed):
         return v.u
-    pairs = [(r, j) for r in range(len(a.kinds)) for j in range(a.features) if goal.flow[r][j]]
-    flow = total([v.y[r][j] for r, j in pairs], [goal.flow[r][j] for r, j in pairs])
+    flow = _served(v, goal.flow)
     started = goal.start * LinearExpr.sum(v.d) if goal.start else 0
     if goal.least:
         worth = m.new_int_var(0, goal.greatest, "f")
         m.add(worth >= flow)
+        beyond = _served(v, goal.beyond)
         levels = sorted(set(goal.least))
         for level in levels[:: -max(1, -(-len(levels) // LEVELS))]:
             below = [max(level - least, 0) for least in goal.least]
-            m.add(worth + total(v.used, below) >= level)
+            m.add(worth + total(v.used, below) >= level + beyond)
         flow = worth
     return total(v.n, goal.fixed) + started + flow
+
+
+def _served(v: Vars, each: Sequence[Sequence[int]]) -> LinearExpr:
+    """sum_rj each[r,j] y[r,j]."""
+    pairs = [(r, j) for r, row in enumerate(each) for j, one in enumerate(row) if one]
+    return total([v.y[r][j] for r, j in pairs], [each[r][j] for r, j in pairs])
 
 
 def build(a: FleetData, rules: tuple[Rule, ...] = STRUCTURE + LIMITS) -> tuple[CpModel, Vars]:

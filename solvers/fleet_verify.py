@@ -58,8 +58,7 @@ def value(data: FleetData, counts: Sequence[int]) -> Fraction | None:
     if share < 1:
         return None
     fixed = sum(kind.fixed * n for kind, n in zip(data.kinds, counts, strict=True))
-    least = min((k.least_flow for k, n in zip(data.kinds, counts, strict=True) if n), default=0)
-    return fixed + data.start * _started(data, counts) + max(flow, Fraction(least))
+    return fixed + data.start * _started(data, counts) + flow
 
 
 def _started(data: FleetData, counts: Sequence[int]) -> int:
@@ -185,8 +184,11 @@ def _works_in(kind: Kind, p: int | None) -> bool:
 def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fraction]:
     """Return the greatest share s, and the least objective of flow among the splits that reach it.
 
-    Variables: s, then z[r,j] for the used kinds r. max s, then min sum flow z, over
+    Variables: s, t, then z[r,j] for the used kinds r, of which l is the smallest `least_flow`.
+    max s, then min t + l, over
         s <= 1
+        sum flow z <= t + l
+        sum beyond z <= t
         s - sum_r z[r,j] <= 0                            sense `min`: all j; `max`: the goal
         slope s - S sum_r z[r,j] <= -intercept           sense `max`: each floor of j
         sum_j w[r,k,j] z[r,j] <= 10^9 n[r]               each resource k; without the spare ones
@@ -197,13 +199,16 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
     left out, as work and flow are >= 0.
     """
     used = [r for r, n in enumerate(counts) if n]
-    width = 1 + len(used) * data.features
+    width = 2 + len(used) * data.features
 
-    def row(share: int, parts: dict[tuple[int, int], int]) -> list[int]:
-        cells = [share] + [0] * (width - 1)
+    def row(share: int, parts: dict[tuple[int, int], int], worth: int = 0) -> list[int]:
+        cells = [share, worth] + [0] * (width - 2)
         for (i, j), coefficient in parts.items():
-            cells[1 + i * data.features + j] = coefficient
+            cells[2 + i * data.features + j] = coefficient
         return cells
+
+    def each(rows: Sequence[Sequence[int]]) -> dict[tuple[int, int], int]:
+        return {(i, j): c for i, cells in enumerate(rows) for j, c in enumerate(cells)}
 
     own = range(data.features) if data.sense == "min" else [data.goal]
     floors = data.served if data.sense == "max" else ()
@@ -214,7 +219,7 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
         for line in lines:
             rows.append(row(line.slope, {(i, j): -SHARE for i in who[j]}))
             limits.append(-line.intercept)
-    split = data.sense == "max" or any(any(kind.flow) for kind in data.kinds)
+    split = data.sense == "max" or any(any((*k.flow, *k.beyond)) for k in data.kinds)
     for i, r in enumerate(used):
         serving = counts[r] if split else max(counts[r] - data.kinds[r].spare, 0)
         due = [(one.work, one.late) for one in data.kinds[r].due]
@@ -225,6 +230,9 @@ def _best_split(data: FleetData, counts: Sequence[int]) -> tuple[Fraction, Fract
         parts = {(i, j): w for i, r in enumerate(used) for j, w in enumerate(drawn.get(r, ()))}
         rows.append(row(0, parts))
         limits.append(max(room, 0))
-    flow = {(i, j): -f for i, r in enumerate(used) for j, f in enumerate(data.kinds[r].flow)}
-    share, cost = lexicographic_maximum([row(1, {}), row(0, flow)], rows, limits)
-    return share, -cost
+    least = min((data.kinds[r].least_flow for r in used), default=0)
+    rows += [row(0, each([data.kinds[r].flow for r in used]), -1)]
+    rows += [row(0, each([data.kinds[r].beyond for r in used]), -1)]
+    limits += [least, 0]
+    share, saved = lexicographic_maximum([row(1, {}), row(0, {}, -1)], rows, limits)
+    return share, least - saved

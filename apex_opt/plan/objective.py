@@ -113,7 +113,8 @@ def _stretch(found: Prediction) -> float:
 class Goal:
     """An objective: its name, unit, sense, bound, and value of a prediction.
 
-    `per_joule` is what a joule adds to it at least; None: energy has no part in it.
+    `per_joule` is what a joule adds to it at least; None: energy has no part in it. `lasting` is
+    whether it is held against how long a run lasts.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Goal:
     bound: Bound
     value: Callable[[Prediction, int], float]
     per_joule: Callable[[Traffic], float] | None = None
+    lasting: bool = False
 
 
 GOALS: dict[str, Goal] = {
@@ -132,7 +134,7 @@ GOALS: dict[str, Goal] = {
         Goal(
             "energy", "J/request", False, _energy, lambda p, _: p.energy_j_per_request, _by_request
         ),
-        Goal("power", "W", False, _power, lambda p, _: p.power_mean_w, _by_second),
+        Goal("power", "W", False, _power, lambda p, _: p.power_mean_w, _by_second, lasting=True),
         Goal("latency", "ms", False, _latency, lambda p, _: p.e2e_ms.mean),
         Goal("goodput", "requests/s", True, _no_bound, lambda p, _: p.goodput_rps * _stretch(p)),
         Goal(

@@ -25,8 +25,8 @@ the rules of its role.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import mul
 
 import numpy as np
@@ -55,6 +55,7 @@ class Optimistic:
             Of what another role does, they are floors once `apex_opt.plan.apart` has joined them.
         prompt_step_w, step_w: bound the power above idle of a step with prompts, and of any
             (`apex_opt.plan.peak`).
+        steps: how many there are at the least, by unit of a feature, of which any one holds.
     """
 
     busy_ns: tuple[Row, ...]
@@ -64,6 +65,7 @@ class Optimistic:
     decode_ns: Float
     prompt_step_w: float = 0.0
     step_w: float = 0.0
+    steps: Mapping[str, float] = field(default_factory=dict)
 
 
 def plus(one: Row, other: Row) -> Row:
@@ -76,7 +78,7 @@ def value(coefficients: Row, totals: tuple[int, ...]) -> float:
     return float(sum(map(mul, coefficients, totals)))
 
 
-def _values(rows: Float, totals: tuple[int, ...] | NDArray[np.int64]) -> Float:
+def values(rows: Float, totals: tuple[int, ...] | NDArray[np.int64]) -> Float:
     """Return the sums over the features of several rows."""
     return np.asarray((rows * np.array(totals, np.float64)).sum(axis=1))
 
@@ -107,7 +109,7 @@ def _paced(floors: StepFloors, traffic: Features) -> float:
     return min(found, 1.0)
 
 
-def _rows(floor: Floor, steps: dict[str, float]) -> Float:
+def rows_of(floor: Floor, steps: Mapping[str, float]) -> Float:
     """Return a row for each line under the table and each bound on the number of steps.
 
     Args:
@@ -145,7 +147,7 @@ def strongest(rows: Sequence[Row] | Float, totals: tuple[int, ...]) -> tuple[Row
     mixes = (FEATURES, prompts, ("decode", "context", "window", "paced"))
     counted = np.array([[name in names for name in FEATURES] for names in mixes])
     table = np.asarray(rows)
-    best = [int(np.argmax(_values(table, totals * mix))) for mix in counted]
+    best = [int(np.argmax(values(table, totals * mix))) for mix in counted]
     return tuple(dict.fromkeys(tuple(table[r].tolist()) for r in best))
 
 
@@ -185,11 +187,12 @@ def bounded(floors: StepFloors, traffic: Features) -> Optimistic:
     in_cache = private / max(rules.blocks * rules.block_tokens, 1) if rules.token_blocks else 0.0
     by_seqs = 1 / rules.max_seqs / (1 + rules.drafts)
     steps = {"decode": by_seqs, "context": in_cache, "paced": _paced(floors, traffic)}
-    busy = [_rows(floor, steps) for floor in floors.stages]
+    busy = [rows_of(floor, steps) for floor in floors.stages]
     if floors.pipeline_ns:
         busy.append(_held(floors, in_cache))
-    energy = _own(floors, _rows(floors.energy, {k: steps[k] for k in ("decode", "paced")}))
-    most = int(np.argmax(_values(energy, traffic.totals)))
+    whole = {k: steps[k] for k in ("decode", "paced")}
+    energy = _own(floors, rows_of(floors.energy, whole))
+    most = int(np.argmax(values(energy, traffic.totals)))
     return Optimistic(
         busy_ns=strongest(_own(floors, np.concatenate(busy)), traffic.totals),
         energy_j=tuple(energy[most].tolist()),
@@ -198,6 +201,7 @@ def bounded(floors: StepFloors, traffic: Features) -> Optimistic:
         decode_ns=lone.step * traffic.steps + lone.context * columns[3] + lone.window * columns[5],
         prompt_step_w=floors.prompt_step_w,
         step_w=floors.step_w,
+        steps=whole,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from apex_opt.cost.drawn import Drawn
 from apex_opt.plan.apart import joined
-from apex_opt.plan.awake import awake_j
+from apex_opt.plan.awake import Awake, awake
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
 from apex_opt.plan.deadlines import Deadline, deadlines
@@ -152,13 +152,14 @@ def _kind(
     asked: Sequence[Deadline],
     drawing: Sequence[Deadline],
     above_w: Callable[[Candidate, float, int], float],
-    least: float,
+    least: Awake,
 ) -> Kind:
     shape, stages = candidate.shape, candidate.stages_in
     coefficients = chosen.bound(candidate, bounds, traffic)  # zero where it is maximised
     lost = row(spec, candidate, traffic) if chosen.name == "cost" else NO_FLOW
     totals, present = traffic.features.totals, traffic.features.present
     flow = [(coefficients.flow[j] + lost[j]) * totals[j] for j in present]
+    by_joule = (chosen.per_joule(traffic) if chosen.per_joule else 0.0) * MICRO
     drawn_mw = [watts * MILLI for watts in least_w(spec, shape)]
     most = min(pool.devices // (n * shape.stage_devices) for pool, n in shape.pools())
     most = min(most, spec.limits.replicas or most)
@@ -183,25 +184,11 @@ def _kind(
         spare=shape.spare_replicas,
         running=runs,
         spot_devices=shape.spot_devices,
-        least_flow=math.floor(least * MICRO),
+        least_flow=math.floor(least.least_j * by_joule),
+        beyond=tuple(math.floor(least.beyond_j[j] * totals[j] * by_joule) for j in present),
         standing_mw=math.floor(sum(drawn_mw)),
         drawn=tuple(_drawn(bounds, traffic, drawing)),
     )
-
-
-def _awake(
-    candidates: Sequence[Candidate],
-    bounds: Sequence[Optimistic],
-    traffic: Traffic,
-    chosen: Goal,
-    *,
-    alone: bool,
-) -> list[float]:
-    """Return what energy while anybody is served adds to the objective at least, by candidate."""
-    if chosen.per_joule is None:
-        return [0.0] * len(candidates)
-    per_joule = chosen.per_joule(traffic)
-    return [joules * per_joule for joules in awake_j(candidates, bounds, traffic, alone=alone)]
 
 
 def _deadlines(spec: Spec, traffic: Traffic, chosen: Goal) -> tuple[Deadline, ...]:
@@ -339,7 +326,9 @@ def problem(
     max_kinds = spec.search.max_deployments or min(len(pools), 3)
     above_w = peaks_above_idle(spec, load, max_kinds)
     alone = (max_kinds == 1 or limits.replicas == 1) and set(roles) == {"mixed"}
-    awake = _awake(candidates, bounds, traffic, chosen, alone=alone)
+    served = [Awake()] * len(candidates)
+    if chosen.per_joule is not None:
+        served = awake(candidates, bounds, traffic, alone=alone, lasting=chosen.lasting)
     data = FleetData(
         pools=tuple(
             PoolData(
@@ -352,7 +341,7 @@ def problem(
         kinds=tuple(
             _kind(spec, c, b, traffic, chosen, n, runs, cache, due, drawing, above_w, least)
             for c, b, n, runs, cache, least in zip(
-                candidates, bounds, needs, known, caches(candidates), awake, strict=True
+                candidates, bounds, needs, known, caches(candidates), served, strict=True
             )
         ),
         features=len(present),

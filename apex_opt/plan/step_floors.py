@@ -122,7 +122,7 @@ def may_preempt(rules: EngineRules) -> bool:
 
 
 @dataclass(frozen=True)
-class _Rates:
+class Rates:
     """What reading takes: a token of the cache, of window layers, a pair of each, found tokens."""
 
     context: float
@@ -186,9 +186,9 @@ def _stage(candidate: Candidate, r: int) -> Floor:
     )
 
 
-def _reading(steps: StepTable, r: int) -> _Rates:
+def _reading(steps: StepTable, r: int) -> Rates:
     columns = (steps.context_fs, steps.window_fs, steps.pair_fs, steps.window_pair_fs)
-    return _Rates(*(_of_row(column, r) for column in (*columns, steps.history_fs)))
+    return Rates(*(_of_row(column, r) for column in (*columns, steps.history_fs)))
 
 
 def _energy(candidate: Candidate) -> Floor:
@@ -196,7 +196,7 @@ def _energy(candidate: Candidate) -> Floor:
     steps, rules = candidate.steps, candidate.rules_in_role
     sampled = _ratio(steps.rows_j)
     rates = (steps.context_j, steps.window_j, steps.pair_j, steps.window_pair_j, steps.history_j)
-    context, window = _Rates(*rates).least(rules)
+    context, window = Rates(*rates).least(rules)
     return Floor(
         lines(_fastest(candidate.role, steps.decode_j, steps.mixed_j)),
         row(

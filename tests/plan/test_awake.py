@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apex_opt.plan.awake import awake_j, covered_ns
+from apex_opt.plan.awake import awake, covered_ns
+from apex_opt.plan.optimistic import value
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
 from apex_opt.plan.solve import legal_candidates, parts_of
@@ -53,25 +54,57 @@ def test_no_plan_takes_less_energy_than_while_somebody_is_served(
         workload=poisson(rate, 30, uniform(50, 2000), output),
         search="max_deployments = 2",
     )
-    pair = awake_j(about.candidates, about.bounds, about.traffic, alone=False)
-    single = awake_j(about.candidates, about.bounds, about.traffic, alone=True)
-    assert min(single) > 0
-    assert all(a <= b for a, b in zip(pair, single, strict=True))
+    given = (about.candidates, about.bounds, about.traffic)
+    pair, single = awake(*given, alone=False), awake(*given, alone=True)
+    lasting = awake(*given, alone=False, lasting=True)
+    assert min(a.least_j for a in single) > 0
+    totals, horizon_s = about.traffic.features.totals, about.traffic.horizon_s
     for counts in every_plan(about.data):
         used = [r for r, n in enumerate(counts) if n]
-        least = min((single if len(used) == 1 else pair)[r] for r in used)
-        did = play(one, load, parts_of(about, counts)).did
-        assert least <= sum(totals.energy_j for totals in did)
+        played = play(one, load, parts_of(about, counts))
+        drawn_j = sum(done.energy_j for done in played.did)
+        for found in [pair, single] if len(used) == 1 else [pair]:
+            more = min(value(found[r].beyond_j, totals) for r in used)
+            assert min(found[r].least_j for r in used) + more <= drawn_j
+        if played.prediction.duration_s <= horizon_s:
+            more = min(value(lasting[r].beyond_j, totals) for r in used)
+            least_w = (min(lasting[r].least_j for r in used) + more) / horizon_s
+            assert least_w <= drawn_j / played.prediction.duration_s
 
 
 def test_the_only_replica_of_a_quiet_hour_is_bounded_by_its_own_steps():
     # Far apart, each request is alone: all but what the bound leaves out is counted.
     workload = poisson(0.2, 20, 500, 60)
     one, load, about = asked(parallelism="tensor = 1\npipeline = 1", workload=workload)
-    (joules,) = awake_j(about.candidates, about.bounds, about.traffic, alone=True)
+    (found,) = awake(about.candidates, about.bounds, about.traffic, alone=True)
     (did,) = play(one, load, parts_of(about, (1,))).did
+    joules = found.least_j + value(found.beyond_j, about.traffic.features.totals)
     assert 0.7 * did.energy_j <= joules <= did.energy_j
-    assert about.data.kinds[0].least_flow == int(joules / 20 * 1e6)
+    assert about.data.kinds[0].least_flow == int(found.least_j / 20 * 1e6)
+
+
+def test_what_is_beyond_is_added_to_the_time_in_which_anybody_is_served():
+    # Batches of a dozen: a part of the least power and what is beyond say more than either bound.
+    workload = poisson(40.0, 200, 500, 60)
+    one, load, about = asked(parallelism="tensor = 1\npipeline = 1", workload=workload)
+    (kind,) = about.data.kinds
+    (did,) = play(one, load, parts_of(about, (1,))).did
+    drawn = did.energy_j / 200 * 1e6
+    both = kind.least_flow + sum(kind.beyond)
+    assert both > 1.15 * max(kind.least_flow, sum(kind.flow))
+    assert 0.6 * drawn <= both <= drawn
+
+
+def test_mean_power_is_no_less_for_a_run_that_drains_slowly():
+    # The run may drain for a minute; whatever it takes, somebody is served till its end.
+    workload = poisson(5.0, 20, 500, 200)
+    tables = {"parallelism": "tensor = 1\npipeline = 1", "workload": workload}
+    one, load, about = asked(**tables, objective=aim("power"))
+    (kind,) = about.data.kinds
+    prediction = play(one, load, parts_of(about, (1,))).prediction
+    assert about.traffic.horizon_s > 10 * prediction.duration_s
+    bound_w = (kind.fixed + kind.least_flow + sum(kind.beyond)) / 1e6
+    assert 0.7 * prediction.power_mean_w <= bound_w <= prediction.power_mean_w
 
 
 @pytest.mark.parametrize(
@@ -88,6 +121,7 @@ def test_the_only_replica_of_a_quiet_hour_is_bounded_by_its_own_steps():
 def test_where_nothing_is_known_the_flow_alone_counts(tables):
     *_, about = asked(**tables)
     assert {kind.least_flow for kind in about.data.kinds} == {0}
+    assert not any(any(kind.beyond) for kind in about.data.kinds)
 
 
 def test_replicas_with_a_role_may_wait_for_caches():
@@ -98,3 +132,4 @@ def test_replicas_with_a_role_may_wait_for_caches():
     assert (worth["prefill"], worth["decode"]) == (0, 0)
     *_, about = asked(parallelism=apart + '"only"')
     assert {kind.least_flow for kind in about.data.kinds} == {0}
+    assert not any(any(kind.beyond) for kind in about.data.kinds)

@@ -70,6 +70,7 @@ def kinds(draw: st.DrawFn, pools: Sequence[PoolData], sizes: Sequence[int], flow
         running=draw(st.sampled_from([0, 0, 2])),
         due=draw(st.sampled_from([(), (Due((2 * HORIZON, HORIZON), HORIZON // 2),)])),
         least_flow=draw(st.sampled_from([0, 0, 7, 15])) if flow else 0,
+        beyond=draw(st.sampled_from([(), (2, 5), (4, 0)])) if flow else (),
         drawn=draw(st.sampled_from([(Due((4, 4), 0),), (Due((9, 0), 2),), (Due((0, 12), 5),)])),
     )
 

@@ -157,6 +157,15 @@ def test_the_least_flow_fills_the_cheapest_kind_first():
     assert value(fleet([cheap, dear]), (1, 0)) is None
 
 
+def test_the_best_split_weighs_the_flow_against_the_least_and_what_is_beyond():
+    # A share z of one: a flow of 10 z + 4 (1 - z), or 2 and 6 (1 - z), are equal at z = 1/3.
+    one = kind(fixed=0, flow=(10,), least_flow=2)
+    other = kind(fixed=0, flow=(4,), least_flow=3, beyond=(6,))
+    assert value(fleet([one, other]), (1, 1)) == 6
+    assert value(fleet([one, other]), (1, 0)) == 10
+    assert value(fleet([one, other]), (0, 1)) == 9
+
+
 def test_floors_hold_the_served_share_down():
     # Kind 0 could serve all of feature 0, but half of it needs a quarter of feature 1, and it has
     # room for no more: w = 2 for feature 1, of which floors ask 0.5 s and 1.5 s - 0.5.
