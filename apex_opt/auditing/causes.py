@@ -17,13 +17,14 @@ from apex_opt.auditing.result import Code
 from apex_opt.auditing.stands import STANDS
 from apex_opt.auditing.words import both, digits
 from apex_opt.plan.companions import floor_ns
-from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric
+from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric, request_limits_ns
 from apex_opt.plan.power import least_w
 from apex_opt.plan.problem import MILLI, Problem
 from apex_opt.plan.tell import NAMES, label
 from apex_opt.sim.member import Role
 from apex_opt.solvers.fleet_alone import alone, fewest, most
 from apex_opt.solvers.fleet_data import HORIZON
+from apex_opt.spec.spec import Spec
 
 RESOURCES: tuple[Code, ...] = (
     "power", "budget", "devices", "replicas", "starts", "spot", "spares", "stock", "node",
@@ -79,10 +80,11 @@ def _text(found: Found, code: Code) -> str:
     if code == "length":
         return _length(found)
     if code in {"slo.unreachable", "slo.load"}:
-        floors = "; ".join(_floors(found, asked))
-        return _simulated(found, asked) or floors or _pressed(found, asked) or _busy(asked)
+        floors = "; ".join([*_floors(found, asked), *_share(found, asked)])
+        known = _simulated(found, asked) or floors or _pressed(found, asked) or _busy(asked)
+        return known or f"bounds exclude every plan; {_asked_for(found)}"
     if code == "demand":
-        return _simulated(found, asked) or _busy(asked)
+        return _simulated(found, asked) or _busy(asked) or MORE
     if code == "power" and not found.verdict.missed and alone(asked.data):
         return _least_power(found, asked)
     return _simulated(found, asked) or _smallest(found, code)
@@ -90,11 +92,10 @@ def _text(found: Found, code: Code) -> str:
 
 def _nothing(found: Found) -> str:
     """Return by how much the closest plan misses with every entry at the end of its range."""
-    end = "with every entry at the end of its range"
-    if not found.verdict.missed:
-        return f"{end} bounds exclude every plan"
-    _, missed = closest(found.core, found.verdict.missed)
-    return f"{end} the closest plan misses: {both([words for _, words in missed])}"
+    missed = found.verdict.missed
+    words = [words for _, words in closest(found.core, missed)[1]] if missed else []
+    told = f"the closest plan misses: {both(words)}" if words else "bounds exclude every plan"
+    return f"with every entry at the end of its range {told}"
 
 
 def _asked_for(found: Found) -> str:
@@ -108,8 +109,11 @@ def _simulated(found: Found, asked: Problem) -> str | None:
         return None
     plan, all_misses = closest(found.core, found.verdict.missed)
     mine = [words for key, words in all_misses if any(key == e.key for e in found.members)]
-    if not mine:
-        return None
+    each = [f"`{e.key}`" for e in found.members if e.family == "slo"]
+    if not mine and each and plan.outcome is not None:  # levels on each, told as their share
+        kept = plan.outcome.prediction.attainment
+        mine = [f"{kept:.2%} of the requests keep {both(each)}"]
+    mine = mine or [words for _, words in all_misses]
     many = len(found.verdict.missed)
     plans = f"all {many:,} plans" if many > 1 else "the one plan"
     return (
@@ -142,6 +146,29 @@ def _floors(found: Found, asked: Problem) -> Iterator[str]:
         )
 
 
+def _share(found: Found, asked: Problem) -> Iterator[str]:
+    """Yield how many requests can keep the limits on each even alone, on the best replica."""
+    levels = {e.key: f"`{e.key}` = {e.shown}" for e in found.members if e.family == "slo"}
+    least = levels.pop("slo.attainment", None)
+    mixed = asked.data.of_role("mixed")
+    if least is None or not levels or not mixed:
+        return
+    kept, r = max((_kept(found.core, asked, r), r) for r in mixed)
+    if kept < found.core.slo.attainment:
+        yield (
+            f"at most {kept:.2%} of the requests keep {both(list(levels.values()))} alone on idle "
+            f"devices ({asked.candidates[r].replica.label}); {least}"
+        )
+
+
+def _kept(spec: Spec, asked: Problem, r: int) -> float:
+    """Return which share of the requests keep the limits on each where replica `r` serves alone."""
+    late = np.zeros(asked.traffic.features.served, np.bool_)
+    for metric, limit in request_limits_ns(spec.slo).items():
+        late |= floor_ns(asked.bounds[r], asked.traffic.features, metric) > limit
+    return float(np.count_nonzero(~late)) / asked.traffic.requests
+
+
 def _metric(entry: Entry) -> tuple[Metric, str | None]:
     metric: Metric = entry.loc[1]  # type: ignore[assignment]  # a level stands under slo.<metric>
     return metric, str(entry.loc[2]) if len(entry.loc) > 2 else None
@@ -151,8 +178,6 @@ def _floor(asked: Problem, r: int, metric: Metric, statistic: str | None) -> flo
     """Return a bound of a statistic where replica `r` serves alone, ms; None: of the fastest."""
     floors = floor_ns(asked.bounds[r], asked.traffic.features, metric)
     known = floors[~np.isnan(floors)] / NS_PER_MS
-    if len(known) == 0:
-        return 0.0
     if statistic is None:
         return float(known.min())
     return float(known.mean() if statistic == "mean" else np.quantile(known, SHARE[statistic]))
@@ -176,17 +201,22 @@ def _pressed(found: Found, asked: Problem) -> str | None:
     )
 
 
-def _busy(asked: Problem) -> str:
-    """Return how long the strongest fleet of one kind works on what arrives, at the very least."""
+MORE = "the traffic is more than what any fleet within the limits serves in time"
+
+
+def _busy(asked: Problem) -> str | None:
+    """Return how long the strongest fleet of one kind works on what arrives; None: no longer."""
     horizon_s, span_s = asked.traffic.horizon_s, asked.traffic.span_s
     loads = []
     for r in asked.data.of_role("mixed"):
         kind, n = asked.data.kinds[r], most(asked.data, r)
         if n and kind.work and horizon_s is not None:
             loads.append((max(sum(row) for row in kind.work) / (HORIZON * n) * horizon_s, r, n))
+    seconds, r, n = min(loads, default=(0.0, 0, 0))
     if not loads:
-        return "the traffic is more than what any fleet within the limits serves in time"
-    seconds, r, n = min(loads)
+        return MORE
+    if seconds <= span_s:
+        return None
     return (
         f"what arrives in {digits(span_s)} s is work for at least {digits(seconds)} s on the "
         f"strongest fleet of one kind that the limits allow, {n:,} x "

@@ -67,12 +67,12 @@ class Range:
 
     def rounded(self, number: float) -> float:
         """Return a number of four digits, no tighter than `number` and within the range."""
-        if self.whole or number == 0:
-            return number
-        grid = 10.0 ** (math.floor(math.log10(abs(number))) - 3)
-        steps = number / grid
-        steps = math.ceil(steps - 1e-9) if self.looser > 0 else math.floor(steps + 1e-9)
-        near = float(f"{steps * grid:.12g}")
+        near = number
+        if not self.whole and number != 0:
+            grid = 10.0 ** (math.floor(math.log10(abs(number))) - 3)
+            steps = number / grid
+            steps = math.ceil(steps - 1e-9) if self.looser > 0 else math.floor(steps + 1e-9)
+            near = float(f"{steps * grid:.12g}")
         return min(near, self.end) if self.looser > 0 else max(near, self.end)
 
     def tighter(self, number: float) -> float:

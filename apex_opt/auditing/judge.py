@@ -276,7 +276,7 @@ class Judge:
             gap=math.inf,
             most=most,
         ).run()
-        everything = (*missed, *ended.rejected)
+        everything = tuple({one.counts: one for one in (*missed, *ended.rejected)}.values())
         if ended.best:
             return Verdict("feasible", "simulation", found, asked, ended.best[0], everything)
         proved = ended.exhausted

@@ -15,6 +15,7 @@ from apex_opt.auditing.entries import Entry, Family
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.relax import in_turn
 from apex_opt.auditing.repair import Repair
+from apex_opt.auditing.settled import settled
 from apex_opt.spec.spec import Spec
 
 PUT_BACK: tuple[Family, ...] = ("slo", "stability", "reserve", "kinds", "replicas", "devices")
@@ -43,7 +44,7 @@ def kept(
     if not 1 <= len(needed) <= MOST_TOGETHER:
         return []
     repair = in_turn(judge, spec, needed)
-    return [] if repair is None else [repair]
+    return [] if repair is None else settled(judge, spec, [repair])
 
 
 def _needed(judge: Judge, spec: Spec, entries: Sequence[Entry]) -> list[Entry]:

@@ -34,6 +34,9 @@ each value asks for simulations of its own.
 MOST_SMALLER = 2
 """Times that a change is made a little smaller, where that does after all."""
 
+GAP = 16.0
+"""Times tighter than the spec that are asked of bounds, where nothing is proved of the spec."""
+
 MOST_PAIRS = 6
 MOST_FIRST = 2
 """Repairs of a first conflict from which those of all are sought."""
@@ -141,16 +144,27 @@ def barred_up_to(judge: Judge, spec: Spec, dial: Range, loose: float) -> float:
     return tight
 
 
-def barred(judge: Judge, spec: Spec, repair: Repair) -> Repair:
-    """Return a repair with what bounds say of smaller changes: of one number, else nothing."""
+def with_gap(judge: Judge, spec: Spec, repair: Repair) -> Repair:
+    """Return a repair with the loosest value that bounds exclude, of a spec that they do not.
+
+    That is tighter than what the spec says: between it and the repair nothing is known. It is
+    looked for down to a sixteenth, of one number.
+    """
     dial = repair.moves[0].entry.dial
     if len(repair.moves) > 1 or not isinstance(dial, Range):
         return repair
-    value = float(repair.moves[0].value)
-    little = barred_up_to(judge, spec, dial, value)
-    # A spec that is not proved infeasible bars nothing by itself.
-    proved = little != dial.value and (little - dial.tighter(value)) * dial.looser >= 0
-    return replace(repair, smallest=proved, barred=(little,))
+    loose, tight = dial.value, dial.value * GAP**-dial.looser
+    if not dial.unit and dial.looser < 0:  # a share
+        tight = min(tight, 1.0)
+    if not judge.excludes(dial.put(spec, dial.exact(tight))):
+        return repair
+    while not dial.closed(tight, loose) and not judge.late:
+        middle = dial.between(tight, loose)
+        if judge.excludes(dial.put(spec, dial.exact(middle))):
+            tight = middle
+        else:
+            loose = middle
+    return replace(repair, barred=(tight,))
 
 
 def _settled(judge: Judge, spec: Spec, dial: Range, best: Repair, little: float) -> Repair:
@@ -208,14 +222,8 @@ def together(judge: Judge, spec: Spec, first: Entry, second: Entry) -> Repair | 
     rough = alone(judge, second.loosened(spec), first)
     if isinstance(rough, NoHelp):
         return None
-    fine = alone(judge, first_moved := moved(spec, rough.moves), second)
-    if isinstance(fine, NoHelp):
-        # Nothing is left to move: the first alone does at this value.
-        verdict = judge.ask(first_moved)
-        if verdict.plan is None or verdict.asked is None:
-            return None
-        return replace(rough, spec=first_moved, asked=verdict.asked, plan=verdict.plan)
-    return joined((rough, fine))
+    fine = alone(judge, moved(spec, rough.moves), second)
+    return None if isinstance(fine, NoHelp) else joined((rough, fine))
 
 
 def repairs(

@@ -58,7 +58,7 @@ class Change(Record):
         value: the value, for people; `words` say the whole change.
         number: the value where it is a number; None for a choice.
         barred: a value that is proved to be too little, for people; None of a choice, or where none
-            beyond that of the spec is proved.
+            beyond that of the spec is proved. Of an undecided spec it is tighter than the spec's.
         barred_number: the same as a number.
     """
 

@@ -17,7 +17,7 @@ from apex_opt.auditing.known import known as met_by_known
 from apex_opt.auditing.near import closest
 from apex_opt.auditing.overlap import overlap
 from apex_opt.auditing.relax import Found as Mended
-from apex_opt.auditing.relax import barred, combined, in_turn, repairs
+from apex_opt.auditing.relax import combined, in_turn, repairs, with_gap
 from apex_opt.auditing.repair import Repair
 from apex_opt.auditing.result import Audit, Code, Conflict, Near
 from apex_opt.auditing.settled import settled
@@ -126,7 +126,7 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
             own.repairs.extend(kept(judge, spec, known, own.repairs))
         beside = overlap(judge, cured, known, one, own.helpless, MOST_CONFLICTS - len(found))
         together = [in_turn(judge, cured, several) for several in beside.cures]
-        own.repairs.extend(repair for repair in together if repair is not None)
+        own.repairs.extend(settled(judge, cured, [one for one in together if one is not None]))
         own.repairs.sort(key=lambda repair: repair.size)
         fixes.append(own.repairs)
         shown.append(_conflict(spec, one, (code, text), own))
@@ -176,7 +176,7 @@ def _near(spec: Spec, verdict: Verdict, whole: list[Repair]) -> Near | None:
 def _undecided(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Verdict) -> Audit:
     """Return how near the plans come that were simulated: neither a plan nor a proof was found.
 
-    What would do is read off them; how far bounds exclude smaller changes is the gap.
+    What would do is read off them; from there to what bounds exclude is the gap.
     """
     tries = len(verdict.missed)
     text = (
@@ -187,6 +187,6 @@ def _undecided(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Verd
     return _answer(spec, "undecided", text).model_copy(
         update={
             "near": _near(spec, verdict, []),
-            "relaxations": tuple(told_repair(spec, barred(judge, spec, one)) for one in near),
+            "relaxations": tuple(told_repair(spec, with_gap(judge, spec, one)) for one in near),
         }
     )

@@ -24,6 +24,22 @@ def timeless():
     return Judge(math.inf, lambda _: None)
 
 
+class Hurried(Judge):
+    """A judge whose time is over after so many questions, however fast the machine is."""
+
+    def __init__(self, most):
+        self.most = most
+        super().__init__(math.inf, lambda _: None)
+
+    @property
+    def deadline(self):
+        return -math.inf if self.questions >= self.most else math.inf
+
+    @deadline.setter
+    def deadline(self, _):
+        pass
+
+
 def pool(devices=4, nodes=1, name="p", gigabytes=80, more=""):
     """A pool of devices with round figures."""
     head = f'name = "{name}"\n{DEVICE % gigabytes}\n'
@@ -38,16 +54,20 @@ def make(**tables):
     """A spec of the gallery: at most two stages."""
     whole = {"pools": pool(), "workload": load(), "parallelism": "max_stages = 2", **tables}
     made = spec(**whole)
-    return made.placed(Path(running().name), None) if "existing" in tables else made
+    files = any(name in table for table in tables.values() for name in ("now.json", "trace.csv"))
+    return made.placed(Path(folder().name), None) if files else made
 
 
 @cache
-def running():
-    """A folder with `now.json`: a plan of one replica of two devices that runs already."""
-    folder = TemporaryDirectory()
+def folder():
+    """A folder with `now.json`, a replica of two devices that runs already, and `trace.csv`."""
+    made = TemporaryDirectory()
     now = apex_opt.simulate(make(), wish=Wish(tensor=2, replicas=1))
-    Path(folder.name, "now.json").write_text(now.model_dump_json(), encoding="utf-8")
-    return folder
+    Path(made.name, "now.json").write_text(now.model_dump_json(), encoding="utf-8")
+    rows = [f"2026-01-05 00:00:00.{n:02}0000,2000,20\n" for n in range(40)]
+    text = "".join(["TIMESTAMP,ContextTokens,GeneratedTokens\n", *rows])
+    Path(made.name, "trace.csv").write_text(text, encoding="utf-8")
+    return made
 
 
 GUESSES = (
@@ -148,6 +168,11 @@ GALLERY = {
         "workload": load(40),
         "slo": "ttft_ms = 30\nattainment = 0.999",
     },
+    "a share of requests, alone": {
+        "pools": pool(1),
+        "workload": load(4, '{ distribution = "uniform", low = 400, high = 600 }'),
+        "slo": "ttft_ms = 38",
+    },
     "last token, alone": {"slo": "e2e_ms = { p50 = 5 }"},
     "first token under load": {
         "pools": pool(1),
@@ -166,6 +191,30 @@ GALLERY = {
         "phases = [{ until_s = 2, rate_rps = 5 }, { until_s = 3, rate_rps = 400 }]\n"
         "prompt_tokens = 1000\noutput_tokens = 20",
         "slo": "ttft_ms = { p50 = 200 }",
+    },
+    "phases of which the last has no end": {
+        "pools": pool(1),
+        "workload": 'arrival = "piecewise"\nrequests = 60\n'
+        "phases = [{ until_s = 1, rate_rps = 5 }, { rate_rps = 400 }]\n"
+        "prompt_tokens = 1000\noutput_tokens = 20",
+        "slo": "ttft_ms = { p50 = 200 }",
+    },
+    "phases of too few requests to ask for fewer": {
+        "pools": pool(1),
+        "workload": 'arrival = "piecewise"\nphases = [{ until_s = 0.1, rate_rps = 150 }]\n'
+        "prompt_tokens = 1000\noutput_tokens = 20",
+        "slo": "ttft_ms = { p50 = 100 }",
+    },
+    "a trace that comes too fast": {
+        "pools": pool(1),
+        "workload": 'arrival = "trace"\nfile = "trace.csv"',
+        "slo": "ttft_ms = { p50 = 100 }",
+    },
+    "roles apart under load": {
+        "pools": pool(2),
+        "workload": load(400, 4000),
+        "slo": "ttft_ms = { p50 = 200 }",
+        "parallelism": 'max_stages = 1\ndisaggregate = "only"',
     },
     "drain": {"pools": pool(1), "workload": load(5000, 4000), "slo": "drain_s = 0.5"},
     "a level once a replica is lost": {
@@ -189,6 +238,16 @@ GALLERY = {
         "pools": pool(1),
         "workload": WORKLOAD % ("closed", 2000, "concurrency = 40"),
         "slo": "tpot_ms = { mean = 12 }",
+    },
+    "clients at once, a level on each request": {
+        "pools": pool(1),
+        "workload": WORKLOAD % ("closed", 2000, "concurrency = 40"),
+        "slo": "tpot_ms = 8",
+    },
+    "prompts longer than a step": {
+        "pools": pool(1),
+        "engine": 'name = "tensorrt-llm"\nchunked_prefill = false\nmax_num_batched_tokens = 2048',
+        "workload": load(4, 3000),
     },
     "one sequence at a time": {
         "pools": pool(1),

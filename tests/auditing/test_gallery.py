@@ -9,12 +9,12 @@ from typing import get_args
 
 import pytest
 
-from apex_opt.auditing.beyond import widenings
 from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.result import Code
 from apex_opt.auditing.story import answer, known_entries
 from apex_opt.errors import SpecError
 from apex_opt.report.audit import as_text
+from tests.auditing.changed import entries_of, made, tighter
 from tests.auditing.gallery import GALLERY, make, timeless
 
 TOGETHER = "settings that must change together"
@@ -164,13 +164,10 @@ def test_each_entry_of_a_conflict_is_needed(case, nth):
 @pytest.mark.parametrize("case", GALLERY)
 def test_each_relaxation_makes_the_spec_feasible_and_a_little_less_does_not(case):
     spec, judge, found = audited(case)
-    known = {e.key: e for e in known_entries(spec, judge, judge.ask(spec))}
-    known |= {e.key: e for c in found.conflicts for e in widenings(spec, c.code)}
+    known = entries_of(spec, judge, found)
     assert bool(found.relaxations) == (case not in HELPLESS)
     for relaxation in found.relaxations:
-        changed = spec
-        for change in relaxation.changes:
-            changed = applied(known[change.entry.key], change, changed)
+        changed = made(known, relaxation, spec)
         assert judge.ask(changed).feasible
         # Under another cap the same plan runs otherwise: only simulation decides.
         numbers = {c.entry.key for c in relaxation.changes if c.number is not None}
@@ -179,19 +176,6 @@ def test_each_relaxation_makes_the_spec_feasible_and_a_little_less_does_not(case
             entry = known[change.entry.key]
             if isinstance(entry.dial, Range) and relaxation.smallest == "proved":
                 assert judge.ask(tighter(entry, change, changed)).status == "infeasible"
-
-
-def applied(entry, change, spec):
-    if isinstance(entry.dial, Range):
-        return entry.dial.put(spec, entry.dial.exact(change.number))
-    value = {words: value for value, words in entry.dial.others}[change.value]
-    return entry.dial.put(spec, value)
-
-
-def tighter(entry, change, spec):
-    """Return the spec with a change one unit, or 1 %, smaller."""
-    step = 1 if entry.dial.whole else 0.01 * change.number
-    return entry.dial.put(spec, entry.dial.exact(change.number - entry.dial.looser * step))
 
 
 @pytest.mark.parametrize("case", GALLERY)
