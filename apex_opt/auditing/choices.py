@@ -39,6 +39,7 @@ def choices(spec: Spec, *, unwritten: bool) -> Iterator[Row]:
     yield from _formats(spec)
     yield from _degrees(spec)
     yield from _layouts(spec, unwritten=unwritten)
+    yield from _depth(spec)
 
 
 def _settings(spec: Spec, *, unwritten: bool) -> Iterator[Row]:
@@ -184,6 +185,16 @@ def _degrees(spec: Spec) -> Iterator[Row]:
         dial = _degree("attention_data", asked.attention_data, degrees)
         loc: Loc = ("parallelism", "attention_data")
         yield "parallelism.attention_data", loc, "parallelism", dial, True
+
+
+def _depth(spec: Spec) -> Iterator[Row]:
+    """Yield the most stages that `auto` tries, where the spec says how many: up to all layers."""
+    asked, layers = spec.parallelism, len(spec.model.sequence())
+    if "max_stages" not in asked.model_fields_set or asked.pipeline != "auto":
+        return
+    if asked.max_stages < layers:
+        dial = Range(asked.max_stages, layers, True, "stages", _put("max_stages"))
+        yield "parallelism.max_stages", ("parallelism", "max_stages"), "parallelism", dial, True
 
 
 def _layouts(spec: Spec, *, unwritten: bool) -> Iterator[Row]:

@@ -55,9 +55,19 @@ def loosened(spec: Spec, chosen: Iterable[Entry]) -> Spec:
 
 
 def helps(judge: Judge, spec: Spec, entry: Entry) -> Verdict:
-    """Return the verdict on the spec with one entry loosened; other values of it one by one."""
-    if isinstance(entry.dial, Options):
-        return option(judge, spec, entry.dial)[0]
+    """Return the verdict on the spec with one entry loosened; other values of it one by one.
+
+    A number that multiplies the replicas is doubled until a plan does.
+    """
+    dial = entry.dial
+    if isinstance(dial, Options):
+        return option(judge, spec, dial)[0]
+    value = 2 * dial.value
+    while entry.multiplies and value < dial.end:
+        verdict = judge.ask(dial.put(spec, dial.exact(value)))
+        if verdict.feasible:
+            return verdict
+        value *= 2
     return judge.ask(entry.loosened(spec))
 
 
@@ -109,7 +119,7 @@ def _filtered(
         without = helps(judge, core, entry)
         if without.status == "infeasible":
             members.remove(entry)
-            if together or not isinstance(entry.dial, Options):
+            if together or not entry.multiplies:
                 core, verdict = entry.loosened(core), without
         elif not without.feasible:
             irreducible = False

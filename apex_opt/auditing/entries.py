@@ -64,6 +64,11 @@ class Entry:
         """Its value, for people."""
         return self.dial.value if isinstance(self.dial, Options) else self.dial.say(self.dial.value)
 
+    @property
+    def multiplies(self) -> bool:
+        """Whether loosened it adds replicas to choose from, for each of those that there are."""
+        return isinstance(self.dial, Options) or self.family == "parallelism"
+
     def loosened(self, spec: Spec) -> Spec:
         """Return the spec with this entry at the end of its range."""
         return self.dial.loosest(spec)

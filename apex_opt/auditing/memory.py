@@ -99,7 +99,7 @@ class Memory:
         key = (*own, spec.limits.memory_reserve_fraction, longest)
         known = next((one for one in self._replicas if one.key == key), None)
         if known is None:
-            found = enumerate_replicas(spec, longest)
+            found = enumerate_replicas(spec, longest, reasons=False)
             known = _Known(key, found, tuple(candidates_of(spec, found.legal)))
             self._replicas.append(known)
         return known

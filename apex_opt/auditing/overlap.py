@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from apex_opt.auditing.conflict import Found, loosened, shrink
-from apex_opt.auditing.dials import Range
 from apex_opt.auditing.entries import Entry
 from apex_opt.auditing.judge import Judge
 from apex_opt.spec.spec import Spec
@@ -85,4 +84,4 @@ def overlap(
 
 
 def _number(entry: Entry) -> bool:
-    return entry.written and isinstance(entry.dial, Range)
+    return entry.written and not entry.multiplies

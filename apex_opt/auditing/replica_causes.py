@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from apex_opt.auditing.conflict import Found, loosened
+from apex_opt.auditing.dials import under
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.result import Code
 from apex_opt.auditing.words import both, gigabytes
@@ -13,6 +14,7 @@ from apex_opt.cost.shape import Shape
 from apex_opt.plan.enumerate import fewest_devices, shapes
 from apex_opt.plan.legality import RULES
 from apex_opt.plan.solve import longest_request
+from apex_opt.spec.spec import Spec
 
 CODES: dict[str, Code] = {
     "steps_hold": "engine",
@@ -28,11 +30,17 @@ CODES: dict[str, Code] = {
 }
 """What each rule of `plan.legality` is about."""
 
+USUAL_STAGES = 16
+"""Stages among which the nearest replica is looked for; where deeper ones may stand, none is legal
+either.
+"""
+
 
 def replica_cause(judge: Judge, found: Found) -> tuple[Code, str]:
     """Return the code and the story of a conflict that leaves no legal replica."""
-    longest = longest_request(found.core, judge.traffic(found.core))
-    tried = [s for pool in found.core.pools for s in shapes(found.core, pool, longest)]
+    core = _shallow(found)
+    longest = longest_request(core, judge.traffic(core))
+    tried = [s for pool in core.pools for s in shapes(core, pool, longest)]
     if not tried:
         return "stock", _no_degree(found)
     furthest, reason, rule = max((_broken(shape) for shape in tried), key=lambda b: b[0])
@@ -44,6 +52,14 @@ def replica_cause(judge: Judge, found: Found) -> tuple[Code, str]:
     fits = [(s, fit(s)) for s in tried if _broken(s)[0] == len(RULES)]
     nearest = max(fits, key=lambda pair: (pair[1].memory.room, pair[1].blocks))
     return _memory(judge, found, *nearest)
+
+
+def _shallow(found: Found) -> Spec:
+    """Return the spec of a conflict with few stages, if their number is not to blame."""
+    most = found.core.parallelism.max_stages
+    if any(e.key == "parallelism.max_stages" for e in found.members) or most <= USUAL_STAGES:
+        return found.core
+    return under("parallelism", "max_stages")(found.core, USUAL_STAGES)
 
 
 def _no_degree(found: Found) -> str:

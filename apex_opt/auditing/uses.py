@@ -29,6 +29,8 @@ def uses(entry: Entry, spec: Spec, asked: Problem, plan: Tried) -> float | None:
         return max(shown.drain_s for shown in runs)
     if entry.key.endswith(".nodes"):
         return _nodes_taken(entry, asked, plan)
+    if entry.key == "parallelism.max_stages":
+        return float(max(part.candidate.shape.pipeline for part in played.parts))
     for limit in limits_of(spec, played):
         if limit.limit == entry.key:
             return max(limit.used, 1.0) if entry.key in NONE_IS_LESS else limit.used

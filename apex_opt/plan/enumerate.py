@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, combinations, product
+from itertools import combinations, product
 
 from apex_opt.cost.memory import Fit, fit
 from apex_opt.cost.rates import half_precision
 from apex_opt.cost.shape import Place, Shape, even_split
 from apex_opt.plan.contexts import copies
+from apex_opt.plan.depths import Group, Hopeless, few_pinned
 from apex_opt.plan.legality import why_no_room, why_not
 from apex_opt.plan.settings import own_share, settings
 from apex_opt.plan.uneven import uneven
@@ -25,6 +26,10 @@ HALVES = ("bf16", "fp16")
 
 MOST_POOLS = 3
 """Pools over which one replica may stand."""
+
+
+Sizes = tuple[int, int, int, int, int]
+"""Degrees of a replica: TP, ADP, CP, PP, EP."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def has_experts(spec: Spec) -> bool:
     return any(kind.ffn.kind == "moe" for kind in spec.model.layers.values())
 
 
-def degrees(spec: Spec, pool: Pool) -> Iterator[tuple[int, int, int, int, int]]:
+def degrees(spec: Spec, pool: Pool) -> Iterator[Sizes]:
     """Yield the degrees to try: TP, ADP, CP, PP, EP."""
     for ranks in attention_degrees(spec, pool):
         for tensor in tensor_degrees(spec, pool):
@@ -154,15 +159,32 @@ def clocks(pool: Pool) -> tuple[float, ...]:
 
 def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
     """Yield every shape of the pool, legal or not."""
+    for _, shape in _grouped(spec, pool, longest_tokens, degrees(spec, pool)):
+        yield shape
+
+
+def _grouped(
+    spec: Spec,
+    pool: Pool,
+    longest_tokens: int,
+    tried: Iterable[Sizes],
+    hopeless: Hopeless | None = None,
+) -> Iterator[tuple[Group, Shape]]:
+    """Yield every shape of these degrees, but those that are known to be hopeless, and its group.
+
+    A group differs in the number of stages alone.
+    """
     release = catalog.release(spec.engine.name, spec.engine.version)
     layers = len(spec.model.sequence())
     choices = product(
-        degrees(spec, pool),
-        formats(spec, (pool,)),
-        clocks(pool),
-        settings(spec, pool, release, longest_tokens),
+        formats(spec, (pool,)), clocks(pool), settings(spec, pool, release, longest_tokens)
     )
-    for (tensor, ranks, context, pipeline, expert), (weights, kv_cache), clock, chosen in choices:
+    numbered = tuple(enumerate(choices))
+    for (tensor, ranks, context, pipeline, expert), (nth, choice) in product(tried, numbered):
+        group = (tensor, ranks, context, expert, nth)
+        if hopeless is not None and hopeless.has(group, pipeline):
+            continue
+        (weights, kv_cache), clock, chosen = choice
         found = Shape(
             model=spec.model,
             pool=pool,
@@ -180,7 +202,7 @@ def shapes(spec: Spec, pool: Pool, longest_tokens: int) -> Iterator[Shape]:
             attention_data=ranks,
             context=context,
         )
-        yield fitted(spec, found)
+        yield group, fitted(spec, found)
 
 
 def fitted(spec: Spec, shape: Shape) -> Shape:
@@ -261,39 +283,52 @@ def _shapes_across(
         yield from across(trials, most, totals, partial(fitted, spec), below)
 
 
-def enumerate_replicas(spec: Spec, longest_tokens: int) -> Enumeration:
+def enumerate_replicas(spec: Spec, longest_tokens: int, *, reasons: bool = True) -> Enumeration:
     """Return the legal replicas of every pool.
 
     Args:
         spec: the spec.
         longest_tokens: prompt + output of the longest request that is to be served.
+        reasons: look at every replica, also at those that others show to be not legal.
     """
     legal: list[tuple[Shape, Fit]] = []
     refused: dict[str, int] = {}
-    for shape in chain(_inside(spec, longest_tokens), shapes_across(spec, longest_tokens)):
+
+    def look(shape: Shape) -> bool:
         found, reason = _held(spec, shape)
-        legal += found
+        legal.extend(found)
         if reason is not None:
             refused[reason] = refused.get(reason, 0) + 1
+        return bool(found)
+
+    for pool in spec.pools:
+        hopeless = None if reasons else Hopeless()
+        for group, shape in _grouped(spec, pool, longest_tokens, degrees(spec, pool), hopeless):
+            if not look(shape) and hopeless is not None:
+                hopeless.learn(group, shape)
+    for shape in shapes_across(spec, longest_tokens):
+        look(shape)
     return Enumeration(tuple(legal), refused)
 
 
 def fewest_devices(spec: Spec, longest_tokens: int) -> int | None:
     """Return the devices of the smallest legal replica of any pool; None where there is none."""
-    least = _fewest(spec, _inside(spec, longest_tokens))
+    inside = [_smallest(spec, pool, longest_tokens) for pool in spec.pools]
+    least = min((devices for devices in inside if devices is not None), default=None)
     over = shapes_across(spec, longest_tokens, math.inf if least is None else least)
-    return _fewest(spec, over) or least
+    smallest_first = sorted(over, key=lambda shape: shape.devices)
+    return next((shape.devices for shape in smallest_first if _held(spec, shape)[0]), least)
 
 
-def _fewest(spec: Spec, found: Iterator[Shape]) -> int | None:
-    smallest_first = sorted(found, key=lambda shape: shape.devices)
-    return next((shape.devices for shape in smallest_first if _held(spec, shape)[0]), None)
-
-
-def _inside(spec: Spec, longest_tokens: int) -> Iterator[Shape]:
-    """Yield every shape of every pool, legal or not."""
-    for pool in spec.pools:
-        yield from shapes(spec, pool, longest_tokens)
+def _smallest(spec: Spec, pool: Pool, longest_tokens: int) -> int | None:
+    """Return the devices of the smallest legal replica of a pool; None where there is none."""
+    hopeless = Hopeless()
+    smallest_first = sorted(degrees(spec, pool), key=lambda d: d[0] * d[1] * d[3])
+    for group, shape in _grouped(spec, pool, longest_tokens, smallest_first, hopeless):
+        if _held(spec, shape)[0]:
+            return shape.devices
+        hopeless.learn(group, shape)
+    return None
 
 
 def _held(spec: Spec, shape: Shape) -> tuple[list[tuple[Shape, Fit]], str | None]:
@@ -304,4 +339,6 @@ def _held(spec: Spec, shape: Shape) -> tuple[list[tuple[Shape, Fit]], str | None
     room = fit(shape)
     reason = why_no_room(shape, room)
     found = [(shape, room)] if reason is None else []
+    if reason is not None and few_pinned(shape, room):
+        return [], reason
     return [*found, *_other_splits(spec, shape, fits=reason is None)], reason

@@ -33,7 +33,7 @@ def uneven(shape: Shape, *, fits: bool) -> Shape | None:
     aim = Aim(Step(min(BATCH, shape.settings.max_num_seqs), context), 1)
     asked = need(shape, 0, aim)
     most_s = slowest_s(shape, aim) / GAIN if fits else math.inf
-    if _least_s(shape, asked) > most_s or not _may_fit(shape, asked):
+    if _least_s(shape, asked) > most_s or not _fits(shape, asked):
         return None
     found = placed(shape, aim)
     if found is None or found.pipeline < shape.pipeline:
@@ -51,7 +51,18 @@ def _least_s(shape: Shape, asked: Need) -> float:
     return max(whole / shape.pipeline, fullest)
 
 
-def _may_fit(shape: Shape, asked: Need) -> bool:
-    """Return whether all devices together have the memory."""
-    held = sum(asked.bytes[name] for name in order_of(shape)) + sum(asked.ends)
-    return held <= shape.pipeline * asked.room
+def _fits(shape: Shape, asked: Need) -> bool:
+    """Return whether memory allows any split, a layer a stage at the least.
+
+    Stages are filled in turn, each as full as it will: if any split fits then this one does.
+    """
+    order, at = order_of(shape), 0
+    for later in reversed(range(shape.pipeline)):
+        room = asked.room - (0 if at else asked.ends[0]) - (0 if later else asked.ends[1])
+        start = at
+        while at < len(order) - later and asked.bytes[order[at]] <= room:
+            room -= asked.bytes[order[at]]
+            at += 1
+        if at == start:
+            return False
+    return at == len(order)

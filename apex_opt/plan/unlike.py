@@ -58,13 +58,16 @@ def aims(shape: Shape) -> tuple[Aim, ...]:
     return (*(Aim(Step(n, context), n) for n in sizes), Aim(prompt, 1))
 
 
-def stagings(trial: Shape, most: int, totals: Sequence[int] | None) -> Iterator[Staging]:
+def stagings(
+    trial: Shape, most: int, totals: Sequence[int] | None, below: float = math.inf
+) -> Iterator[Staging]:
     """Yield all numbers of stages in each pool of which memory does not exclude that layers fit.
 
     Args:
         trial: has a stage in each pool.
         most: stages of a replica.
         totals: numbers of stages that are allowed; None: all.
+        below: what takes so many devices or more is left out.
     """
     layers, devices = len(order_of(trial)), trial.stage_devices
     aim = aims(trial)[-2]  # one sequence: what must fit in any case
@@ -74,7 +77,9 @@ def stagings(trial: Shape, most: int, totals: Sequence[int] | None) -> Iterator[
     limits = [min(at.pool.devices // devices, most, layers) for at in trial.places]
     for counts in product(*(range(1, limit + 1) for limit in limits)):
         total = sum(counts)
-        if total > min(most, layers) or (totals is not None and total not in totals):
+        if total > min(most, layers) or total * devices >= below:
+            continue
+        if totals is not None and total not in totals:
             continue
         # Each device may hold its share of the layers: necessary, not sufficient.
         if sum(c * n.room / h for c, n, h in zip(counts, needs, held, strict=True)) < 1:
@@ -128,12 +133,10 @@ def across(
         fitted: gives a shape the share of memory that its engine takes.
         below: what takes so many devices or more is passed over.
     """
-    found = [one for trial in trials for one in stagings(trial, most, totals)]
+    found = [one for trial in trials for one in stagings(trial, most, totals, below)]
     seen: set[tuple[object, ...]] = set()
     kept = MOST_STAGINGS // max(len(trials[0].pools()) - 1, 1) if trials else 0
     for one in promising(found, kept):
-        if one.shape.devices >= below:
-            continue
         for shape in splits(fitted(one.shape)):
             places = tuple(at.pool.name for at in shape.places)
             key = (shape.tensor, shape.expert, shape.stage_layers, places)

@@ -87,6 +87,8 @@ GALLERY = {
         "engine": 'name = "sglang"\nmax_num_seqs = 8\nmax_num_batched_tokens = 512',
         "parallelism": "tensor = 1\npipeline = 3\nmax_stages = 4",
     },
+    "too few stages": HUGE
+    | {"pools": pool(1, nodes=4, gigabytes=54), "parallelism": "tensor = 1\nmax_stages = 2"},
     "a draft model that takes the memory": {
         "pools": pool(1, gigabytes=24),
         "engine": '[engine.speculation]\nmethod = "draft_model"\nmodel = "llama-3.2-1b"\n'
@@ -264,6 +266,12 @@ GALLERY = {
         "pools": pool(1, more="power_cap_w = 150"),
         "workload": load(4, 2000),
         "slo": "ttft_ms = { p50 = 100 }",
+    },
+    "one replica, of too few stages for the load": {
+        "limits": "replicas = 1",
+        "workload": load(30, 2000),
+        "slo": "drain_s = 0.5",
+        "parallelism": "tensor = 1\nmax_stages = 1",
     },
     "replicas, formats: of help together only": {
         "pools": pool(4),

@@ -2,8 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from apex_opt.auditing.conflict import conflicts, option
-from apex_opt.auditing.dials import Options
+from apex_opt.auditing.conflict import conflicts, helps, option
+from apex_opt.auditing.dials import Options, Range
+from apex_opt.auditing.entries import Entry
 from apex_opt.auditing.judge import Verdict
 from apex_opt.auditing.story import known_entries
 from tests.auditing.gallery import HUGE, load, make, pool
@@ -47,6 +48,19 @@ def test_with_several_kinds_of_replica_all_values_are_asked_for_together():
     assert judge.asked == ["fp8", "awq", "any"]
 
 
+@pytest.mark.parametrize(
+    ("does", "asked"),
+    [(3, [2, 4]), (8, [2, 4, 8]), (20, [2, 4, 8, 16, 20]), (99, [2, 4, 8, 16, 20])],
+)
+def test_stages_are_doubled_until_a_plan_does(does, asked):
+    judge = Told(1)
+    judge.answers = {n: "feasible" if n >= does else "infeasible" for n in range(21)}
+    dial = Range(1, 20, True, "stages", lambda _, value: value)
+    stages = Entry("parallelism.max_stages", ("parallelism", "max_stages"), "parallelism", dial)
+    assert helps(judge, None, stages).feasible == (does <= 20)
+    assert judge.asked == asked
+
+
 def test_what_follows_from_how_another_conflict_was_cured_hides_no_third_one(judge):
     # On four devices the weights fit, but cost too much; on one in 8 bits first tokens are late.
     spec = make(
@@ -60,7 +74,7 @@ def test_what_follows_from_how_another_conflict_was_cured_hides_no_third_one(jud
     verdict = judge.ask(spec)
     found = conflicts(judge, spec, known_entries(spec, judge, verdict), verdict)
     assert [{e.key for e in one.members} for one in found] == [
-        {"pools.p.devices_per_node", "quantization.weights"},
+        {"pools.p.devices_per_node", "quantization.weights", "parallelism.max_stages"},
         {"slo.ttft_ms.p95", "limits.budget_per_hour"},
     ]
     assert found[0].cure == found[0].members

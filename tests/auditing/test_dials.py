@@ -88,6 +88,7 @@ def test_each_entry_knows_its_line_its_value_and_what_is_looser():
         "limits.budget_per_hour": ("0 USD/h", True),
         "quantization.weights": ("bf16", True),
         "quantization.kv_cache": ("bf16", False),
+        "parallelism.max_stages": ("2 stages", True),
     }
     loose = spec
     for entry in known.values():
@@ -99,6 +100,7 @@ def test_each_entry_knows_its_line_its_value_and_what_is_looser():
     assert (loose.limits.power_w, loose.limits.budget_per_hour) == (16 * 2800, 16 * 8)
     assert loose.workload.rate_rps == 0.004
     assert [f.name for f in loose.quantization.weights] == ["bf16", "fp8", "awq-int4"]
+    assert loose.parallelism.max_stages == 32  # layers
 
 
 def test_what_the_engine_does_by_default_is_looked_at_where_asked():
@@ -159,6 +161,12 @@ def test_layouts_that_a_spec_narrows_may_be_widened(parallelism, key, words):
     known = {e.key: e for e in entries(spec, 10.0, unwritten=False)}
     told = [told for _, told in known[f"parallelism.{key}"].dial.others]
     assert told == [f"write `{key} = {one}`" for one in words]
+
+
+@pytest.mark.parametrize("parallelism", ["tensor = 1", "pipeline = 2\nmax_stages = 2"])
+def test_stages_are_no_entry_where_the_spec_does_not_write_how_many_auto_tries(parallelism):
+    keys = {e.key for e in entries(make(parallelism=parallelism), 60.0, unwritten=True)}
+    assert "parallelism.max_stages" not in keys
 
 
 def test_rates_of_phases_are_put_by_what_the_spec_says_however_often():

@@ -25,9 +25,9 @@ BY_COST = {"slo.load", "slo.unreachable", "demand", "power"}
 
 
 EXACT = (
-    ".nodes", "devices", "replicas", "budget_per_hour", "max_starts", "spot_fraction",
+    ".nodes", "devices", "replicas", "budget_per_hour", "max_starts", "spot_fraction", "max_stages",
 )  # fmt: skip
-"""Ends of keys whose values follow from stock and price alone."""
+"""Ends of keys whose values follow from stock, price and bytes of weights alone."""
 
 
 @cache
@@ -115,16 +115,19 @@ def test_an_unknown_device_is_a_fault_of_the_spec_with_the_nearest_names(device,
     assert str(fault.value).endswith(f"pools[0].device: unknown device `{device}`; {hint}")
 
 
-def core_of(spec, judge, conflict, *, together=False):
-    """Return the entries by key, and the spec in which all but the conflict's are loosened."""
+def core_of(spec, judge, found, conflict, *, together=False):
+    """Return the entries by key, and the spec in which all but the conflict's are loosened.
+
+    Choices multiply the replicas: where some are legal they are cleared one by one.
+    """
     verdict = judge.ask(spec)
-    together = together or verdict.stage == "replica"
+    bare = verdict.stage == "replica" and conflict is found.conflicts[0]
     known = {e.key: e for e in known_entries(spec, judge, verdict)}
     members = {e.key for e in conflict.entries}
+    others = {e.key for other in found.conflicts for e in other.entries} - members
     core = spec
     for key, entry in known.items():
-        # Choices multiply the replicas; where some are legal they are cleared one by one.
-        if key not in members and (together or isinstance(entry.dial, Range)):
+        if key not in members and (bare or together or key in others or not entry.multiplies):
             core = entry.loosened(core)
     return known, core
 
@@ -149,7 +152,7 @@ def test_conflicts_that_share_entries_are_all_found_and_cured_together():
 def test_each_entry_of_a_conflict_is_needed(case, nth):
     spec, judge, found = audited(case)
     conflict = found.conflicts[nth]
-    known, core = core_of(spec, judge, conflict, together=case == TOGETHER)
+    known, core = core_of(spec, judge, found, conflict, together=case == TOGETHER)
     assert conflict.irreducible
     assert judge.ask(core).status == "infeasible"
     for shown in conflict.entries:

@@ -35,6 +35,24 @@ def test_where_all_memory_together_is_too_little_no_split_is_looked_for():
     assert uneven(s, fits=False) is None
 
 
+@pytest.mark.parametrize(("gigabytes", "found"), [(7.18, False), (7.2, True)])
+def test_the_model_is_asked_only_for_splits_of_which_one_fits(monkeypatch, gigabytes, found):
+    # At 7.18 GB the layers fit by their sum, but a part of a layer would have to stand alone.
+    s = on(gigabytes, model="llama-3.1-8b", pipeline=3)
+    cuts = [(a, b, 32 - a - b) for a in range(1, 31) for b in range(1, 32 - a)]
+    every = [replace(s, stage_layers=cut) for cut in cuts]
+    assert any(why_no_room(one, fit(one)) is None for one in every) == found
+    if not found:
+        monkeypatch.setattr("apex_opt.plan.uneven.placed", None)
+    assert (uneven(s, fits=False) is not None) == found
+
+
+def test_where_too_few_blocks_are_pinned_no_split_is_looked_for(monkeypatch):
+    monkeypatch.setattr("apex_opt.plan.enumerate.uneven", None)
+    pinned = {**TABLES, "engine": "max_num_seqs = 64\nnum_gpu_blocks = 4"}
+    assert enumerate_replicas(spec(**pinned, parallelism="tensor = 1"), 1000).legal == ()
+
+
 def test_a_split_that_is_hardly_faster_is_not_worth_a_look():
     # The head is as heavy as one layer or two: of 10 layers a stage that can hardly be mended.
     assert uneven(shape("llama-3.1-70b", tensor=8, pipeline=8), fits=True) is None
