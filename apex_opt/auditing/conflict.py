@@ -27,6 +27,9 @@ STRUCTURAL: frozenset[Family] = frozenset(
 )
 """What decides which replicas are legal; all else cannot be to blame where none is."""
 
+ACROSS = "parallelism.cross_pool"
+"""Cleared first, and never loosened with others: replicas over much stock take long to lay out."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -115,11 +118,11 @@ def _filtered(
         core = loosened(core, [e for e in members if e.family not in STRUCTURAL])
         members = [e for e in members if e.family in STRUCTURAL]
     irreducible = True
-    for entry in list(members):
+    for entry in sorted(members, key=lambda e: e.key != ACROSS):
         without = helps(judge, core, entry)
         if without.status == "infeasible":
             members.remove(entry)
-            if together or not entry.multiplies:
+            if (together and entry.key != ACROSS) or not entry.multiplies:
                 core, verdict = entry.loosened(core), without
         elif not without.feasible:
             irreducible = False

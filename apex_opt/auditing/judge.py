@@ -17,7 +17,7 @@ from itertools import chain, islice
 from typing import Literal
 
 from apex_opt.auditing.guesses import Counts, between, every, frugal, guesses, singles
-from apex_opt.auditing.looked_at import spread, within
+from apex_opt.auditing.looked_at import paired, spread, within
 from apex_opt.auditing.memory import Memory
 from apex_opt.auditing.near import misses
 from apex_opt.auditing.other import kind, kinds_of, taken_over
@@ -122,6 +122,8 @@ class Judge:
         """
         self._count()
         most = min(most, max(FEW, BUDGET - self.simulated))
+        if self.late:
+            return Verdict("undecided", "bound", Enumeration((), {}))
         found = self.replicas(spec)
         if not found.legal:
             return Verdict("infeasible", "replica", found)
@@ -143,7 +145,7 @@ class Judge:
     def again(self, spec: Spec, plans: Sequence[Tried]) -> Verdict | None:
         """Return that one of these plans of other specs meets `spec`; None where none does."""
         mine = {kind for plan in plans for kind in kinds_of(plan)}
-        candidates = [one for one in self._within(spec) if kind(one) in mine]
+        candidates = paired([one for one in self._within(spec) if kind(one) in mine])
         if not candidates:
             return None
         found, offered = self.replicas(spec), self.traffic(spec)
@@ -173,6 +175,8 @@ class Judge:
 
     def excludes(self, spec: Spec) -> bool:
         """Whether bounds alone prove that no plan meets `spec`; nothing is simulated."""
+        if self.late:
+            return False
         asked = self.problem(_plain(spec))
         return asked is None or self._excluded(asked)
 
@@ -183,7 +187,7 @@ class Judge:
 
         Only replicas that are `worth` it are looked at.
         """
-        candidates = [c for c in self._within(spec) if worth(c)]
+        candidates = paired([c for c in self._within(spec) if worth(c)])
         if not candidates:
             return None
         return problem(spec, self.traffic(spec).load, candidates, self.memory.bound)

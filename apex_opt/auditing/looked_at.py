@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import get_args
 
 from apex_opt.cost.shape import Shape
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.power import least_w
+from apex_opt.plan.roles import exchange
+from apex_opt.sim.member import Role
 from apex_opt.spec.spec import Spec
 
 SAMPLE = 24
@@ -16,6 +19,15 @@ SAMPLE = 24
 def within(spec: Spec, legal: Sequence[Candidate]) -> list[Candidate]:
     """Return the legal replicas of which limits and pools allow one."""
     return [one for one in legal if affordable(spec, one.shape)]
+
+
+def paired(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates that may stand in a plan of these: mixed, or with one to serve with."""
+    caches = {role: set[Hashable]() for role in get_args(Role)}
+    for one in candidates:
+        caches[one.role].add(exchange(one.shape))
+    both = caches["prefill"] & caches["decode"]
+    return [one for one in candidates if one.role == "mixed" or exchange(one.shape) in both]
 
 
 def affordable(spec: Spec, shape: Shape) -> bool:

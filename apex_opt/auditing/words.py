@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 
 def digits(number: float) -> str:
-    """Return a number with up to four digits, thousands marked, and no exponent."""
+    """Return a number with up to four digits, thousands marked; an exponent if it is next to 0."""
     if abs(number) >= 1000:
         return f"{number:,.0f}"
-    return f"{number:.4g}" if abs(number) >= 1e-4 or number == 0 else f"{number:.10f}".rstrip("0")
+    plain = f"{number:.10f}".rstrip("0")
+    return plain if 1e-9 <= abs(number) < 1e-4 else f"{number:.4g}"
 
 
 def gigabytes(size_bytes: float) -> str:

@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from apex_opt.auditing.conflict import conflicts, helps, option
 from apex_opt.auditing.dials import Options, Range
 from apex_opt.auditing.entries import Entry
-from apex_opt.auditing.judge import Verdict
+from apex_opt.auditing.judge import Judge, Verdict
 from apex_opt.auditing.story import known_entries
 from tests.auditing.gallery import HUGE, load, make, pool
 
@@ -78,3 +79,21 @@ def test_what_follows_from_how_another_conflict_was_cured_hides_no_third_one(jud
         {"slo.ttft_ms.p95", "limits.budget_per_hour"},
     ]
     assert found[0].cure == found[0].members
+
+
+class Noted(Judge):
+    """A judge who notes the specs that it is asked of."""
+
+    def ask(self, spec, *args, **more):
+        self.specs = [*getattr(self, "specs", []), spec]
+        return super().ask(spec, *args, **more)
+
+
+def test_replicas_across_pools_are_looked_at_with_the_stock_that_there_is():
+    judge = Noted(math.inf, lambda _: None)
+    spec = make(pools=f"{pool(2)}\n[[pools]]\n{pool(2, name='q')}", parallelism="tensor = 3")
+    verdict = judge.ask(spec)
+    (found,) = conflicts(judge, spec, known_entries(spec, judge, verdict), verdict)
+    assert [e.key for e in found.members] == ["parallelism.tensor"]
+    nodes = [[p.nodes for p in one.pools] for one in judge.specs if one.parallelism.cross_pool]
+    assert nodes == [[1, 1]]

@@ -55,12 +55,13 @@ def test_numbers_are_said_with_their_unit_and_one_thing_is_singular():
     assert [nodes.say(n) for n in (1, 2)] == ["1 node", "2 nodes"]
 
 
-def test_digits_never_show_an_exponent():
-    assert [digits(x) for x in (0, 0.5, 1234567.0, 0.00001234)] == [
+def test_digits_show_no_exponent_unless_a_number_is_next_to_nothing():
+    assert [digits(x) for x in (0, 0.5, 1234567.0, 0.00001234, 1e-300)] == [
         "0",
         "0.5",
         "1,234,567",
         "0.00001234",
+        "1e-300",
     ]
 
 

@@ -162,3 +162,21 @@ def test_bounds_that_follow_from_a_level_are_not_those_of_another(judge):
     fresh = timeless()
     mine, other = judge.ask(loose).asked, fresh.ask(loose).asked
     assert [b.busy_ns for b in mine.bounds] == [b.busy_ns for b in other.bounds]
+
+
+def test_once_the_time_is_over_no_replica_is_laid_out_and_nothing_is_excluded():
+    judge, spec = Judge(0.0, lambda _: None), make(slo="ttft_ms = { p99 = 1e-9 }")
+    assert judge.ask(spec).found.legal == ()
+    assert not judge.excludes(spec)
+
+
+def test_a_plan_of_two_roles_is_none_where_limits_leave_one_of_them():
+    apart = 'disaggregate = "only"\nmax_stages = 1\ntensor = [1, 2]'
+    judge, spec = timeless(), make(pools=pool(3), parallelism=apart)
+    asked = judge.problem(spec)
+    sizes = [(one.role, one.shape.tensor) for one in asked.candidates]
+    counts = tuple(int(size in {("prefill", 1), ("decode", 2)}) for size in sizes)
+    plan = judge.play(spec, judge.traffic(spec), asked, counts)
+    assert judge.again(spec, [plan]).feasible
+    tight = make(pools=pool(3), parallelism=apart, limits="devices = 1")
+    assert judge.again(tight, [plan]) is None
