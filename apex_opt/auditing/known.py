@@ -47,7 +47,7 @@ def _size(moves: Sequence[Move]) -> float:
 
 
 def _moves(spec: Spec, entries: Sequence[Entry], asked: Problem, plan: Tried) -> tuple[Move, ...]:
-    """Return the changes of all that a plan misses; nothing where one of them is no number."""
+    """Return the changes of all that a plan misses; none where a change is beyond its range."""
     wrong = list(dict.fromkeys(key for key, _ in misses(spec, plan)))
     by_key = {e.key: e for e in entries}
     if len(wrong) > MOST_TOGETHER or not all(key in by_key for key in wrong):
@@ -55,8 +55,8 @@ def _moves(spec: Spec, entries: Sequence[Entry], asked: Problem, plan: Tried) ->
     moves = []
     for entry in (by_key[key] for key in wrong):
         used = uses(entry, spec, asked, plan)
-        if used is None or not isinstance(entry.dial, Range):
-            return ()
+        assert used is not None  # a level or a limit: what is missed is a number
+        assert isinstance(entry.dial, Range)
         near = entry.dial.rounded(used)
         if (near - used) * entry.dial.looser < 0:  # beyond its range
             return ()

@@ -110,6 +110,13 @@ def test_a_node_buys_what_the_best_of_all_plans_on_it_does():
     )
 
 
+def test_memory_that_is_kept_free_for_nothing_costs_nothing():
+    # Replicas without the reserve have more blocks: they are others, and no better.
+    found = audit(make(**CHEAP, slo="", limits="memory_reserve_fraction = 0.1"))
+    row = held(found)["limits.memory_reserve_fraction"]
+    assert (row.entry.value, row.binds, row.without, row.proved) == ("0.1", False, 2, True)
+
+
 def test_milliseconds_buy_devices():
     # 80 ms are kept by three devices, 88 ms by two: 2 USD/h less for 8 ms more.
     row, prices = worth(
