@@ -1,8 +1,9 @@
 """Every plan of a small space, in order of its bound: exact arithmetic in place of a solver.
 
 Plans wait in a queue in order of a loose bound, in which all of the traffic goes where it is
-cheapest (for sense `max`: is served). The bound of one that comes first is reckoned exactly, by
-`fleet_verify.value`; it then waits again, or is the answer where it is still first.
+cheapest (for sense `max`: is served). The bound of one that comes first is brought closer by what
+is known of the plan beside the data, if anything is, and then reckoned exactly, by
+`fleet_verify.value`. It waits again each time, and is the answer where it is still first.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 
@@ -19,6 +20,7 @@ from apex_opt.solvers.fleet_data import FleetData
 from apex_opt.solvers.fleet_verify import forbidden, value
 
 Counts = tuple[int, ...]
+Known = Callable[[Counts], int]
 Held = dict[int, int]
 Room = tuple[int, ...]
 
@@ -99,18 +101,23 @@ class ListedModel:
     """The plans of a `FleetData`, one after the other, as `FleetModel` gives them.
 
     Of equal bounds the plan with the most replicas comes first; sets of kinds take turns.
+
+    Args:
+        data: the question.
+        known: the least that the flow of a plan is worth, whatever the data say; for sense `min`.
     """
 
-    def __init__(self, data: FleetData) -> None:
-        self._data = data
+    def __init__(self, data: FleetData, known: Known | None = None) -> None:
+        self._data, self._known = data, known
+        self._last = 1 if known is None else 2  # times that a bound is brought closer
         self._sign = -1 if data.sense == "max" else 1
         self._cut: set[Counts] = set()
         self._caps: dict[frozenset[int], int] = {}
         turns = Counter[frozenset[int]]()
-        self._queue: list[tuple[int, bool, int, Counts]] = []
+        self._queue: list[tuple[int, int, int, Counts]] = []
         for counts in sorted(plans(data), key=sum, reverse=True):
             kinds = _kinds(counts)
-            self._queue.append((self._loose(counts), False, turns[kinds], counts))
+            self._queue.append((self._loose(counts), 0, turns[kinds], counts))
             turns[kinds] += 1
         heapify(self._queue)
 
@@ -127,18 +134,18 @@ class ListedModel:
         """Return the best plan that is left, or a bound of those that are, once the time is out."""
         end = time.monotonic() + time_limit_s
         while self._queue:
-            own, exact, turn, counts = self._queue[0]
+            own, closer, turn, counts = self._queue[0]
             if counts in self._cut or own >= self._caps.get(_kinds(counts), own + 1):
                 heappop(self._queue)
-            elif exact:
+            elif closer == self._last:
                 bound = self._sign * own
                 return Answer("optimal", counts, bound, bound)
             elif time.monotonic() > end:
                 return Answer("unknown", None, None, self._sign * own)
-            elif (known := self._exact(counts)) is None:
+            elif (found := self._closer(counts, own, closer)) is None:
                 heappop(self._queue)
             else:
-                heapreplace(self._queue, (known, True, turn, counts))
+                heapreplace(self._queue, (found, closer + 1, turn, counts))
         return Answer("infeasible", None, None, None)
 
     def _loose(self, counts: Counts) -> int:
@@ -154,8 +161,17 @@ class ListedModel:
             return sum(min((rows[i][j] for i in mine), default=0) for j, mine in enumerate(who))
 
         least = min(kind.least_flow for kind in kinds) + cheapest([k.beyond_by for k in kinds])
-        fixed = sum(kind.fixed * counts[r] for r, kind in zip(used, kinds, strict=True))
-        return fixed + max(cheapest([kind.flow for kind in kinds]), least)
+        return self._fixed(counts) + max(cheapest([kind.flow for kind in kinds]), least)
+
+    def _closer(self, counts: Counts, own: int, closer: int) -> int | None:
+        """Return an own value that is no less; None where it is no plan."""
+        if closer == 0 and self._known is not None:
+            return max(own, self._fixed(counts) + self._known(counts))
+        exact = self._exact(counts)
+        return None if exact is None else max(own, exact)
+
+    def _fixed(self, counts: Counts) -> int:
+        return sum(kind.fixed * n for kind, n in zip(self._data.kinds, counts, strict=True))
 
     def _exact(self, counts: Counts) -> int | None:
         """Return the own value, rounded to the safe side; None where it is no plan."""

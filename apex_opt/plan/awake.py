@@ -78,12 +78,9 @@ def awake(
         lasting: of a run that takes the whole horizon; over it, it is the mean power of any run.
     """
     mixed = [b for c, b in zip(candidates, bounds, strict=True) if c.role == "mixed"]
-    if traffic.left_ns is None or traffic.horizon_s is None or traffic.refused is not None:
+    if traffic.left_ns is None or traffic.refused is not None or not mixed:
         return [Awake()] * len(candidates)
-    if not mixed:
-        return [Awake()] * len(candidates)
-    horizon_s = traffic.horizon_s
-    arrivals = horizon_s * NS_PER_S - traffic.left_ns.astype(np.float64)
+    horizon_s, arrivals = traffic.horizon_s or 0.0, arrivals_ns(traffic)
     overhead = float(max(c.rules.request_overhead_ns for c in candidates))
 
     def awake_s(floors: Float) -> float:
@@ -111,6 +108,13 @@ def _strongest(candidate: Candidate, bounds: Optimistic, traffic: Traffic, awake
         found.append((watts * awake_s + sums[best], watts, rows[best]))
     _, watts, row = max(found, key=lambda one: one[0])
     return Awake(watts * awake_s, tuple(row.tolist()))
+
+
+def arrivals_ns(traffic: Traffic) -> Float:
+    """Return when each request that can be served arrives, after the first of all."""
+    if traffic.left_ns is None or traffic.horizon_s is None:
+        raise ValueError("traffic: arrivals are not known")
+    return np.maximum(traffic.horizon_s * NS_PER_S - traffic.left_ns.astype(np.float64), 0.0)
 
 
 def covered_ns(begin: Float, end: Float) -> float:

@@ -20,6 +20,7 @@ from apex_opt.plan.awake import Awake, awake
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.companions import companions
 from apex_opt.plan.deadlines import Deadline, deadlines
+from apex_opt.plan.dealt import Dealt, dealt
 from apex_opt.plan.existing import running
 from apex_opt.plan.features import FEATURES, PREFILL, Features
 from apex_opt.plan.levels import NS_PER_S
@@ -51,6 +52,7 @@ class Problem:
         alone_misses: per candidate, the level that it misses when it serves alone, or None.
         signatures: per candidate, a number that candidates of one device, role, format and degrees
             share; they differ in clock, settings and split of the layers only.
+        dealt: how requests are dealt, where energy counts and that is known beforehand.
     """
 
     candidates: tuple[Candidate, ...]
@@ -60,6 +62,7 @@ class Problem:
     bounds: tuple[Optimistic, ...]
     alone_misses: tuple[str | None, ...]
     signatures: tuple[int, ...]
+    dealt: Dealt | None = None
 
     def in_units(self, value: float) -> float:
         """Return a value of the fleet model in the unit of the objective."""
@@ -67,6 +70,15 @@ class Problem:
             return value / MICRO
         sure, shared = self._offered
         return (sure + shared * value / MICRO) / max(self.traffic.span_s, LEAST_SPAN_S)
+
+    @property
+    def known(self) -> Callable[[Sequence[int]], int] | None:
+        """What gives the least flow of a plan by how requests are dealt; None: nothing does."""
+        dealt, per_joule = self.dealt, self.goal.per_joule
+        if dealt is None or per_joule is None:
+            return None
+        by_joule = per_joule(self.traffic) * MICRO
+        return lambda counts: math.floor(dealt.least_j(counts) * by_joule)
 
     def in_model(self, objective: float) -> float:
         """Return an objective as the fleet model counts it: the inverse of `in_units`."""
@@ -326,9 +338,10 @@ def problem(
     max_kinds = spec.search.max_deployments or min(len(pools), 3)
     above_w = peaks_above_idle(spec, load, max_kinds)
     alone = (max_kinds == 1 or limits.replicas == 1) and set(roles) == {"mixed"}
-    served = [Awake()] * len(candidates)
+    served, turns = [Awake()] * len(candidates), None
     if chosen.per_joule is not None:
         served = awake(candidates, bounds, traffic, alone=alone, lasting=chosen.lasting)
+        turns = dealt(spec, candidates, bounds, traffic, lasting=chosen.lasting)
     data = FleetData(
         pools=tuple(
             PoolData(
@@ -357,6 +370,5 @@ def problem(
         spot_ppm=_limit(limits.spot_fraction, MICRO),
         **_maximised(chosen, traffic),
     )
-    return Problem(
-        tuple(candidates), data, chosen, traffic, bounds, tuple(misses), signatures(candidates)
-    )
+    numbers = signatures(candidates)
+    return Problem(tuple(candidates), data, chosen, traffic, bounds, tuple(misses), numbers, turns)

@@ -84,7 +84,8 @@ class Search:
     def __post_init__(self) -> None:
         """Ask no question yet: every bound is true."""
         self.deadline = time.monotonic() + self.time_limit_s
-        self.model = model_of(self.problem.data)
+        anyone = math.isinf(self.gap)  # no bound is read then
+        self.model = model_of(self.problem.data, None if anyone else self.problem.known)
         self.found.bound = math.inf if self.problem.goal.maximize else -math.inf
         self.known: set[Counts] = set()
         self.climber = Climber(self.problem.data, self._allowed, self._meets)

@@ -48,7 +48,7 @@ def assert_that_the_best_is_found(asked: Spec, *, cp_sat: bool = False) -> Resul
     best, plans = best_of_all(asked)
     with pytest.MonkeyPatch.context() as patch:
         if cp_sat:
-            patch.setattr("apex_opt.plan.search.model_of", FleetModel)
+            patch.setattr("apex_opt.plan.search.model_of", lambda data, _: FleetModel(data))
         if best is None:
             with pytest.raises(InfeasibleError):
                 solve(asked)

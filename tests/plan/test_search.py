@@ -289,7 +289,7 @@ def test_from_a_known_plan_only_better_ones_are_looked_for():
 def test_plans_of_one_kind_are_tried_while_they_may_be_the_best_before_the_solver_is_asked(
     monkeypatch,
 ):
-    monkeypatch.setattr("apex_opt.plan.search.model_of", FleetModel)
+    monkeypatch.setattr("apex_opt.plan.search.model_of", lambda data, _: FleetModel(data))
     nothing = Answer("unknown", None, None, 0)
     monkeypatch.setattr(FleetModel, "solve", lambda *_, **__: nothing)
     found, played = run(

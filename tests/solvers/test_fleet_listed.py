@@ -49,6 +49,24 @@ def test_answers_come_in_order_of_their_exact_value_rounded_to_the_safe_side(dat
     assert list(found.values()) == sorted(found.values(), reverse=data.sense == "max")
 
 
+@settings(max_examples=100, deadline=None)
+@given(fleets("min"), st.integers(0, 30), st.integers(0, 9))
+def test_what_is_known_of_plans_beside_the_data_counts_where_it_is_more(
+    data: FleetData, base: int, each: int
+):
+    def known(counts: Counts) -> int:
+        return base + each * sum(counts) % 7
+
+    values, model, found = worth(data, vectors(data)), ListedModel(data, known), dict[Counts, int]()
+    while (answer := model.solve()).counts is not None:
+        assert answer.objective is not None
+        found[answer.counts] = answer.objective
+        model.cut(answer.counts)
+    fixed = {c: sum(k.fixed * n for k, n in zip(data.kinds, c, strict=True)) for c in values}
+    assert found == {c: max(v.__floor__(), fixed[c] + known(c)) for c, v in values.items()}
+    assert list(found.values()) == sorted(found.values())
+
+
 @settings(max_examples=50, deadline=None)
 @given(FLEETS, st.data())
 def test_a_capped_set_of_kinds_is_left_to_better_bounds_alone(data: FleetData, draw: st.DataObject):
