@@ -45,3 +45,18 @@ def test_the_readme_shows_what_the_program_prints():
     told = CliRunner().invoke(app, ["solve", str(ROOT / spec)], env={"COLUMNS": "80"})
     assert len(shown) > 30
     assert [line.rstrip() for line in told.stdout.splitlines()[: len(shown)]] == shown
+
+
+def test_the_page_on_audits_shows_a_spec_and_what_the_program_says_of_it(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    spec, _, rest = page.partition("```toml\n")[2].partition("```\n")
+    block = rest.partition("\nThe entries of a conflict")[0].strip("\n")
+    (tmp_path / "spec.toml").write_text(spec, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(app, ["audit", "spec.toml"], env={"COLUMNS": "80"})
+    assert told.exit_code == 3
+    lines = [line.rstrip() for line in told.stdout.partition("\nConflict:")[2].splitlines()]
+    assert [line.removeprefix("    ") for line in block.splitlines()] == [
+        "Conflict:" + lines[0],
+        *lines[1:],
+    ]

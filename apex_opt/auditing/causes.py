@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -20,10 +20,11 @@ from apex_opt.plan.companions import floor_ns
 from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric, request_limits_ns
 from apex_opt.plan.power import least_w
 from apex_opt.plan.problem import MILLI, Problem
+from apex_opt.plan.roles import APART, why_not_apart
 from apex_opt.plan.tell import NAMES, label
 from apex_opt.sim.member import Role
 from apex_opt.solvers.fleet_alone import alone, fewest, most
-from apex_opt.solvers.fleet_data import HORIZON
+from apex_opt.solvers.fleet_data import HORIZON, Kind
 from apex_opt.spec.spec import Spec
 
 RESOURCES: tuple[Code, ...] = (
@@ -37,7 +38,7 @@ def cause(judge: Judge, found: Found) -> tuple[Code, str]:
         code, text = replica_cause(judge, found)
         return (code if found.members else "nothing_helps"), text
     code = _code(found)
-    return code, _text(found, code)
+    return code, _length(judge, found) if code == "length" else _text(found, code)
 
 
 def _code(found: Found) -> Code:
@@ -61,9 +62,25 @@ def _too_long(found: Found) -> list[str]:
     )
 
 
-def _length(found: Found) -> str:
-    """Return how many requests are too long, and how many may be left out."""
+def _length(judge: Judge, found: Found) -> str:
+    """Return how many requests are too long, how long the longest is, and what is taken."""
     told = [words.removeprefix("completed (").removesuffix(")") for words in _too_long(found)]
+    spec, load = found.core, judge.traffic(found.core).load
+    longest = int((load.prompt_tokens + load.output_tokens).max())
+    own = spec.engine.max_model_len
+    key, most = (
+        ("model.max_context", spec.model.max_context)
+        if own is None
+        else ("engine.max_model_len", own)
+    )
+    if longest > most:
+        told.append(f"the longest has {longest:,} tokens, `{key}` is {most:,}")
+    prompt = int(load.prompt_tokens.max())
+    if found.verdict.asked is not None and "max_num_batched_tokens" in told[0]:
+        step = max(c.rules.max_batch_tokens for c in found.verdict.asked.candidates)
+        told.append(
+            f"the longest prompt has {prompt:,} tokens, `engine.max_num_batched_tokens` is {step:,}"
+        )
     levels = [f"`{e.key}` asks for {e.shown}" for e in found.members if e.family == "slo"]
     return "; ".join([*told, *levels])
 
@@ -77,8 +94,6 @@ def _text(found: Found, code: Code) -> str:
         return _nothing(found)
     if asked is None:
         return _smallest(found, code)
-    if code == "length":
-        return _length(found)
     if code in {"slo.unreachable", "slo.load"}:
         floors = "; ".join([*_floors(found, asked), *_share(found, asked)])
         known = _simulated(found, asked) or floors or _pressed(found, asked) or _busy(asked)
@@ -134,8 +149,10 @@ def _floors(found: Found, asked: Problem) -> Iterator[str]:
         floors = {
             r: _floor(asked, r, metric, statistic)
             for r, one in enumerate(asked.candidates)
-            if one.role != NOT_OF.get(metric)
+            if one.role != NOT_OF.get(metric) and most(asked.data, r)
         }
+        if not floors:
+            continue
         best = min(floors, key=lambda r: floors[r])
         if isinstance(entry.dial, Range) and floors[best] <= entry.dial.value:
             continue
@@ -183,16 +200,33 @@ def _floor(asked: Problem, r: int, metric: Metric, statistic: str | None) -> flo
     return float(known.mean() if statistic == "mean" else np.quantile(known, SHARE[statistic]))
 
 
+Load = tuple[float, int, int]
+"""How much is asked of a fleet of one kind, the kind and the number of replicas."""
+
+
+def _strongest(asked: Problem, load: Callable[[Kind], float]) -> Load | None:
+    """Return the least load of any fleet of one kind within the limits; None: there is no fleet.
+
+    Of roles that are apart it is that of the role that has more to do.
+    """
+    data, found = asked.data, []
+    roles: tuple[Role, ...] = ("mixed",) if data.of_role("mixed") else APART
+    for role in roles:
+        numbers = [(r, most(data, r)) for r in data.of_role(role)]
+        fleets = [(load(data.kinds[r]) / n, r, n) for r, n in numbers if n]
+        if fleets:
+            found.append(min(fleets))
+    return max(found, default=None)
+
+
 def _pressed(found: Found, asked: Problem) -> str | None:
     """Return how far the strongest fleet falls short of what levels ask to be done in time."""
-    ratios = []
-    for r in asked.data.of_role("mixed"):
-        kind, n = asked.data.kinds[r], most(asked.data, r)
-        if n and kind.due:
-            ratios.append((max(sum(due.work) - due.late for due in kind.due) / (HORIZON * n), r, n))
-    ratio, r, n = min(ratios, default=(0.0, 0, 0))
-    if ratio <= 1:
+    known = _strongest(
+        asked, lambda kind: max((sum(d.work) - d.late for d in kind.due), default=0) / HORIZON
+    )
+    if known is None or known[0] <= 1:
         return None
+    ratio, r, n = known
     levels = both([f"`{e.key}` = {e.shown}" for e in found.members if e.family == "slo"])
     return (
         f"to keep {levels}, the strongest fleet of one kind that the limits allow, {n:,} x "
@@ -207,20 +241,18 @@ MORE = "the traffic is more than what any fleet within the limits serves in time
 def _busy(asked: Problem) -> str | None:
     """Return how long the strongest fleet of one kind works on what arrives; None: no longer."""
     horizon_s, span_s = asked.traffic.horizon_s, asked.traffic.span_s
-    loads = []
-    for r in asked.data.of_role("mixed"):
-        kind, n = asked.data.kinds[r], most(asked.data, r)
-        if n and kind.work and horizon_s is not None:
-            loads.append((max(sum(row) for row in kind.work) / (HORIZON * n) * horizon_s, r, n))
-    seconds, r, n = min(loads, default=(0.0, 0, 0))
-    if not loads:
+    known = _strongest(
+        asked, lambda kind: max((sum(row) for row in kind.work), default=0) / HORIZON
+    )
+    if known is None or horizon_s is None:
         return MORE
+    seconds = known[0] * horizon_s
     if seconds <= span_s:
         return None
     return (
         f"what arrives in {digits(span_s)} s is work for at least {digits(seconds)} s on the "
-        f"strongest fleet of one kind that the limits allow, {n:,} x "
-        f"{asked.candidates[r].replica.label}"
+        f"strongest fleet of one kind that the limits allow, {known[2]:,} x "
+        f"{asked.candidates[known[1]].replica.label}"
     )
 
 
@@ -237,17 +269,34 @@ def _least_power(found: Found, asked: Problem) -> str:
 
 
 def _smallest(found: Found, code: Code) -> str:
-    """Return what the replica takes that takes the least of a resource."""
-    shapes = [shape for shape, _ in found.verdict.found.legal]
+    """Return what the replica takes that takes the least of a resource, or two that are apart."""
+    legal = [shape for shape, _ in found.verdict.found.legal]
+    apart = found.core.parallelism.disaggregate == "only"
+    shapes = [s for s in legal if why_not_apart(s) is None] if apart else legal
+    if not shapes:
+        return f"{why_not_apart(legal[0])}; {_asked_for(found)}"
+    keys = {e.key for e in found.members}
+    does = next((does for key, does in OF_A_ROLE.items() if key in keys), None)
+    two = apart and does is None
+    times = 2 if two else 1
     if code == "budget":
         least, s = min(((s.price_per_hour, s) for s in shapes), key=lambda x: x[0])
-        taken = f"costs {digits(least)} USD/h"
+        taken = f"cost{'' if two else 's'} {digits(times * least)} USD/h"
     elif code == "power":
         least, s = min(((sum(least_w(found.core, s)), s) for s in shapes), key=lambda x: x[0])
-        rated = found.core.limits.power_by == "rated"
-        taken = f"is rated for {digits(least)} W" if rated else f"draws {digits(least)} W when idle"
+        watts, rated = f"{digits(times * least)} W", found.core.limits.power_by == "rated"
+        idle = f"draw{'' if two else 's'} {watts} when idle"
+        taken = f"{'are' if two else 'is'} rated for {watts}" if rated else idle
     else:
         s = min(shapes, key=lambda s: s.devices)
-        taken = f"takes {s.devices:,} device{'' if s.devices == 1 else 's'}"
+        devices = times * s.devices
+        taken = f"take{'' if two else 's'} {devices:,} device{'' if devices == 1 else 's'}"
     name = f"{s.pool.name} TP{s.tensor}" + (f" PP{s.pipeline}" if s.pipeline > 1 else "")
-    return f"the smallest replica, {name} {s.weights.name}, {taken}; {_asked_for(found)}"
+    who = f"the smallest replica{f' that {does}' if does else ''}, {name} {s.weights.name},"
+    if two:
+        who = f"prefill and decode apart are 2 replicas at least; 2 x {name} {s.weights.name}"
+    return f"{who} {taken}; {_asked_for(found)}"
+
+
+OF_A_ROLE = {"limits.prefill_devices": "prefills", "limits.decode_devices": "decodes"}
+"""Limits on the replicas of one role, and what these do."""

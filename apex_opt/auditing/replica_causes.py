@@ -51,7 +51,7 @@ def replica_cause(judge: Judge, found: Found) -> tuple[Code, str]:
         return code, reason
     fits = [(s, fit(s)) for s in tried if _broken(s)[0] == len(RULES)]
     nearest = max(fits, key=lambda pair: (pair[1].memory.room, pair[1].blocks))
-    return _memory(judge, found, *nearest)
+    return _memory(judge, found, max(s.devices for s, _ in fits), *nearest)
 
 
 def _shallow(found: Found) -> Spec:
@@ -81,8 +81,11 @@ def _broken(shape: Shape) -> tuple[int, str, str]:
     return len(RULES), "", ""
 
 
-def _memory(judge: Judge, found: Found, shape: Shape, room: Fit) -> tuple[Code, str]:
-    """Return which component of memory is too large on the shape that comes closest."""
+def _memory(judge: Judge, found: Found, largest: int, shape: Shape, room: Fit) -> tuple[Code, str]:
+    """Return which component of memory is too large on the shape that comes closest.
+
+    The largest shape has so many devices.
+    """
     m, s = room.memory, shape.settings
     free = m.total - m.other - m.graphs - m.reserve - m.weights
     cut = f"TP{shape.tensor}" + (f" {_stage(shape, room.stage)}" if shape.pipeline > 1 else "")
@@ -95,7 +98,7 @@ def _memory(judge: Judge, found: Found, shape: Shape, room: Fit) -> tuple[Code, 
             f"{where}, of which {gigabytes(m.reserve)} are kept free"
         )
     if free < 0:
-        return "memory.weights", _weights(judge, found, shape, room, cut)
+        return "memory.weights", _weights(shape, room, cut) + _enough(judge, found, largest)
     if m.room <= 0:
         return "memory.activations", (
             f"activations of {s.max_num_batched_tokens:,} tokens and {s.max_num_seqs:,} sequences "
@@ -129,26 +132,32 @@ def _cache(shape: Shape, room: Fit, where: str) -> str:
     )
 
 
-def _weights(judge: Judge, found: Found, shape: Shape, room: Fit, cut: str) -> str:
+def _weights(shape: Shape, room: Fit, cut: str) -> str:
+    """Return what the weights take on the fullest stage, and what there is for them."""
     m = room.memory
     layers = len(shape.model.sequence())
     whole = fit(
         replace(shape, tensor=1, expert=1, context=1, stage_layers=(layers,))
     ).memory.weights
     usable = m.total - m.reserve - m.other - m.graphs - m.activations
-    text = (
+    return (
         f"weights of {gigabytes(whole)} in {shape.weights.name} do not fit: the nearest cut, "
         f"{shape.devices} x {shape.pool.name} ({cut}), leaves "
         f"{gigabytes(m.weights)} for a device that has {gigabytes(max(usable, 0))} for them"
     )
-    least = _fewest_devices(judge, found)
-    return text if least is None else f"{text}; at least {least} such devices a replica are needed"
 
 
-def _fewest_devices(judge: Judge, found: Found) -> int | None:
-    """Return the devices of the smallest replica that is legal once stock and degrees are free."""
+def _enough(judge: Judge, found: Found, largest: int) -> str:
+    """Return how many devices a replica needs, and how many the entries of the conflict allow."""
     free = [e for e in found.members if e.family in {"stock", "node", "parallelism"}]
     if not free:
-        return None
+        return ""
     loose = loosened(found.core, free)
-    return fewest_devices(loose, longest_request(loose, judge.traffic(loose)))
+    least = fewest_devices(loose, longest_request(loose, judge.traffic(loose)))
+    if least is None:
+        return ""
+    if least <= largest:
+        return f"; {least:,} such devices a replica do if they are cut otherwise"
+    need = f"; at least {least:,} such devices a replica are needed"
+    entries = both([f"`{e.key}` = {e.shown}" for e in free])
+    return f"{need}, {entries} allow{'s' if len(free) == 1 else ''} {largest:,}"

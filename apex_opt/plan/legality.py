@@ -227,7 +227,8 @@ def groups_stand(shape: Shape) -> Iterator[str]:
     for pool, stages in shape.pools():
         taken = stages * devices
         if taken > pool.devices:
-            yield f"{taken} devices a replica are more than pool `{pool.name}` has"
+            has = f"the {pool.devices:,} of pool `{pool.name}`"
+            yield f"{taken:,} devices a replica are more than {has}"
 
 
 def stages_hold(shape: Shape) -> Iterator[str]:

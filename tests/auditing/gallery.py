@@ -212,6 +212,28 @@ GALLERY = {
         "workload": 'arrival = "trace"\nfile = "trace.csv"',
         "slo": "ttft_ms = { p50 = 100 }",
     },
+    "roles apart under a budget": {
+        "limits": "budget_per_hour = 3",
+        "parallelism": 'max_stages = 1\ndisaggregate = "only"',
+    },
+    "a role of fewer devices than a replica has": {
+        "pools": pool(2, gigabytes=24),
+        "limits": "decode_devices = 1",
+        "workload": load(0.01, 50_000),
+        "slo": "",
+        "parallelism": 'max_stages = 1\ndisaggregate = "only"',
+    },
+    "a role of fewer devices than a level takes": {
+        "limits": "decode_devices = 1",
+        "slo": "tpot_ms = { mean = 6 }",
+        "parallelism": 'max_stages = 1\ndisaggregate = "only"',
+    },
+    "roles apart of which no cache moves": {
+        "pools": pool(gigabytes=12),
+        "engine": "max_num_seqs = 16",
+        "parallelism": 'tensor = 1\nmax_stages = 2\ndisaggregate = "only"',
+    },
+    "more stages than the stock has devices": {"parallelism": "pipeline = 8\ntensor = 1"},
     "roles apart under load": {
         "pools": pool(2),
         "workload": load(400, 4000),

@@ -92,7 +92,8 @@ def test_the_stage_that_is_too_small_is_named_with_what_stands_on_it():
     assert audited("last stage")[2].conflicts[0].text == (
         "weights of 141.1 GB in bf16 do not fit: the nearest cut, 3 x p (TP1 PP3, stage 3 of 3 "
         "with 27 layers and the LM head), leaves 48.3 GB for a device that has 47.5 GB for them; "
-        "at least 4 such devices a replica are needed"
+        "at least 4 such devices a replica are needed, `parallelism.tensor` = 1 and "
+        "`parallelism.pipeline` = 3 allow 3"
     )
 
 

@@ -91,7 +91,7 @@ def test_a_plan_by_hand_is_simulated_whether_or_not_it_meets_the_spec(run):
         (["--rank", "2"], "--rank 2 is of the plans in a file; name it with --plan\n"),
         (
             ["--tensor", "8"],
-            "this plan cannot be started: 8 devices a replica are more than pool `h100` has\n",
+            "this plan cannot be started: 8 devices a replica are more than the 4 of pool `h100`\n",
         ),
         (
             ["--requests", "no/r.csv"],

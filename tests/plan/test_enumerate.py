@@ -119,7 +119,7 @@ def test_degrees_beside_ranks_that_the_spec_names_are_refused_with_a_reason():
         (4, 1, 1),
         (4, 4, 1),
     ]
-    assert found.refused == {"8 devices a replica are more than pool `h100` has": 2}
+    assert found.refused == {"8 devices a replica are more than the 4 of pool `h100`": 2}
 
 
 def test_clocks_are_shares_of_the_boost_clock():

@@ -51,7 +51,7 @@ FEW = dataclasses.replace(SETTINGS, max_num_batched_tokens=128)
         ),
         (
             {"tensor": 8, "nodes": 1, "pipeline": 2},
-            "16 devices a replica are more than pool `pool` has",
+            "16 devices a replica are more than the 8 of pool `pool`",
         ),
         ({"tensor": 3}, "32 query heads do not divide by tensor = 3"),
         (

@@ -98,7 +98,7 @@ def test_levels_are_blamed_only_where_they_bar_every_replica():
     [
         ("expert = 3", "expert = 3 is neither 1 nor tensor = 4"),
         ("attention_data = 2", "attention_data = 2 needs a mixture of experts to share"),
-        ("pipeline = 8", "32 devices a replica are more than pool `h100` has"),
+        ("pipeline = 8", "32 devices a replica are more than the 4 of pool `h100`"),
     ],
 )
 def test_degrees_that_the_spec_names_are_refused_with_a_reason(parallelism, reason):
