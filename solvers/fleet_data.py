@@ -189,6 +189,8 @@ class FleetData:
             plan is all mixed, or has both, of one cache.
         start: objective of each replica that does not run already.
         starts: most replicas that do not run already; None: no limit.
+        late_mw: for each time that kinds tell of (`Kind.drawn`), the most power of work that may be
+            late, of all kinds together.
         spot_ppm: most devices that may be taken away, millionths of all; None: no limit.
     """
 
@@ -207,6 +209,7 @@ class FleetData:
     prefill: frozenset[int] = frozenset()
     start: int = 0
     starts: int | None = None
+    late_mw: tuple[int, ...] = ()
     spot_ppm: int | None = None
     prefill_devices: int | None = None
     decode_devices: int | None = None
@@ -214,8 +217,8 @@ class FleetData:
     def __post_init__(self) -> None:
         """Raise ValueError with every fault, one a line."""
         found = [*self._own_faults()]
-        if len({len(kind.drawn) for kind in self.kinds}) > 1:
-            found.append("all kinds need as many rows of what is drawn")
+        if any(len(kind.drawn) != len(self.late_mw) for kind in self.kinds):
+            found.append("all kinds need as many rows of what is drawn, as `late_mw` has")
         for r, kind in enumerate(self.kinds):
             found += [f"kind {r}: {fault}" for fault in self._kind_faults(r, kind)]
         if found:
@@ -231,8 +234,8 @@ class FleetData:
         for floor in (floor for floors in self.served for floor in floors):
             if not (0 <= floor.slope <= MAX_SLOPE and -MAX_SLOPE <= floor.intercept <= 0):
                 yield f"a floor needs a slope in 0..{MAX_SLOPE}, an intercept in -{MAX_SLOPE}..0"
-        if self.start < 0 or min(self.starts or 0, self.spot_ppm or 0) < 0:
-            yield "start, starts and spot_ppm must not be negative"
+        if min(self.start, self.starts or 0, self.spot_ppm or 0, *self.late_mw) < 0:
+            yield "start, starts, spot_ppm and late_mw must not be negative"
         if self.sense == "min":
             return
         if self.start:

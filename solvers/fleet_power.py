@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PowerLimit:
-    """sum_r standing[r] n[r] + sum_rj drawn[r].work[j] y[r,j] - drawn[r].late used[r] <= most.
+    """sum_r standing[r] n[r] + sum_rj drawn[r].work[j] y[r,j] - l <= most.
 
-    Shares y are of 1 here. Milliwatts.
+    Shares y are of 1 here. l is what may be late: sum_r drawn[r].late used[r], and at most `late`.
+    Milliwatts.
 
     Attributes:
         standing: by kind, of those that stand where the limit holds, wholly or in part.
@@ -28,13 +29,14 @@ class PowerLimit:
     name: str
     standing: Mapping[int, int]
     drawn: Mapping[int, Due]
+    late: int
     most: int
 
     def allows(self, r: int, n: int) -> int:
         """Return how many of `n` replicas of kind `r` it allows that serve everything alone."""
         if r not in self.drawn:
             return n
-        left = self.most - sum(self.drawn[r].work) + self.drawn[r].late
+        left = self.most - sum(self.drawn[r].work) + min(self.drawn[r].late, self.late)
         if left < 0:
             return 0
         return min(n, left // self.standing[r]) if self.standing[r] else n
@@ -42,13 +44,14 @@ class PowerLimit:
 
 def power_limits(a: FleetData) -> Iterator[PowerLimit]:
     """Yield the limits, of the plan and of each pool, at each time that kinds tell of."""
-    for k in range(len(a.kinds[0].drawn) if a.kinds else 0):
+    for k, late in enumerate(a.late_mw):
         if a.power_mw is not None:
             standing = {r: kind.standing_mw for r, kind in enumerate(a.kinds)}
             drawn = {r: kind.drawn[k] for r, kind in enumerate(a.kinds)}
-            yield PowerLimit(f"power by time {k}", standing, drawn, a.power_mw)
+            yield PowerLimit(f"power by time {k}", standing, drawn, late, a.power_mw)
         for p, pool in enumerate(a.pools):
             if pool.power_mw is not None:
                 standing = {r: a.kinds[r].standing_in(p) for r in a.members[p]}
                 drawn = {r: a.kinds[r].drawn[k] for r in a.members[p] if not a.kinds[r].also}
-                yield PowerLimit(f"pool {p}, power by time {k}", standing, drawn, pool.power_mw)
+                name = f"pool {p}, power by time {k}"
+                yield PowerLimit(name, standing, drawn, late, pool.power_mw)

@@ -12,6 +12,7 @@ Data        N[r]              most replicas of a kind
             l[r,k]            but for so much
             e[r,k,j]          power that all of feature j draws as a mean until a time of its own,
             m[r,k]            but for so much
+            l[k]              and for no more of all kinds together
             g[r], q[r,p]      devices of a group; groups of a replica in pool p
             c[p], nodes[p]    devices of a node; nodes
             S = 10^6          a share of 1
@@ -201,9 +202,10 @@ def sums_within(a: FleetData, v: Vars) -> Iterator[Row]:
 
 
 def mean_power_within(a: FleetData, v: Vars) -> Iterator[Row]:
-    """sum_r standing[r] n[r] + sum_rj e[r,k,j] y[r,j] / S - m[r,k] used[r] <= most.
+    """sum_r standing[r] n[r] + sum_rj e[r,k,j] y[r,j] / S - l[k] <= most.
 
-    For each limit of `fleet_power`; divided and rounded like the rows of `work_fits`.
+    Twice for each limit of `fleet_power`: with l[k] = sum_r m[r,k] used[r], and with what may be
+    late of all kinds together. Divided and rounded like the rows of `work_fits`.
     """
     for limit in a.power_limits:
         numbers = {r: each for r, each in limit.standing.items() if each}
@@ -220,7 +222,10 @@ def mean_power_within(a: FleetData, v: Vars) -> Iterator[Row]:
         standing = total([v.n[r] for r in numbers], [SHARE * e // d for e in numbers.values()])
         work = total([v.y[r][j] for r, j in shares], [w // d for w in shares.values()])
         saved = total([v.used[r] for r in late], [-(-SHARE * m // d) for m in late.values()])
-        yield limit.name, standing + work - saved <= -(-SHARE * min(limit.most, greatest) // d)
+        most = -(-min(SHARE * limit.most, greatest) // d)
+        yield f"{limit.name}, each late", standing + work - saved <= most
+        most = -(-min(SHARE * (limit.most + limit.late), greatest) // d)
+        yield f"{limit.name}, all late", standing + work <= most
 
 
 def starts_counted(a: FleetData, v: Vars) -> Iterator[Row]:

@@ -157,7 +157,7 @@ def _power_left(
     stand in several pools are not known to work in any one of them.
     """
     plan = [(r, kind, n) for r, (kind, n) in enumerate(zip(data.kinds, counts, strict=True)) if n]
-    for k in range(max((len(kind.drawn) for kind in data.kinds), default=0)):
+    for k in range(len(data.late_mw)):
         for p, most in [
             (None, data.power_mw),
             *((p, d.power_mw) for p, d in enumerate(data.pools)),
@@ -172,7 +172,7 @@ def _power_left(
                     idle = idle - elsewhere if kind.pool == p else seats.get(p, 0)
                 most -= idle * n
             here = [(r, kind.drawn[k]) for r, kind, _ in plan if _works_in(kind, p)]
-            most += sum(due.late for _, due in here)
+            most += min(sum(due.late for _, due in here), data.late_mw[k])
             name = f"power_mw by time {k}"
             yield name if p is None else f"pool {p}: {name}", most, {r: d.work for r, d in here}
 

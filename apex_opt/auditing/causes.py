@@ -9,7 +9,6 @@ import numpy as np
 from apex_opt.auditing.conflict import Found
 from apex_opt.auditing.dials import Range
 from apex_opt.auditing.entries import Entry
-from apex_opt.auditing.guesses import alone as of_one_kind
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.near import closest
 from apex_opt.auditing.replica_causes import replica_cause
@@ -18,6 +17,7 @@ from apex_opt.auditing.stands import STANDS
 from apex_opt.auditing.words import both, digits
 from apex_opt.plan.companions import floor_ns
 from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric, request_limits_ns
+from apex_opt.plan.likely import alone as of_one_kind
 from apex_opt.plan.power import least_w
 from apex_opt.plan.problem import MILLI, Problem
 from apex_opt.plan.roles import APART, why_not_apart

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, zip_longest
+from collections.abc import Iterator
 
-from apex_opt.plan.optimistic import value
+from apex_opt.plan.likely import KINDS, alone, likely
 from apex_opt.plan.pairs import fastest_pairs
 from apex_opt.plan.problem import Problem
-from apex_opt.plan.tried import Tried
 from apex_opt.solvers.fleet_alone import fewest, most, possible
 from apex_opt.solvers.fleet_data import HORIZON, FleetData
 from apex_opt.solvers.fleet_listed import plans
 
 Counts = tuple[int, ...]
-KINDS = 6
-"""Kinds of replica that are guessed from each of two orders."""
-
 AMPLE, SURE = 32, 8
 """Replicas that are guessed first: so many, or so many times the fewest that might do."""
 
@@ -30,11 +25,6 @@ def every(data: FleetData) -> list[Counts]:
     return sorted(
         plans(data), key=lambda counts: -sum(d * n for d, n in zip(devices, counts, strict=True))
     )
-
-
-def alone(asked: Problem, r: int, n: int) -> Counts:
-    """Return the plan of `n` replicas of kind `r`."""
-    return (0,) * r + (n,) + (0,) * (len(asked.data.kinds) - r - 1)
 
 
 def singles(asked: Problem, few: int) -> list[Counts] | None:
@@ -59,60 +49,6 @@ def carries(asked: Problem, r: int, n: int) -> bool:
     if n <= kind.spare or kind.companions is not None:
         return False
     return asked.data.sense == "max" or all(sum(row) <= HORIZON * n for row in kind.work)
-
-
-def likely(asked: Problem) -> list[int]:
-    """Return the kinds that are guessed: the fastest and the strongest, in turn."""
-    totals, kinds = asked.traffic.features.totals, asked.data.kinds
-
-    def busy(r: int) -> float:
-        rows = asked.bounds[r].busy_ns
-        return kinds[r].devices * max(value(row, totals) for row in rows)
-
-    numbers = _possible(asked)
-    fast = sorted(numbers, key=lambda r: value(asked.bounds[r].e2e_ns, totals))
-    strong = sorted(numbers, key=busy)
-    return _in_turn(fast, strong)[: 2 * KINDS]
-
-
-def frugal(asked: Problem) -> list[int]:
-    """Return kinds of which a plan may draw little: likely ones, and those of fewest stages."""
-    kinds = asked.data.kinds
-    flat = sorted(_possible(asked), key=lambda r: (kinds[r].groups, kinds[r].devices))
-    return _in_turn(flat[:KINDS], likely(asked))
-
-
-def _possible(asked: Problem) -> list[int]:
-    return [r for r in asked.data.of_role("mixed") if possible(asked.data, r)]
-
-
-def _in_turn(*orders: Sequence[int]) -> list[int]:
-    """Return each number once, the first of each order first."""
-    turns = chain.from_iterable(zip_longest(*orders))
-    return [r for r in dict.fromkeys(turns) if r is not None]
-
-
-def between(
-    asked: Problem, r: int, look: Callable[[Counts], Tried], too_many: Callable[[Tried], bool]
-) -> Iterator[Tried]:
-    """Yield plans of kind `r`, simulated: neither too few for the levels nor too many for power.
-
-    Their number is halved in on; the last one that is yielded meets the spec, if any does.
-
-    Args:
-        asked: the question, of which every plan uses one kind.
-        r: the kind.
-        look: simulates a plan.
-        too_many: whether a plan that misses the spec draws too much power.
-    """
-    low, high = fewest(asked.data, r), most(asked.data, r)
-    while low <= high:
-        middle = (low + high) // 2
-        one = look(alone(asked, r, middle))
-        yield one
-        if one.missed is None:
-            return
-        low, high = (low, middle - 1) if too_many(one) else (middle + 1, high)
 
 
 def guesses(asked: Problem) -> Iterator[Counts]:

@@ -16,20 +16,20 @@ from functools import partial
 from itertools import chain, islice
 from typing import Literal
 
-from apex_opt.auditing.guesses import Counts, between, every, frugal, guesses, singles
+from apex_opt.auditing.guesses import Counts, every, guesses, singles
 from apex_opt.auditing.looked_at import paired, spread, within
 from apex_opt.auditing.memory import Memory
-from apex_opt.auditing.near import misses
 from apex_opt.auditing.other import kind, kinds_of, taken_over
 from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import Enumeration
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.levels import counts_goodput
+from apex_opt.plan.likely import between, frugal
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.search import Search
 from apex_opt.plan.solve import AT_ONCE
 from apex_opt.plan.tried import Tried
-from apex_opt.solvers.fleet_alone import alone
+from apex_opt.solvers.fleet_alone import alone, possible
 from apex_opt.solvers.fleet_listed import few
 from apex_opt.solvers.fleet_models import model_of
 from apex_opt.solvers.fleet_verify import faults
@@ -244,10 +244,9 @@ class Judge:
 
     def _pressed(self, spec: Spec, offered: Traffic, asked: Problem) -> Iterator[Counts]:
         """Yield plans of few kinds where power is limited: as many replicas of each as may do."""
-        if alone(asked.data) and asked.data.power_limits:
-            play = partial(self.play, spec, offered, asked)
-            for r in frugal(asked):
-                yield from (one.counts for one in between(asked, r, play, partial(_draws, spec)))
+        play = partial(self.play, spec, offered, asked)
+        for r in frugal(asked) if asked.data.power_limits else ():
+            yield from (one.counts for one in between(asked, r, play))
 
     def _all_but(self, spec: Spec, asked: Problem, plans: Sequence[Counts], most: int) -> bool:
         """Whether all of these plans have been simulated but so many at most."""
@@ -256,6 +255,8 @@ class Judge:
 
     def _excluded(self, asked: Problem) -> bool:
         """Whether bounds exclude every plan of a large space."""
+        if any(possible(asked.data, r) for r in range(len(asked.data.kinds))):
+            return False
         left = max(self.deadline - time.monotonic(), 0.05)
         return model_of(asked.data).solve(time_limit_s=left).status == "infeasible"
 
@@ -288,11 +289,6 @@ class Judge:
         return Verdict(
             "infeasible" if proved else "undecided", stage, found, asked, None, everything
         )
-
-
-def _draws(spec: Spec, plan: Tried) -> bool:
-    """Whether a plan misses a limit on power."""
-    return any(key.endswith("power_w") for key, _ in misses(spec, plan))
 
 
 def _plain(spec: Spec) -> Spec:

@@ -22,8 +22,9 @@ from apex_opt.plan.companions import companions
 from apex_opt.plan.deadlines import Deadline, deadlines
 from apex_opt.plan.dealt import Dealt, dealt
 from apex_opt.plan.existing import running
-from apex_opt.plan.features import FEATURES, PREFILL, Features
+from apex_opt.plan.features import PREFILL, Features
 from apex_opt.plan.levels import NS_PER_S
+from apex_opt.plan.mean_power import mean_power
 from apex_opt.plan.needs import require_memory
 from apex_opt.plan.objective import NO_FLOW, Goal, Traffic, goal
 from apex_opt.plan.offered import traffic_of
@@ -139,19 +140,6 @@ def _due(
             yield Due(tuple(map(math.floor, most)), math.ceil(late(most)))
 
 
-def _drawn(bounds: Optimistic, traffic: Traffic, asked: Sequence[Deadline]) -> Iterator[Due]:
-    """Yield what the work that is due by each deadline draws as a mean until then, milliwatts."""
-    totals, present = traffic.features.totals, traffic.features.present
-    for deadline in asked:
-        kept = [deadline.kept[j] for j in present]
-        work = [
-            bounds.energy_j[j] * totals[j] / deadline.window_s * MILLI if share else 0.0
-            for j, share in zip(present, kept, strict=True)
-        ]
-        late = sum(w * (1 - share) for w, share in zip(work, kept, strict=True))
-        yield Due(tuple(map(math.floor, work)), math.ceil(late))
-
-
 def _kind(
     spec: Spec,
     candidate: Candidate,
@@ -162,7 +150,7 @@ def _kind(
     runs: int,
     cache: int,
     asked: Sequence[Deadline],
-    drawing: Sequence[Deadline],
+    drawn: tuple[Due, ...],
     above_w: Callable[[Candidate, float, int], float],
     least: Awake,
 ) -> Kind:
@@ -199,7 +187,7 @@ def _kind(
         least_flow=math.floor(least.least_j * by_joule),
         beyond=tuple(math.floor(least.beyond_j[j] * totals[j] * by_joule) for j in present),
         standing_mw=math.floor(sum(drawn_mw)),
-        drawn=tuple(_drawn(bounds, traffic, drawing)),
+        drawn=drawn,
     )
 
 
@@ -212,16 +200,6 @@ def _deadlines(spec: Spec, traffic: Traffic, chosen: Goal) -> tuple[Deadline, ..
         return ()
     found = deadlines(spec, traffic.features, traffic.requests, traffic.span_s)
     return tuple(d for d in found if d.window_s < traffic.horizon_s)
-
-
-def _drawing(spec: Spec, traffic: Traffic, due: Sequence[Deadline]) -> tuple[Deadline, ...]:
-    """Return the times by which work is done that a limit on the peak of power is held against."""
-    limits = spec.limits
-    asked = limits.power_w is not None or any(p.power_w is not None for p in spec.pools)
-    by_peak = limits.power_by == "peak" and limits.power_window_s is None
-    if not (asked and by_peak) or traffic.horizon_s is None or spec.objective.maximize is not None:
-        return ()
-    return (*due, Deadline(max(traffic.horizon_s, LEAST_SPAN_S), (1.0,) * len(FEATURES)))
 
 
 def _limit(limit: float | None, by: int) -> int | None:
@@ -334,7 +312,7 @@ def problem(
     limits, pools = spec.limits, spec.pools
     known, present = _running(spec, candidates), traffic.features.present
     due = _deadlines(spec, traffic, chosen)
-    drawing = _drawing(spec, traffic, due)
+    draws = mean_power(spec, traffic, bounds, due)
     max_kinds = spec.search.max_deployments or min(len(pools), 3)
     above_w = peaks_above_idle(spec, load, max_kinds)
     alone = (max_kinds == 1 or limits.replicas == 1) and set(roles) == {"mixed"}
@@ -352,11 +330,19 @@ def problem(
             for p in pools
         ),
         kinds=tuple(
-            _kind(spec, c, b, traffic, chosen, n, runs, cache, due, drawing, above_w, least)
-            for c, b, n, runs, cache, least in zip(
-                candidates, bounds, needs, known, caches(candidates), served, strict=True
+            _kind(spec, c, b, traffic, chosen, n, runs, cache, due, drawn, above_w, least)
+            for c, b, n, runs, cache, drawn, least in zip(
+                candidates,
+                bounds,
+                needs,
+                known,
+                caches(candidates),
+                draws.drawn,
+                served,
+                strict=True,
             )
         ),
+        late_mw=draws.late_mw,
         features=len(present),
         prefill=frozenset(i for i, j in enumerate(present) if j in PREFILL),
         max_kinds=max_kinds,

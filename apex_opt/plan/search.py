@@ -26,12 +26,14 @@ from itertools import islice, product
 
 from apex_opt.plan.climb import Climber
 from apex_opt.plan.events import Event, Listen
+from apex_opt.plan.likely import between, frugal
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.seeds import seeds
 from apex_opt.plan.sketch import sketch
 from apex_opt.plan.tried import Counts, Found, Tried, as_good, better, rank
-from apex_opt.solvers.fleet import Answer, FleetModel
+from apex_opt.solvers.fleet import Answer
 from apex_opt.solvers.fleet_alone import AloneModel
+from apex_opt.solvers.fleet_listed import ListedModel
 from apex_opt.solvers.fleet_models import model_of
 from apex_opt.solvers.fleet_verify import faults
 
@@ -97,6 +99,7 @@ class Search:
             for counts in (*self.start, *seeds(self.problem)):
                 if self._may_go_on():
                     self._meets(counts)
+            self._pressed()
             self._sketch()
             self._singles()
             while self._may_go_on():
@@ -117,7 +120,7 @@ class Search:
 
     def _singles(self) -> None:
         """Try plans of one kind while they may be the best: no solver is asked for their bounds."""
-        if not isinstance(self.model, FleetModel):
+        if isinstance(self.model, AloneModel | ListedModel):
             return
         found, goal = self.found, self.problem.goal
         model = AloneModel(replace(self.problem.data, max_kinds=1))
@@ -132,6 +135,15 @@ class Search:
                 return
             model.cut(answer.counts)
             self._meets(answer.counts)
+
+    def _pressed(self) -> None:
+        """Look for plans of a few kinds where power is limited, which bounds know little of."""
+        if isinstance(self.model, AloneModel | ListedModel) or not self.problem.data.power_limits:
+            return
+        for r in frugal(self.problem):
+            for _ in between(self.problem, r, self._look):
+                if not self._may_go_on():
+                    return
 
     def _sketch(self) -> None:
         """Look for a first plan among a few good kinds, where the fleet model is large."""
@@ -165,11 +177,19 @@ class Search:
     def _meets(self, counts: Counts) -> bool:
         """Return whether a plan meets the spec; simulate it unless it has been."""
         if counts not in self.known:
-            self._exclude(counts)
-            self._keep(self.play(counts))
-            self.found.simulated += 1
-            self._tell()
+            return self._look(counts).missed is None
         return all(t.counts != counts for t in self.found.rejected)
+
+    def _look(self, counts: Counts) -> Tried:
+        """Return a plan; it is simulated, kept and excluded unless it has been."""
+        tried = self.play(counts)
+        if counts in self.known:
+            return tried
+        self._exclude(counts)
+        self._keep(tried)
+        self.found.simulated += 1
+        self._tell()
+        return tried
 
     def _exclude(self, counts: Counts) -> None:
         self.known.add(counts)
@@ -196,8 +216,9 @@ class Search:
         if answer.status == "infeasible":
             found.exhausted = True
             found.bound = math.inf if not goal.maximize else -math.inf
-        elif answer.bound is not None:
-            found.bound = self.problem.in_units(answer.bound)
+        elif answer.bound is not None:  # what is cut makes no bound worse; haste may
+            bound = self.problem.in_units(answer.bound)
+            found.bound = min(found.bound, bound) if goal.maximize else max(found.bound, bound)
         if found.best and as_good(goal, found.best[0].objective, found.bound):
             found.proved = True
         if found.best and self._gap() <= self.gap:

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apex_opt.auditing.conflict import loosened
-from apex_opt.auditing.guesses import alone as of_one_kind
 from apex_opt.auditing.judge import Judge
 from apex_opt.auditing.relax import alone
 from apex_opt.auditing.story import known_entries
 from apex_opt.errors import InfeasibleError
+from apex_opt.plan.likely import alone as of_one_kind
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
 from apex_opt.plan.solve import legal_candidates, routings, solve, tried

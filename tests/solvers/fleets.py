@@ -118,7 +118,8 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
         drawn = [draw(across(k, pools)) for k in drawn]
     if sense == "max":
         drawn = [replace(k, fixed=0, due=()) for k in drawn]
-    if sense == "max" or draw(st.booleans()):
+    late = (draw(st.sampled_from([9, 4])),) if sense == "min" and draw(st.booleans()) else ()
+    if not late:
         drawn = [replace(k, drawn=()) for k in drawn]
     drawn = [
         replace(k, standing_mw=max(k.power_mw - draw(st.integers(0, 4)), _seats(k))) for k in drawn
@@ -158,4 +159,5 @@ def fleets(draw: st.DrawFn, sense: str = "min", sizes: Sequence[int] = (1, 2, 4)
         start=draw(st.sampled_from([0, 0, 5])) if sense == "min" else 0,
         starts=draw(limit(6)),
         spot_ppm=draw(st.sampled_from([None, None, 500_000, 300_000, 0])),
+        late_mw=late,
     )

@@ -110,13 +110,17 @@ def test_what_is_due_limits_the_most_that_a_kind_serves_too():
 
 @pytest.mark.parametrize("row", ["due", "drawn"])
 def test_nothing_is_due_where_a_share_is_maximised(row: str):
+    late = (1,) if row == "drawn" else ()
     with pytest.raises(ValueError, match=r"^kind 0: sense `max` reads nothing that is due"):
-        fleet([kind(fixed=0, **{row: (Due((1,), 0),)})], sense="max", total=1)
+        fleet([kind(fixed=0, **{row: (Due((1,), 0),)})], sense="max", total=1, late_mw=late)
 
 
 def test_all_kinds_tell_what_they_draw_by_the_same_times():
-    with pytest.raises(ValueError, match=r"^all kinds need as many rows of what is drawn$"):
-        fleet([kind(drawn=(Due((1,), 0),)), kind()])
+    fault = r"^all kinds need as many rows of what is drawn, as `late_mw` has$"
+    with pytest.raises(ValueError, match=fault):
+        fleet([kind(drawn=(Due((1,), 0),)), kind()], late_mw=(1,))
+    with pytest.raises(ValueError, match=fault):
+        fleet([kind(drawn=(Due((1,), 0),))])
 
 
 def test_what_a_kind_draws_idle_is_split_among_its_pools():
