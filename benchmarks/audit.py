@@ -1,6 +1,7 @@
 """How long an audit takes, by its cause: `python -m benchmarks.audit`.
 
-One JSON line a case, a 70B model on 512 and on 12,288 GPUs of one pool, degrees left open:
+One JSON line a case, a 70B model on 512 and on 12,288 GPUs, degrees left open, in one pool of H100
+or, `two pools`, half of them A100:
 
     {"case", "devices", "status", "codes", "changes", "proved", "questions", "simulated",
      "seconds", "cpu_s"}
@@ -27,12 +28,7 @@ SIZES = (512, 12_288)
 SPEC = """
 [model]
 name = "{model}"
-[[pools]]
-name = "h100"
-device = "h100-sxm-80gb"
-nodes = {nodes}
-devices_per_node = 8
-price_per_device_hour = 2.5
+{pools}
 [workload]
 arrival = "poisson"
 rate_rps = {rate}
@@ -45,6 +41,15 @@ output_tokens = {{ distribution = "lognormal", mean = 211, p99 = 900 }}
 [search]
 time_limit_s = {time_limit_s}
 """
+POOL = """
+[[pools]]
+name = "{name}"
+device = "{name}-sxm-80gb"
+nodes = {nodes}
+devices_per_node = 8
+price_per_device_hour = {price}
+"""
+PRICES = {"h100": 2.5, "a100": 1.2}
 USUAL = {"model": "llama-3.1-70b", "rate": 40, "slo": "ttft_ms = { p99 = 1000 }", "more": ""}
 CASES: dict[str, dict[str, object]] = {
     "memory": {"model": "llama-3.1-405b", "more": "[parallelism]\ntensor = [1, 2]\npipeline = 1"},
@@ -59,12 +64,15 @@ CASES: dict[str, dict[str, object]] = {
     "power and ttft": {"slo": "ttft_ms = { p99 = 10 }", "more": "[limits]\npower_w = 300"},
     "feasible": {},
 }
+CASES |= {f"{name}, two pools": CASES[name] for name in ("power", "load", "ttft")}
 
 
 def spec_text(case: str, devices: int, time_limit_s: float) -> str:
     """Return the spec of a case."""
-    own = {**USUAL, **CASES[case]}
-    return SPEC.format(nodes=devices // 8, time_limit_s=time_limit_s, **own)
+    own, names = {**USUAL, **CASES[case]}, list(PRICES)[: 1 + case.endswith("two pools")]
+    nodes = devices // 8 // len(names)
+    pools = [POOL.format(name=name, nodes=nodes, price=PRICES[name]) for name in names]
+    return SPEC.format(pools="".join(pools), time_limit_s=time_limit_s, **own)
 
 
 def measured(case: str, devices: int, time_limit_s: float) -> Line:
