@@ -99,7 +99,7 @@ class PairsModel:
         end = time.monotonic() + time_limit_s
         while self._left() or self._queue:
             self._take_in(end)
-            if time.monotonic() > end and not (self._queue and self._queue[0][1]):
+            if time.monotonic() > end and not self._first_is_exact():
                 return Answer("unknown", None, None, min(self._bounds()))
             if not self._queue:
                 continue
@@ -113,6 +113,13 @@ class PairsModel:
             else:
                 heapreplace(self._queue, (max(own, found), True, turn, counts))
         return Answer("infeasible", None, None, None)
+
+    def _first_is_exact(self) -> bool:
+        """Whether the plan that waits first is exact, and none that is laid out may be better."""
+        if not self._queue:
+            return False
+        own, exact, *_ = self._queue[0]
+        return exact and not (self._left() and self._plans.own[self._next] < own)
 
     def _left(self) -> bool:
         return self._next < len(self._plans.own)
@@ -144,12 +151,18 @@ class PairsModel:
         return counts in self._cut or own >= self._caps.get(kinds, own + 1)
 
     def _exact(self, counts: Counts) -> int | None:
-        """Return the exact bound of a plan, rounded down; None where it is none."""
+        """Return the exact bound of a plan, rounded down; None where it is none.
+
+        It is reckoned without the other kinds, unless spares are idle only then.
+        """
         used = tuple(r for r, n in enumerate(counts) if n)
         if used not in self._small:
             kinds = tuple(replace(self._data.kinds[r], companions=None) for r in used)
-            self._small[used] = replace(self._data, kinds=kinds)
-        small, numbers = self._small[used], [counts[r] for r in used]
+            small = replace(self._data, kinds=kinds)
+            alike = small.spares_idle == self._data.spares_idle
+            self._small[used] = small if alike else self._data
+        small = self._small[used]
+        numbers = counts if small is self._data else [counts[r] for r in used]
         exact = None if forbidden(small, numbers) else value(small, numbers)
         return None if exact is None else math.floor(exact)
 
@@ -267,7 +280,9 @@ class _Table:
         for work, late in zip(self.work, self.late, strict=True):
             time_a = HORIZON * (first - idle[a][:, None]) + late[a][:, None]
             rest = _left_over(work[a], work[b], time_a) - late[b][:, None]
-            need = np.ceil(rest / HORIZON * (1 - LOOSE) - LOOSE) + idle[b][:, None]
+            # What is left may be all that is lost of sums by which work there is greater.
+            loose = LOOSE * (1 + work[b].sum(axis=1) / HORIZON)[:, None]
+            need = np.ceil(rest / HORIZON - loose) + idle[b][:, None]
             low = np.maximum(low, need)
         which, at = np.nonzero(inside & (low <= high))
         bounds = (side[which, at].astype(np.int64) for side in (low, high))

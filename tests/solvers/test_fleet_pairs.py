@@ -1,5 +1,6 @@
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain, repeat
 
 import pytest
 from hypothesis import given, settings
@@ -80,6 +81,43 @@ def test_without_time_there_is_a_bound_and_no_plan():
         answer = asked.solve(time_limit_s=-1.0)
         assert (answer.status, answer.counts, answer.bound) == ("unknown", None, 3)
     assert asked.solve().counts == (0, 1)
+
+
+@pytest.mark.parametrize("ticks", range(12))
+def test_wherever_time_ends_no_plan_comes_before_one_that_may_be_better(
+    monkeypatch: pytest.MonkeyPatch, ticks: int
+):
+    """The clock stands still for so many looks at it, and is past the end from then on.
+
+    A pair is bounded by 0 at first and by 90 at last; one kind alone by 50.
+    """
+    little = kind(work=((10 * HORIZON,),), max_count=1, companions=frozenset({1}), fixed=0)
+    dear = kind(flow=(100,), max_count=1, fixed=0)
+    fair = kind(flow=(50,), max_count=1, fixed=0)
+    asked = model(fleet([little, dear, fair], max_kinds=2))
+    clock = chain([0.0] * ticks, repeat(1e9))
+    monkeypatch.setattr(fleet_pairs.time, "monotonic", lambda: next(clock))
+    answer = asked.solve(time_limit_s=1.0)
+    assert answer.bound is not None
+    assert answer.bound <= 50
+    assert answer.status == "unknown" or answer.objective == 50
+
+
+def test_spares_count_as_in_the_whole_question_where_another_kind_has_flow():
+    spare = kind(work=((2 * HORIZON,),), spare=1, max_count=2)
+    data = fleet([spare, kind(max_count=0), kind(flow=(5,), max_count=0)], max_kinds=2)
+    assert faults(data, (2, 0, 0)) == []
+    assert model(data).solve().counts == (2, 0, 0)
+
+
+@pytest.mark.parametrize("few", [2, 3, 5, 7])
+def test_a_tiny_share_of_very_much_work_excludes_no_plan(few: int):
+    """What a leaves is all but one part in 10^9, which b does in exactly its time."""
+    most = kind(work=((few * HORIZON + 1,),), max_count=few)
+    rest = kind(work=((HORIZON * (few * HORIZON + 1),),), max_count=1)
+    data = fleet([most, rest], max_kinds=2)
+    assert faults(data, (few, 1)) == []
+    assert model(data).solve().counts == (few, 1)
 
 
 @settings(max_examples=100, deadline=None)
