@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush, heapreplace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,9 @@ GREATEST = 2**61
 
 @dataclass(frozen=True)
 class Plans:
-    """Plans in order of their bounds, `first` of kind a and `second` of kind b; 0 of b: none.
+    """Plans in order of their bounds, `first` of kind a and `second` of kind b.
+
+    Those of one kind have it as a and as b, and a `first` of 0.
 
     Attributes:
         own: bound of the objective of each, rounded down.
@@ -64,8 +67,7 @@ class Plans:
         """Return the replicas of each of the kinds of the plan at a place."""
         found = [0] * len(kinds)
         found[int(self.a[at])] = int(self.first[at])
-        if self.second[at]:
-            found[int(self.b[at])] = int(self.second[at])
+        found[int(self.b[at])] = int(self.second[at])
         return tuple(found)
 
 
@@ -177,9 +179,8 @@ def pairs(data: FleetData, known: Known | None = None) -> PairsModel | None:
     most_kind = max((_greatest(data, kind) for kind in data.kinds), default=0)
     if 2 * most_kind > GREATEST:
         return None
-    left = MOST_PLANS
-    found = [_singles(data)]
-    for lines in _lines(data):
+    left, found = MOST_PLANS, []
+    for lines in chain([_singles(data)], _lines(data)):
         left -= int((lines[4] - lines[3] + 1).sum())
         if left < 0:
             return None
@@ -195,14 +196,10 @@ def _greatest(data: FleetData, kind: Kind) -> int:
 
 
 def _singles(data: FleetData) -> Int:
-    """Return (4, plans) those of one kind."""
-    rows = [
-        (r, r, n, 0)
-        for r in range(len(data.kinds))
-        if possible(data, r)
-        for n in range(fewest(data, r), most(data, r) + 1)
-    ]
-    return np.array(rows, np.int64).reshape(-1, 4).T
+    """Return (5, lines) of one kind, as `_lines` does: none of it, and the least and the most."""
+    usable = [r for r in range(len(data.kinds)) if possible(data, r)]
+    rows = [(r, r, 0, fewest(data, r), most(data, r)) for r in usable]
+    return np.array(rows, np.int64).reshape(-1, 5).T
 
 
 def _spelled(lines: Int) -> Int:
@@ -215,9 +212,13 @@ def _spelled(lines: Int) -> Int:
 
 
 def _lines(data: FleetData) -> Iterator[Int]:
-    """Yield (5, lines): kinds a < b, a number of a, the least and the most of b beside it."""
+    """Yield (5, lines): kinds a and b, a number of a, the least and the most of b beside it.
+
+    Of two kinds a is the one of which there are fewer at the most, and pairs with few come first.
+    """
     table = _Table(data)
     usable = np.flatnonzero(table.least <= table.most)
+    usable = usable[np.argsort(table.most[usable], kind="stable")]
     a, b = (usable[ends] for ends in np.triu_indices(len(usable), 1))
     fit = table.may_stand(a, b)
     a, b = a[fit], b[fit]
@@ -241,14 +242,12 @@ class _Table:
         self.takes = np.array(takes, np.float64).reshape(-1, len(kinds))
         rooms = [pool.nodes * pool.node_devices for pool in data.pools]
         self.room = np.array([*rooms, *(limit.most for limit in sums)], np.float64) * (1 + LOOSE)
-        self.work = [
-            _strongest([kind.work for kind in kinds], data.features),
-            _strongest([tuple(due.work for due in kind.due) for kind in kinds], data.features),
-        ]
-        self.late = [
-            np.zeros(len(kinds)),
-            np.array([_late(kind.due) for kind in kinds], np.float64),
-        ]
+        self.work = [_strongest([kind.work for kind in kinds], data.features)]
+        self.late = [np.zeros(len(kinds))]
+        if any(kind.due for kind in kinds):
+            due = [tuple(one.work for one in kind.due) for kind in kinds]
+            self.work.append(_strongest(due, data.features))
+            self.late.append(np.array([_late(kind.due) for kind in kinds], np.float64))
         self.power = [_power(limit, len(kinds), data.features) for limit in data.power_limits]
 
     def may_stand(self, a: Int, b: Int) -> NDArray[np.bool_]:
