@@ -2,8 +2,8 @@
 
 The first step of whoever serves a request has prompt tokens, and nothing else is in flight. So the
 peak is at least the power of that step: its energy over the time of all stages and hops. Both are
-sums of the same terms (a table
-by tokens, sampled rows, what the step reads), so their ratio is at least the least ratio of a term.
+sums of the same terms (a table by tokens, sampled rows, what the step reads), so their ratio is at
+least the least ratio of a term.
 """
 
 from __future__ import annotations
