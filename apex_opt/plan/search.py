@@ -141,9 +141,9 @@ class Search:
         if isinstance(self.model, AloneModel | ListedModel) or not self.problem.data.power_limits:
             return
         for r in frugal(self.problem):
-            for _ in between(self.problem, r, self._look):
-                if not self._may_go_on():
-                    return
+            plans = between(self.problem, r, self._look)
+            while self._may_go_on() and next(plans, None) is not None:
+                pass
 
     def _sketch(self) -> None:
         """Look for a first plan among a few good kinds, where the fleet model is large."""

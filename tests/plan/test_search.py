@@ -12,7 +12,7 @@ from apex_opt.plan.problem import MICRO, Problem
 from apex_opt.plan.search import Search
 from apex_opt.plan.tried import Tried
 from apex_opt.solvers.fleet import Answer, FleetModel
-from apex_opt.solvers.fleet_data import FleetData, Kind, PoolData
+from apex_opt.solvers.fleet_data import Due, FleetData, Kind, PoolData
 
 DEVICES = 4
 NOTHING = np.zeros((10, 10), np.int64)
@@ -256,6 +256,29 @@ def test_a_search_that_is_content_with_any_plan_looks_for_none_beside_it():
 def test_a_search_stops_after_the_simulations_that_it_may_spend():
     found, played = run([(MICRO, 1), (2 * MICRO, 1)], lambda _: (10.0, False), most=3)
     assert (found.simulated, len(played), found.exhausted) == (3, 3, False)
+
+
+@pytest.mark.parametrize(("most", "seconds", "simulated"), [(1, 60.0, 1), (9, 0.0, 0)])
+def test_where_power_is_limited_no_more_is_simulated_than_time_and_number_allow(
+    monkeypatch, most, seconds, simulated
+):
+    asked = problem([(MICRO, 1), (2 * MICRO, 1)])
+    kinds = [dataclasses.replace(k, drawn=(Due((0,) * 10, 0),)) for k in asked.data.kinds]
+    limited = {"kinds": tuple(kinds), "power_mw": 1, "late_mw": (0,)}
+    asked = dataclasses.replace(asked, data=dataclasses.replace(asked.data, **limited))
+    monkeypatch.setattr("apex_opt.plan.search.model_of", lambda data, _: FleetModel(data))
+    monkeypatch.setattr("apex_opt.plan.search.seeds", lambda _: [])
+    monkeypatch.setattr("apex_opt.plan.search.frugal", lambda _: [0, 1])
+    found = Search(
+        asked,
+        lambda c: Tried(c, 5.0, 5.0, "late", None),
+        top_k=1,
+        time_limit_s=seconds,
+        threads=1,
+        listen=lambda _: None,
+        most=most,
+    ).run()
+    assert found.simulated == simulated
 
 
 def test_a_bound_is_known_also_where_time_ends_before_the_model_is_asked(monkeypatch):
