@@ -1,4 +1,4 @@
-"""Pairs of kinds of replica: beside a number of the first, how many of the second there may be.
+"""Plans of at most two kinds of replica, laid out in arrays within a window on their objective.
 
 With n of kind a and m of kind b, which share the traffic, take one row of work of each,
 
@@ -6,48 +6,76 @@ With n of kind a and m of kind b, which share the traffic, take one row of work 
 
 with 0 <= z[j] <= 1 the shares that a serves. The least of the second sum that the first leaves is a
 fractional knapsack: a serves the features in order of w[b,j] / w[a,j], greatest first. So n asks
-for a least m; limits on sums and on power give a greatest. That is a relaxation, in floating point
-and a little loose.
+for a least m; limits on sums and on power, and the window, give a greatest. That is a relaxation,
+in floating point and a little loose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apex_opt.solvers.fleet_data import HORIZON, Due, FleetData
+from apex_opt.solvers.fleet_alone import fewest, most, possible
+from apex_opt.solvers.fleet_data import HORIZON, Due, FleetData, Kind
 from apex_opt.solvers.fleet_power import PowerLimit
 
+Counts = tuple[int, ...]
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
-BLOCK = 256
-"""Pairs of kinds that are looked at together."""
+MOST_PLANS = 1_000_000
+"""Plans that are laid out at a time: some 300 bytes each meanwhile."""
+
+BLOCK = 500_000
+"""Numbers of replicas, of all pairs of kinds together, that are looked at at a time."""
 
 LOOSE = 1e-9
 """Relative slack of sums in floating point."""
 
 
-def lines(data: FleetData) -> Iterator[Int]:
-    """Yield (5, lines): kinds a and b, a number of a, the least and the most of b beside it.
+@dataclass(frozen=True)
+class Plans:
+    """Plans in order of their bounds, `first` of kind a and `second` of kind b; 0 of b: none.
 
-    Of two kinds a is the one of which there are fewer at the most, and pairs with few come first.
+    Attributes:
+        own: bound of the objective of each, rounded down.
     """
-    table = _Table(data)
-    usable = np.flatnonzero(table.least <= table.most)
-    usable = usable[np.argsort(table.most[usable], kind="stable")]
-    a, b = (usable[ends] for ends in np.triu_indices(len(usable), 1))
-    fit = table.may_stand(a, b)
-    a, b = a[fit], b[fit]
-    for k in range(0, len(a), BLOCK):
-        yield table.lines(a[k : k + BLOCK], b[k : k + BLOCK])
+
+    a: Int
+    b: Int
+    first: Int
+    second: Int
+    own: Int
+
+    def counts(self, at: int, kinds: int) -> Counts:
+        """Return the replicas of each of so many kinds of the plan at a place."""
+        found = [0] * kinds
+        found[int(self.a[at])] = int(self.first[at])
+        if self.second[at]:
+            found[int(self.b[at])] = int(self.second[at])
+        return tuple(found)
 
 
-class _Table:
-    """The numbers of a question, as arrays by kind."""
+def _spelled(some: Int) -> Int:
+    """Return (4, plans) of (5, lines): each with all numbers of the second kind, low to high."""
+    a, b, first, low, high = some
+    many = high - low + 1
+    start = np.repeat(np.cumsum(many) - many, many)
+    second = np.arange(int(many.sum())) - start + np.repeat(low, many)
+    return np.stack([*(np.repeat(column, many) for column in (a, b, first)), second])
+
+
+class PairTable:
+    """The numbers of a question, as arrays by kind, and its pairs of kinds.
+
+    Attributes:
+        greatest: no bound of a plan is above it.
+        promising: bound of the best plan of one kind, roughly.
+    """
 
     def __init__(self, data: FleetData) -> None:
         kinds = data.kinds
@@ -70,6 +98,65 @@ class _Table:
             self.late.append(np.array([_late(kind.due) for kind in kinds], np.float64))
         self.power = [_power(limit, len(kinds), data.features) for limit in data.power_limits]
 
+        self.fixed = np.array([kind.fixed for kind in kinds], np.int64)
+        self.greatest = 2 * max((greatest(data, kind) for kind in kinds), default=0)
+        self.promising = min((_promising(kind) for kind in kinds), default=0)
+        usable = np.flatnonzero(self.least <= self.most)
+        usable = usable[np.argsort(self.most[usable], kind="stable")]  # a is the rarer one
+        a, b = (usable[ends] for ends in np.triu_indices(len(usable), 1))
+        fit = self.may_stand(a, b)
+        self.a, self.b = a[fit], b[fit]
+        self.flow = _flow(data, self.a, self.b)
+
+    def between(self, above: int, upto: int) -> Plans | None:
+        """Return the plans of a bound in above < own <= upto, in order; None: they are too many."""
+        found, left = [], MOST_PLANS
+        for some in chain([self._alone(above, upto)], self._pairs(above, upto)):
+            left -= int((some[4] - some[3] + 1).sum())
+            if left < 0:
+                return None
+            found.append(_spelled(some))
+        a, b, first, second = np.concatenate(found, axis=1)
+        own = self.fixed[a] * first + self.fixed[b] * second + _flow(self.data, a, b)
+        inside = (above < own) & (own <= upto)
+        return _ordered(*(column[inside] for column in (a, b, first, second, own)))
+
+    def _alone(self, above: int, upto: int) -> Int:
+        """Return (5, lines) as `_pairs` yields them, of one kind: none of it, least, most."""
+        rows = []
+        for r, kind in enumerate(self.data.kinds):
+            if possible(self.data, r):
+                low, high = fewest(self.data, r), most(self.data, r)
+                flow = max(sum(kind.flow), kind.least_flow + sum(kind.beyond_by))
+                if kind.fixed:
+                    low = max(low, (above - flow) // kind.fixed + 1)
+                    high = min(high, (upto - flow) // kind.fixed)
+                if low <= high and (kind.fixed or above < flow <= upto):
+                    rows.append((r, r, 0, low, high))
+        return np.array(rows, np.int64).reshape(-1, 5).T
+
+    def _pairs(self, above: int, upto: int) -> Iterator[Int]:
+        """Yield (5, lines): kinds a and b, a number of a, the least and the most of b beside it."""
+        left = np.asarray((upto - self.flow) * (1 + LOOSE) + LOOSE, np.float64)
+        numbers = np.minimum(self.most[self.a], self._beside(left))
+        order = np.argsort(-numbers, kind="stable")[: int((numbers >= self.least[self.a]).sum())]
+        order = order[numbers[order] >= self.least[self.a[order]]]
+        while len(order):
+            some = order[: max(1, BLOCK // int(numbers[order[0]]))]
+            order = order[len(some) :]
+            yield self.lines(some, int(numbers[some[0]]), above, left[some])
+
+    def _beside(self, left: Float) -> Float:
+        """Return the most of a that limits and what is `left` of the objective allow beside b."""
+        a, b, least = self.a, self.b, self.least
+        rooms = [(takes, room) for takes, room in zip(self.takes, self.room, strict=True)]
+        rows = [*rooms, (self.fixed.astype(np.float64), left)]
+        rows += [(power.standing, power.left(a, b)) for power in self.power]
+        most = np.full(len(a), np.inf)
+        for takes, room in rows:
+            most = np.minimum(most, _fits(room - takes[b] * least[b], takes[a]))
+        return most
+
     def may_stand(self, a: Int, b: Int) -> NDArray[np.bool_]:
         """Return which pairs limits allow at all, with the fewest of each."""
         fit = np.ones(len(a), np.bool_)
@@ -83,9 +170,10 @@ class _Table:
             fit &= ((a != r) | np.isin(b, helpers)) & ((b != r) | np.isin(a, helpers))
         return fit
 
-    def lines(self, a: Int, b: Int) -> Int:
-        """Return (5, lines) of some pairs."""
-        first = np.arange(1, int(self.most[a].max(initial=0)) + 1)
+    def lines(self, some: Int, numbers: int, above: int, worth: Float) -> Int:
+        """Return (5, lines) of some pairs, up to so many of a, all replicas `worth` so much."""
+        a, b = self.a[some], self.b[some]
+        first = np.arange(1, numbers + 1)
         shape = (len(a), len(first))
         inside = (first >= self.least[a][:, None]) & (first <= self.most[a][:, None])
         high = np.broadcast_to(self.most[b][:, None].astype(np.float64), shape)
@@ -95,6 +183,12 @@ class _Table:
         for power in self.power:
             left = power.left(a, b)[:, None] - power.standing[a][:, None] * first
             high = np.minimum(high, _fits(left, power.standing[b][:, None]))
+        fixed = self.fixed.astype(np.float64)
+        spent = fixed[a][:, None] * first
+        high = np.minimum(high, _fits(worth[:, None] - spent, fixed[b][:, None]))
+        short = (above - self.flow[some])[:, None] * (1 - LOOSE) - LOOSE - spent
+        each = np.where(fixed[b] > 0, fixed[b], np.inf)[:, None]
+        low = np.maximum(low, np.floor(short / each))
         idle = self.spare if self.data.spares_idle else np.zeros_like(self.spare)
         for work, late in zip(self.work, self.late, strict=True):
             time_a = HORIZON * (first - idle[a][:, None]) + late[a][:, None]
@@ -170,3 +264,43 @@ def left_over(mine: Float, theirs: Float, time: Float) -> Float:
         rest += theirs[:, j, None] * (1 - share)
         time -= work * share
     return rest
+
+
+def greatest(data: FleetData, kind: Kind) -> int:
+    """Return what no plan of this kind alone is worth more than."""
+    flow = max(sum(kind.flow), kind.least_flow + sum(kind.beyond_by))
+    return (kind.fixed + data.start) * kind.max_count + flow
+
+
+def _promising(kind: Kind) -> int:
+    """Return the objective of the fewest of a kind that may have time for everything, roughly."""
+    rows = [sum(row) for row in kind.work] + [sum(due.work) - due.late for due in kind.due]
+    number = max(1 + kind.spare, -(-max(rows, default=0) // HORIZON))
+    return kind.fixed * number + sum(kind.flow)
+
+
+def _flow(data: FleetData, a: Int, b: Int) -> Int:
+    """Return the least flow of pairs: all of the traffic where it is cheapest."""
+    kinds = data.kinds
+    least = np.array([kind.least_flow for kind in kinds], np.int64)
+
+    def cheapest(rows: list[tuple[int, ...]]) -> Int:
+        table = np.array(rows, np.int64).reshape(len(rows), data.features)
+        return np.asarray(np.minimum(table[a], table[b]).sum(axis=1))
+
+    flow = cheapest([kind.flow for kind in kinds])
+    beyond = cheapest([kind.beyond_by for kind in kinds])
+    return np.maximum(flow, np.minimum(least[a], least[b]) + beyond)
+
+
+def _ordered(a: Int, b: Int, first: Int, second: Int, own: Int) -> Plans:
+    """Return plans in order of their bounds; of equal ones pairs take turns, the largest first."""
+    replicas = -(first + second)
+    order = np.lexsort((replicas, own, b, a))
+    new = np.ones(len(order), np.bool_)
+    new[1:] = np.any([np.diff(column[order]) != 0 for column in (a, b, own)], axis=0)
+    begin = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
+    turn = np.empty(len(order), np.int64)
+    turn[order] = np.arange(len(order)) - begin
+    order = np.lexsort((replicas, turn, own))
+    return Plans(*(column[order] for column in (a, b, first, second, own)))

@@ -1,7 +1,8 @@
-"""Plans of at most two kinds of replica: arithmetic on arrays in place of a solver.
+"""Plans of at most two kinds of replica, one after the other: arithmetic in place of a solver.
 
-All numbers of two kinds that `fleet_lines` does not exclude are laid out, in order of a bound on
-their objective. A plan whose turn comes is looked at once more by `fleet_verify`, in fractions.
+They are laid out in arrays (`fleet_lines`), window by window on their objective, in order of a
+bound. The bound of one whose turn comes is brought closer by what is known of the plan beside the
+data, if anything is, and then reckoned exactly, by `fleet_verify`.
 """
 
 from __future__ import annotations
@@ -9,70 +10,50 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from heapq import heappop, heappush, heapreplace
-from itertools import chain
-
-import numpy as np
-from numpy.typing import NDArray
 
 from apex_opt.solvers.fleet import Answer
-from apex_opt.solvers.fleet_alone import fewest, most, possible
-from apex_opt.solvers.fleet_data import FleetData, Kind
-from apex_opt.solvers.fleet_lines import lines
+from apex_opt.solvers.fleet_data import FleetData
+from apex_opt.solvers.fleet_lines import Counts, PairTable, Plans, greatest
 from apex_opt.solvers.fleet_listed import Known
 from apex_opt.solvers.fleet_verify import forbidden, value
-
-Counts = tuple[int, ...]
-Int = NDArray[np.int64]
-
-MOST_PLANS = 3_000_000
-"""Plans that are laid out: 60 bytes each."""
 
 GREATEST = 2**61
 """Objectives up to which sums fit 64 bits."""
 
-
-@dataclass(frozen=True)
-class Plans:
-    """Plans in order of their bounds, `first` of kind a and `second` of kind b.
-
-    Those of one kind have it as a and as b, and a `first` of 0.
-
-    Attributes:
-        own: bound of the objective of each, rounded down.
-    """
-
-    a: Int
-    b: Int
-    first: Int
-    second: Int
-    own: Int
-
-    def counts(self, at: int, kinds: Sequence[Kind]) -> Counts:
-        """Return the replicas of each of the kinds of the plan at a place."""
-        found = [0] * len(kinds)
-        found[int(self.a[at])] = int(self.first[at])
-        found[int(self.b[at])] = int(self.second[at])
-        return tuple(found)
+WIDER, NARROWER, TRIES = 2, 4, 8
+"""By how much a window grows, or shrinks where it has too many plans; how often it is made smaller.
+"""
 
 
 class PairsModel:
     """The plans of one or two kinds of a `FleetData`, as `FleetModel` gives them.
 
+    Where more plans have bounds close together than can be laid out, it goes no further than their
+    bound.
+
     Args:
         data: the question, see `pairs`.
-        laid_out: its plans.
         known: the least that the flow of a plan is worth, whatever the data say.
     """
 
-    def __init__(self, data: FleetData, laid_out: Plans, known: Known | None = None) -> None:
-        self._data, self._plans, self._known = data, laid_out, known
-        self._next = 0
+    def __init__(self, data: FleetData, known: Known | None = None) -> None:
+        self._data, self._known = data, known
+        self._table = PairTable(data)
+        self._upto, self._stuck = -1, False
+        self._plans: Plans | None = None
+        self._next = self._turn = 0
         self._cut: set[Counts] = set()
         self._caps: dict[frozenset[int], int] = {}
         self._queue: list[tuple[int, bool, int, Counts]] = []
         self._small: dict[Counts, FleetData] = {}
+        self._widen()
+
+    @property
+    def upto(self) -> int:
+        """The bound up to which plans have been laid out; -1: none could be."""
+        return self._upto
 
     def cut(self, counts: Sequence[int]) -> None:
         """Exclude the plan with exactly these counts."""
@@ -85,50 +66,65 @@ class PairsModel:
     def solve(self, *, time_limit_s: float = 60.0) -> Answer:
         """Return the best plan that is left, or a bound of those that are, once the time is out."""
         end = time.monotonic() + time_limit_s
-        while self._left() or self._queue:
+        while True:
             self._take_in(end)
-            if time.monotonic() > end and not self._first_is_exact():
-                return Answer("unknown", None, None, min(self._bounds()))
+            rest = self._rest()
             if not self._queue:
-                continue
+                return Answer("infeasible" if rest is None else "unknown", None, None, rest)
             own, exact, turn, counts = self._queue[0]
             if self._out(counts, own):
                 heappop(self._queue)
+            elif rest is not None and rest < own:
+                return Answer("unknown", None, None, rest)
             elif exact:
                 return Answer("optimal", counts, own, own)
+            elif time.monotonic() > end:
+                return Answer("unknown", None, None, own)
             elif (found := self._exact(counts)) is None:
                 heappop(self._queue)
             else:
                 heapreplace(self._queue, (max(own, found), True, turn, counts))
-        return Answer("infeasible", None, None, None)
-
-    def _first_is_exact(self) -> bool:
-        """Whether the plan that waits first is exact, and none that is laid out may be better."""
-        if not self._queue:
-            return False
-        own, exact, *_ = self._queue[0]
-        return exact and not (self._left() and self._plans.own[self._next] < own)
-
-    def _left(self) -> bool:
-        return self._next < len(self._plans.own)
-
-    def _bounds(self) -> list[int]:
-        """Return the bounds of what comes next of what is laid out, and of what waits."""
-        laid_out = [int(self._plans.own[self._next])] if self._left() else []
-        return laid_out + [own for own, *_ in self._queue[:1]]
 
     def _take_in(self, end: float) -> None:
-        """Let the next plans wait in the queue, until none that is laid out may be better."""
-        plans = self._plans
-        while self._left() and not (self._queue and self._queue[0][0] <= plans.own[self._next]):
-            if time.monotonic() > end:
+        """Let plans wait in the queue until no other may be better, or the time is out."""
+        while (rest := self._rest()) is not None and not (
+            self._queue and self._queue[0][0] <= rest
+        ):
+            if time.monotonic() > end or (self._plans is None and self._stuck):
                 return
-            own, counts = int(plans.own[self._next]), plans.counts(self._next, self._data.kinds)
+            if self._plans is None:
+                self._widen()
+                continue
+            counts = self._plans.counts(self._next, len(self._data.kinds))
             self._next += 1
-            if not self._out(counts, own):
+            if self._next == len(self._plans.own):
+                self._plans = None
+            if not self._out(counts, rest):
+                own = rest
                 if self._known is not None:
                     own = max(own, self._fixed(counts) + self._known(counts))
-                heappush(self._queue, (own, False, self._next, counts))
+                self._turn += 1
+                heappush(self._queue, (own, False, self._turn, counts))
+
+    def _rest(self) -> int | None:
+        """Return a bound of the plans that do not wait in the queue; None: there is none."""
+        if self._plans is not None:
+            return int(self._plans.own[self._next])
+        return self._upto + 1 if self._upto < self._table.greatest else None
+
+    def _widen(self) -> None:
+        """Lay out the plans of the next window."""
+        table, above = self._table, self._upto
+        upto = WIDER * max(above, table.promising) + 1
+        for _ in range(TRIES):
+            upto = min(upto, table.greatest)
+            found = table.between(above, upto)
+            if found is not None:
+                self._upto, self._next = upto, 0
+                self._plans = found if len(found.own) else None
+                return
+            upto = above + max((upto - above) // NARROWER, 1)
+        self._stuck = True
 
     def _fixed(self, counts: Counts) -> int:
         return sum(kind.fixed * n for kind, n in zip(self._data.kinds, counts, strict=True))
@@ -158,69 +154,11 @@ class PairsModel:
 def pairs(data: FleetData, known: Known | None = None) -> PairsModel | None:
     """Return the model of a question whose plans have two kinds at most, all of one role.
 
-    None for others, where a share is maximised, or where too many plans are within the bounds.
+    None for others, where a share is maximised, or where even the best are too many to lay out.
     """
     if data.max_kinds != 2 or data.caches or data.sense == "max":
         return None
-    most_kind = max((_greatest(data, kind) for kind in data.kinds), default=0)
-    if 2 * most_kind > GREATEST:
+    if 2 * max((greatest(data, kind) for kind in data.kinds), default=0) > GREATEST:
         return None
-    left, found = MOST_PLANS, []
-    for some in chain([_singles(data)], lines(data)):
-        left -= int((some[4] - some[3] + 1).sum())
-        if left < 0:
-            return None
-        found.append(_spelled(some))
-    a, b, first, second = np.concatenate(found, axis=1)
-    own = _own(data, a, b, first, second)
-    return PairsModel(data, _ordered(a, b, first, second, own), known)
-
-
-def _greatest(data: FleetData, kind: Kind) -> int:
-    flow = max(sum(kind.flow), kind.least_flow + sum(kind.beyond_by))
-    return (kind.fixed + data.start) * kind.max_count + flow
-
-
-def _singles(data: FleetData) -> Int:
-    """Return (5, lines) as `fleet_lines` does, of one kind: none of it, the least, the most."""
-    usable = [r for r in range(len(data.kinds)) if possible(data, r)]
-    rows = [(r, r, 0, fewest(data, r), most(data, r)) for r in usable]
-    return np.array(rows, np.int64).reshape(-1, 5).T
-
-
-def _spelled(some: Int) -> Int:
-    """Return (4, plans) of (5, lines): each with all numbers of the second kind, low to high."""
-    a, b, first, low, high = some
-    many = high - low + 1
-    start = np.repeat(np.cumsum(many) - many, many)
-    second = np.arange(int(many.sum())) - start + np.repeat(low, many)
-    return np.stack([*(np.repeat(column, many) for column in (a, b, first)), second])
-
-
-def _own(data: FleetData, a: Int, b: Int, first: Int, second: Int) -> Int:
-    """Return bounds of objectives: what is `fixed`, all traffic where it is cheapest."""
-    kinds = data.kinds
-    fixed = np.array([kind.fixed for kind in kinds], np.int64)
-    least = np.array([kind.least_flow for kind in kinds], np.int64)
-
-    def cheapest(rows: list[tuple[int, ...]]) -> Int:
-        table = np.array(rows, np.int64)
-        return np.asarray(np.minimum(table[a], table[b]).sum(axis=1))
-
-    flow = cheapest([kind.flow for kind in kinds])
-    beyond = cheapest([kind.beyond_by for kind in kinds])
-    flow = np.maximum(flow, np.minimum(least[a], least[b]) + beyond)
-    return np.asarray(fixed[a] * first + fixed[b] * second + flow)
-
-
-def _ordered(a: Int, b: Int, first: Int, second: Int, own: Int) -> Plans:
-    """Return plans in order of their bounds; of equal ones pairs take turns, the largest first."""
-    replicas = -(first + second)
-    order = np.lexsort((replicas, own, b, a))
-    new = np.ones(len(order), np.bool_)
-    new[1:] = np.any([np.diff(column[order]) != 0 for column in (a, b, own)], axis=0)
-    begin = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
-    turn = np.empty(len(order), np.int64)
-    turn[order] = np.arange(len(order)) - begin
-    order = np.lexsort((replicas, turn, own))
-    return Plans(*(column[order] for column in (a, b, first, second, own)))
+    model = PairsModel(data, known)
+    return model if model.upto >= 0 else None

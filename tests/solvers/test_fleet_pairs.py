@@ -1,12 +1,13 @@
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, repeat
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apex_opt.solvers import fleet_pairs
+from apex_opt.solvers import fleet_lines, fleet_pairs
 from apex_opt.solvers.fleet_alone import AloneModel
 from apex_opt.solvers.fleet_data import HORIZON, Due, FleetData
 from apex_opt.solvers.fleet_listed import ListedModel
@@ -171,10 +172,46 @@ def test_roles_are_not_for_pairs_nor_are_objectives_past_64_bits(monkeypatch: py
     apart = [kind(role="prefill"), kind(role="decode")]
     assert pairs(fleet(apart, max_kinds=2, prefill=frozenset({0}))) is None
     assert pairs(fleet([kind(fixed=2**61)], max_kinds=2)) is None
-    monkeypatch.setattr(fleet_pairs, "MOST_PLANS", 24)
-    assert pairs(fleet([kind(), kind()], max_kinds=2)) is not None  # 4 + 4 and 4 x 4 of them
-    monkeypatch.setattr(fleet_pairs, "MOST_PLANS", 23)
-    assert pairs(fleet([kind(), kind()], max_kinds=2)) is None
+    monkeypatch.setattr(fleet_lines, "MOST_PLANS", 24)
+    same = [kind(fixed=0), kind(fixed=0)]
+    assert pairs(fleet(same, max_kinds=2)) is not None  # 4 + 4 and 4 x 4 of them
+    monkeypatch.setattr(fleet_lines, "MOST_PLANS", 23)
+    assert pairs(fleet(same, max_kinds=2)) is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(two_at_most(), st.sampled_from([1, 2, 5]))
+def test_where_few_plans_are_laid_out_at_a_time_all_come_in_order_up_to_a_bound(
+    data: FleetData, few: int
+):
+    values = worth(data)
+    with patch.object(fleet_lines, "MOST_PLANS", few):
+        asked, found = pairs(data), dict[Counts, int]()
+        while asked is not None and (answer := asked.solve()).counts is not None:
+            assert answer.bound is not None
+            found[answer.counts] = answer.bound
+            asked.cut(answer.counts)
+    assert list(found.values()) == sorted(found.values())
+    assert found.items() <= {counts: v // 1 for counts, v in values.items()}.items()
+    left = [v for counts, v in values.items() if counts not in found]
+    if asked is None:
+        assert not found
+    elif answer.status == "infeasible":
+        assert not left
+    else:
+        assert answer.status == "unknown"
+        assert answer.bound is not None
+        assert all(v >= answer.bound for v in left)
+
+
+def test_windows_grow_until_they_have_all_plans():
+    dear = [kind(fixed=1), kind(fixed=10**6)]
+    asked, found = model(fleet(dear, max_kinds=2)), list[Counts]()
+    while (counts := asked.solve().counts) is not None:
+        found.append(counts)
+        asked.cut(counts)
+    assert len(found) == 4 + 4 + 16
+    assert found[:4] == [(1, 0), (2, 0), (3, 0), (4, 0)]
 
 
 def test_large_spaces_of_two_kinds_are_answered_by_pairs_small_ones_by_a_list():
