@@ -10,13 +10,13 @@ from apex_opt.auditing.conflict import Found
 from apex_opt.auditing.dials import Range
 from apex_opt.auditing.entries import Entry
 from apex_opt.auditing.judge import Judge
-from apex_opt.auditing.near import closest
+from apex_opt.auditing.near import closest, misses
 from apex_opt.auditing.replica_causes import replica_cause
 from apex_opt.auditing.result import Code
 from apex_opt.auditing.stands import STANDS
 from apex_opt.auditing.words import both, digits
 from apex_opt.plan.companions import floor_ns
-from apex_opt.plan.levels import NS_PER_MS, SHARE, Metric, request_limits_ns
+from apex_opt.plan.levels import NS_PER_MS, NS_PER_S, SHARE, Metric, request_limits_ns
 from apex_opt.plan.likely import alone as of_one_kind
 from apex_opt.plan.power import least_w
 from apex_opt.plan.problem import MILLI, Problem
@@ -32,13 +32,13 @@ RESOURCES: tuple[Code, ...] = (
 )  # fmt: skip
 
 
-def cause(judge: Judge, found: Found) -> tuple[Code, str]:
-    """Return the code of a conflict, and its story."""
+def cause(judge: Judge, found: Found, spec: Spec) -> tuple[Code, str]:
+    """Return the code of a conflict of `spec`, and its story."""
     if found.verdict.stage == "replica":
-        code, text = replica_cause(judge, found)
+        code, text = replica_cause(judge, found, spec)
         return (code if found.members else "nothing_helps"), text
     code = _code(found)
-    return code, _length(judge, found) if code == "length" else _text(found, code)
+    return code, _length(judge, found) if code == "length" else _text(judge, found, code, spec)
 
 
 def _code(found: Found) -> Code:
@@ -85,7 +85,7 @@ def _length(judge: Judge, found: Found) -> str:
     return "; ".join([*told, *levels])
 
 
-def _text(found: Found, code: Code) -> str:
+def _text(judge: Judge, found: Found, code: Code, spec: Spec) -> str:
     """Return the story: what was asked, and how near the best that is possible comes."""
     asked = found.verdict.asked
     if code in {"starts", "spot", "spares"}:
@@ -95,14 +95,19 @@ def _text(found: Found, code: Code) -> str:
     if asked is None:
         return _smallest(found, code)
     if code in {"slo.unreachable", "slo.load"}:
-        floors = "; ".join([*_floors(found, asked), *_share(found, asked)])
-        known = _simulated(found, asked) or floors or _pressed(found, asked) or _busy(asked)
+        floors = "; ".join([*_floors(judge, found, asked, spec), *_share(found, asked)])
+        known = (
+            _simulated(judge, found, asked, spec)
+            or floors
+            or _pressed(found, asked)
+            or _busy(asked)
+        )
         return known or f"bounds exclude every plan; {_asked_for(found)}"
     if code == "demand":
-        return _simulated(found, asked) or _busy(asked) or MORE
+        return _simulated(judge, found, asked, spec) or _last(found, asked) or _busy(asked) or MORE
     if code == "power" and not found.verdict.missed and alone(asked.data):
         return _least_power(found, asked)
-    return _simulated(found, asked) or _smallest(found, code)
+    return _simulated(judge, found, asked, spec) or _smallest(found, code)
 
 
 def _nothing(found: Found) -> str:
@@ -118,8 +123,11 @@ def _asked_for(found: Found) -> str:
     return both([f"`{e.key}` = {e.shown}" for e in found.members])
 
 
-def _simulated(found: Found, asked: Problem) -> str | None:
-    """Return what the closest plan misses of the conflict, where plans were simulated."""
+def _simulated(judge: Judge, found: Found, asked: Problem, spec: Spec) -> str | None:
+    """Return what the closest plan misses of the conflict, where plans were simulated.
+
+    Entries that are not of the conflict are loosened there: what it misses of them is told too.
+    """
     if not found.verdict.missed:
         return None
     plan, all_misses = closest(found.core, found.verdict.missed)
@@ -131,8 +139,15 @@ def _simulated(found: Found, asked: Problem) -> str | None:
     mine = mine or [words for _, words in all_misses]
     many = len(found.verdict.missed)
     plans = f"all {many:,} plans" if many > 1 else "the one plan"
+    others: list[str] = []
+    if judge.memory.knows(spec, asked, plan.counts):
+        same = judge.play(spec, judge.traffic(spec), asked, plan.counts)
+        known = {key for key, _ in all_misses}
+        others = [words for key, words in misses(spec, same) if key and key not in known]
+    rest = f"; with all else as it is also {both(others)}" if others else ""
     return (
-        f"{plans} within the bounds simulated; closest is {label(asked, plan.counts)}: {both(mine)}"
+        f"{plans} within the bounds simulated; closest is {label(asked, plan.counts)}: "
+        f"{both(mine)}{rest}"
     )
 
 
@@ -140,27 +155,55 @@ NOT_OF: dict[Metric, Role] = {"ttft_ms": "decode", "tpot_ms": "prefill", "itl_ms
 """Roles that have no part in a metric."""
 
 
-def _floors(found: Found, asked: Problem) -> Iterator[str]:
-    """Yield for each level the least that even a lone request takes, on the best replica."""
+def _floors(judge: Judge, found: Found, asked: Problem, spec: Spec) -> Iterator[str]:
+    """Yield for each level the least that even a lone request takes, on the best replica.
+
+    That is the best replica of `spec`, and beside it the best where all else is loosened.
+    """
+    own = judge.problem(spec)
     for entry in found.members:
         if entry.family != "slo" or entry.key == "slo.attainment":
             continue
         metric, statistic = _metric(entry)
-        floors = {
-            r: _floor(asked, r, metric, statistic)
-            for r, one in enumerate(asked.candidates)
-            if one.role != NOT_OF.get(metric) and most(asked.data, r)
-        }
-        if not floors:
+        best = _best_floor(asked, metric, statistic)
+        if best is None or (isinstance(entry.dial, Range) and best[0] <= entry.dial.value):
             continue
-        best = min(floors, key=lambda r: floors[r])
-        if isinstance(entry.dial, Range) and floors[best] <= entry.dial.value:
-            continue
+        mine = (None if own is None else _best_floor(own, metric, statistic)) or best
         name = NAMES[metric][0] + (f" {statistic}" if statistic else "")
+        loose = f", {digits(best[0])} ms with all else loosened ({best[1]})"
         yield (
-            f"{name} is at least {digits(floors[best])} ms for requests alone on idle devices "
-            f"({asked.candidates[best].replica.label}); `{entry.key}` asks for {entry.shown}"
+            f"{name} is at least {digits(mine[0])} ms for requests alone on idle devices "
+            f"({mine[1]}){'' if mine == best else loose}; `{entry.key}` asks for {entry.shown}"
         )
+
+
+def _best_floor(asked: Problem, metric: Metric, statistic: str | None) -> tuple[float, str] | None:
+    """Return the least bound of a statistic, ms, of any replica alone, and its label."""
+    floors = [
+        (_floor(asked, r, metric, statistic), one.replica.label)
+        for r, one in enumerate(asked.candidates)
+        if one.role != NOT_OF.get(metric) and most(asked.data, r)
+    ]
+    return min(floors, key=lambda floor: floor[0], default=None)
+
+
+def _last(found: Found, asked: Problem) -> str | None:
+    """Return when the last requests are done, each alone, if that is later than asked for."""
+    entry = next((e for e in found.members if e.key == "slo.drain_s"), None)
+    left_ns, mixed = asked.traffic.left_ns, asked.data.of_role("mixed")
+    if entry is None or left_ns is None or asked.traffic.refused is not None or not mixed:
+        return None
+    late = [
+        (floor_ns(asked.bounds[r], asked.traffic.features, "e2e_ms") - left_ns).max() for r in mixed
+    ]
+    over_ns, r = min(zip(late, mixed, strict=True))
+    if over_ns <= 0 or not isinstance(entry.dial, Range):
+        return None
+    return (
+        "even alone on idle devices the last requests are done "
+        f"{digits(entry.dial.value + over_ns / NS_PER_S)} s after the last arrival at the earliest "
+        f"({asked.candidates[r].replica.label}); `slo.drain_s` asks for {entry.shown}"
+    )
 
 
 def _share(found: Found, asked: Problem) -> Iterator[str]:

@@ -44,7 +44,12 @@ MOST_PLANS = 120
 """Simulations for one question about a large space."""
 
 BUDGET = 600
-"""Simulations of an audit, after which a question about a large space has only `FEW`."""
+"""Simulations of an audit, beside those of questions without limit, after which a question about a
+large space has only `FEW`.
+"""
+
+NO_LIMIT = 2**62
+"""Simulations for a question that only time ends."""
 
 FEW = 24
 """Guesses for one question of a bisection about a large space; plans to simulate of a listed one.
@@ -90,7 +95,7 @@ class Judge:
 
     def __init__(self, deadline: float, listen: Listen) -> None:
         self.deadline, self.listen = deadline, listen
-        self.questions = 0
+        self.questions = self._unlimited = 0
         self.memory = Memory()
 
     @property
@@ -120,8 +125,17 @@ class Judge:
 
         A plan of a spec that is almost the same may be tried first.
         """
+        if most == NO_LIMIT:
+            before = self.simulated
+            verdict = self._asked(spec, most, like)
+            self._unlimited += self.simulated - before
+            return verdict
+        return self._asked(
+            spec, min(most, max(FEW, BUDGET + self._unlimited - self.simulated)), like
+        )
+
+    def _asked(self, spec: Spec, most: int, like: Tried | None) -> Verdict:
         self._count()
-        most = min(most, max(FEW, BUDGET - self.simulated))
         if self.late:
             return Verdict("undecided", "bound", Enumeration((), {}))
         found = self.replicas(spec)

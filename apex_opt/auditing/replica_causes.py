@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from apex_opt.auditing.conflict import Found, loosened
 from apex_opt.auditing.dials import under
@@ -36,30 +36,70 @@ either.
 """
 
 
-def replica_cause(judge: Judge, found: Found) -> tuple[Code, str]:
-    """Return the code and the story of a conflict that leaves no legal replica."""
-    core = _shallow(found)
-    longest = longest_request(core, judge.traffic(core))
-    tried = [s for pool in core.pools for s in shapes(core, pool, longest)]
-    if not tried:
+@dataclass(frozen=True)
+class _Lack:
+    """What the nearest shape of a spec lacks.
+
+    Attributes:
+        code: what about.
+        text: the story, where the spec is what the user wrote.
+        need: bytes that are needed, in words; none but of memory.
+        have: what there is for them.
+        largest: devices of the largest shape; none but of memory.
+    """
+
+    code: Code
+    text: str
+    need: str = ""
+    have: int = 0
+    largest: int = 0
+
+
+def replica_cause(judge: Judge, found: Found, spec: Spec) -> tuple[Code, str]:
+    """Return the code and the story of a conflict that leaves no legal replica.
+
+    The figures are those of `spec`, if that fails at the same, and beside them those of the
+    conflict's own spec, if less is needed there: nothing but the entries of the conflict holds.
+    """
+    reserved = any(e.family == "reserve" and e.written for e in found.members)
+    core = _lack(judge, _shallow(found, found.core), reserved=reserved)
+    if core is None:
         return "stock", _no_degree(found)
+    if not core.need:
+        return core.code, core.text
+    own = _lack(judge, _shallow(found, spec), reserved=reserved)
+    told = core if own is None or own.code != core.code else own
+    text = told.text
+    if told.need != core.need:
+        text += f"; with all else loosened {core.need} and room for {gigabytes(core.have)}"
+    if core.code == "memory.weights":
+        text += _enough(judge, found, core.largest)
+    return core.code, text
+
+
+def _lack(judge: Judge, spec: Spec, *, reserved: bool) -> _Lack | None:
+    """Return what the nearest shape of a spec lacks; None: there is no shape to try."""
+    longest = longest_request(spec, judge.traffic(spec))
+    tried = [s for pool in spec.pools for s in shapes(spec, pool, longest)]
+    if not tried:
+        return None
     furthest, reason, rule = max((_broken(shape) for shape in tried), key=lambda b: b[0])
     if furthest < len(RULES):
         code = CODES.get(rule, "choices")
         if code == "stock" and "neither fits a node" in reason:
             code = "node"
-        return code, reason
+        return _Lack(code, reason)
     fits = [(s, fit(s)) for s in tried if _broken(s)[0] == len(RULES)]
     nearest = max(fits, key=lambda pair: (pair[1].memory.room, pair[1].blocks))
-    return _memory(judge, found, max(s.devices for s, _ in fits), *nearest)
+    return replace(_memory(*nearest, reserved=reserved), largest=max(s.devices for s, _ in fits))
 
 
-def _shallow(found: Found) -> Spec:
-    """Return the spec of a conflict with few stages, if their number is not to blame."""
-    most = found.core.parallelism.max_stages
+def _shallow(found: Found, spec: Spec) -> Spec:
+    """Return the spec with few stages, if their number is not to blame for the conflict."""
+    most = spec.parallelism.max_stages
     if any(e.key == "parallelism.max_stages" for e in found.members) or most <= USUAL_STAGES:
-        return found.core
-    return under("parallelism", "max_stages")(found.core, USUAL_STAGES)
+        return spec
+    return under("parallelism", "max_stages")(spec, USUAL_STAGES)
 
 
 def _no_degree(found: Found) -> str:
@@ -81,31 +121,39 @@ def _broken(shape: Shape) -> tuple[int, str, str]:
     return len(RULES), "", ""
 
 
-def _memory(judge: Judge, found: Found, largest: int, shape: Shape, room: Fit) -> tuple[Code, str]:
+def _memory(shape: Shape, room: Fit, *, reserved: bool) -> _Lack:
     """Return which component of memory is too large on the shape that comes closest.
 
-    The largest shape has so many devices.
+    What is kept free is to blame where the conflict has it, `reserved`, and less would do.
     """
     m, s = room.memory, shape.settings
     free = m.total - m.other - m.graphs - m.reserve - m.weights
     cut = f"TP{shape.tensor}" + (f" {_stage(shape, room.stage)}" if shape.pipeline > 1 else "")
     pool = shape.places[room.stage].pool
     where = f"on each {pool.name} device of {gigabytes(m.total)} ({cut})"
-    reserved = any(e.family == "reserve" and e.written for e in found.members)
     if m.room <= 0 and reserved and m.room + m.reserve > 0:
-        return "memory.reserve", (
-            f"weights take {gigabytes(m.weights)} and activations {gigabytes(m.activations)} "
-            f"{where}, of which {gigabytes(m.reserve)} are kept free"
+        return _Lack(
+            "memory.reserve",
+            f"weights take {gigabytes(m.weights)}, activations {gigabytes(m.activations)}, CUDA "
+            f"graphs and libraries {gigabytes(m.graphs + m.other)} {where}, of which "
+            f"{gigabytes(m.reserve)} are kept free",
+            f"{gigabytes(m.total - m.reserve - m.room)} ({cut})",
+            m.total - m.reserve,
         )
     if free < 0:
-        return "memory.weights", _weights(shape, room, cut) + _enough(judge, found, largest)
+        usable = max(free + m.weights - m.activations, 0)
+        need = f"{gigabytes(m.weights)} in {shape.weights.name} ({cut})"
+        return _Lack("memory.weights", _weights(shape, room, cut, usable), need, usable)
     if m.room <= 0:
-        return "memory.activations", (
+        return _Lack(
+            "memory.activations",
             f"activations of {s.max_num_batched_tokens:,} tokens and {s.max_num_seqs:,} sequences "
-            f"a step take {gigabytes(m.activations)} {where}; weights and reserve leave "
-            f"{gigabytes(free)}"
+            f"a step take {gigabytes(m.activations)} {where}; weights, reserve, CUDA graphs and "
+            f"libraries leave {gigabytes(free)}",
+            f"{gigabytes(m.activations)} ({cut})",
+            free,
         )
-    return "memory.kv_cache", _cache(shape, room, where)
+    return _cache(shape, room, where, cut)
 
 
 def _stage(shape: Shape, nth: int) -> str:
@@ -116,34 +164,37 @@ def _stage(shape: Shape, nth: int) -> str:
     return f"PP{shape.pipeline}, stage {nth + 1} of {shape.pipeline} with {both(parts)}"
 
 
-def _cache(shape: Shape, room: Fit, where: str) -> str:
-    s = shape.settings
+def _cache(shape: Shape, room: Fit, where: str, cut: str) -> _Lack:
+    """Return what the longest request takes of the cache, and what there is."""
+    s, kind = shape.settings, f"in {shape.kv_cache.name}"
     if s.num_gpu_blocks is not None:
         held = s.num_gpu_blocks * shape.block_tokens
-        return (
+        return _Lack(
+            "memory.kv_cache",
             f"{s.num_gpu_blocks:,} pinned blocks hold {held:,} tokens; the longest request has "
-            f"{s.max_model_len:,}"
+            f"{s.max_model_len:,}",
         )
     needed = -(-s.max_model_len // shape.block_tokens) + room.sequence_blocks
     cache = fit(replace(shape, settings=replace(s, num_gpu_blocks=needed))).memory.kv_cache
-    return (
+    return _Lack(
+        "memory.kv_cache",
         f"the KV cache of one request of {s.max_model_len:,} tokens takes {gigabytes(cache)} "
-        f"{where}; {gigabytes(room.memory.room)} are left"
+        f"{kind} {where}; {gigabytes(room.memory.room)} are left",
+        f"{gigabytes(cache)} {kind} ({cut})",
+        room.memory.room,
     )
 
 
-def _weights(shape: Shape, room: Fit, cut: str) -> str:
+def _weights(shape: Shape, room: Fit, cut: str, usable: int) -> str:
     """Return what the weights take on the fullest stage, and what there is for them."""
-    m = room.memory
     layers = len(shape.model.sequence())
     whole = fit(
         replace(shape, tensor=1, expert=1, context=1, stage_layers=(layers,))
     ).memory.weights
-    usable = m.total - m.reserve - m.other - m.graphs - m.activations
     return (
         f"weights of {gigabytes(whole)} in {shape.weights.name} do not fit: the nearest cut, "
         f"{shape.devices} x {shape.pool.name} ({cut}), leaves "
-        f"{gigabytes(m.weights)} for a device that has {gigabytes(max(usable, 0))} for them"
+        f"{gigabytes(room.memory.weights)} for a device that has {gigabytes(usable)} for them"
     )
 
 

@@ -11,7 +11,7 @@ from apex_opt.auditing.causes import cause
 from apex_opt.auditing.conflict import MOST_CONFLICTS, Found, conflicts, loosened
 from apex_opt.auditing.demand import carried
 from apex_opt.auditing.entries import Entry, entries
-from apex_opt.auditing.judge import Judge, Verdict
+from apex_opt.auditing.judge import NO_LIMIT, Judge, Verdict
 from apex_opt.auditing.kept import kept
 from apex_opt.auditing.known import known as met_by_known
 from apex_opt.auditing.near import closest
@@ -32,7 +32,8 @@ from apex_opt.spec.spec import Spec
 from apex_opt.version import VERSION
 
 MOST_FIRST = 500
-"""Simulations for the question whether the spec itself can be met."""
+"""Simulations for the question whether the spec itself can be met, unless spec or call name a time.
+"""
 
 MOST_PLANS = 100
 """Simulations for the best plan of a spec that can be met, unless spec or call name a time."""
@@ -56,7 +57,7 @@ def audit(spec: Spec, listen: Listen = silent) -> Audit:
 
 def answer(spec: Spec, judge: Judge, listen: Listen = silent) -> Audit:
     """Return the audit of a spec, every question of it put to `judge`."""
-    verdict = judge.ask(spec, MOST_FIRST)
+    verdict = judge.ask(spec, NO_LIMIT if _timed(spec) else MOST_FIRST)
     known = known_entries(spec, judge, verdict)
     if verdict.feasible:
         found = _feasible(spec, known, judge, listen, verdict)
@@ -65,6 +66,11 @@ def answer(spec: Spec, judge: Judge, listen: Listen = silent) -> Audit:
     else:
         found = _undecided(spec, known, judge, verdict)
     return found.model_copy(update={"questions": judge.questions, "simulated": judge.simulated})
+
+
+def _timed(spec: Spec) -> bool:
+    """Whether spec or call name a time: that is the limit then, not a number of simulations."""
+    return "time_limit_s" in spec.search.model_fields_set
 
 
 def known_entries(spec: Spec, judge: Judge, verdict: Verdict) -> tuple[Entry, ...]:
@@ -80,9 +86,8 @@ def _feasible(
     spec: Spec, known: tuple[Entry, ...], judge: Judge, listen: Listen, verdict: Verdict
 ) -> Audit:
     """Return what binds. The verdict had a plan, so the search has one too, given the time."""
-    timed = "time_limit_s" in spec.search.model_fields_set
     seconds = max((judge.deadline - time.monotonic()) / 2, 0.01)
-    sought = best(judge, spec, seconds, None if timed else MOST_PLANS, listen)
+    sought = best(judge, spec, seconds, None if _timed(spec) else MOST_PLANS, listen)
     if sought is None:
         assert verdict.asked is not None
         assert verdict.plan is not None
@@ -119,7 +124,7 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
     shown: list[Conflict] = []
     for one in found:
         cured = loosened(spec, [e for o in found if o is not one for e in o.cure])
-        code, text = cause(judge, one)
+        code, text = cause(judge, one, cured)
         own = repairs(judge, cured, one.members, verdict if len(found) == 1 else None)
         own.repairs.extend(beyond(judge, cured, code))
         if len(found) == 1:
@@ -132,7 +137,7 @@ def _infeasible(spec: Spec, known: tuple[Entry, ...], judge: Judge, verdict: Ver
         shown.append(_conflict(spec, one, (code, text), own))
         for other, base in beside.conflicts:
             mended = repairs(judge, base, other.members)
-            shown.append(_conflict(spec, other, cause(judge, other), mended))
+            shown.append(_conflict(spec, other, cause(judge, other, base), mended))
     whole = fixes[0]
     if len(found) > 1:
         whole = settled(judge, spec, combined(judge, spec, fixes, [o.members for o in found]))

@@ -76,7 +76,10 @@ def solve(
     except (InfeasibleError, UndecidedError) as why:
         if explain:
             typer.echo(f"error: {why}\n", err=True)
-            _explain(loaded, seed, time_limit, quiet=quiet)
+            # What was proved in that time, an audit that has the same time proves too.
+            proved = isinstance(why, InfeasibleError)
+            seconds = time_limit or (loaded.search.time_limit_s if proved else None)
+            _explain(loaded, seed, seconds, quiet=quiet)
             raise typer.Exit(why.exit_status) from None
         raise
     text = result.model_dump_json(indent=2)

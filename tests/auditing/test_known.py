@@ -39,6 +39,13 @@ def test_changes_are_told_with_which_a_simulated_plan_would_do(monkeypatch, floo
     assert (relaxation.plan, relaxation.smallest) == (found.near.plan, "not proved")
 
 
+def test_a_spec_that_names_a_time_is_asked_until_that_is_over(monkeypatch, floor):
+    slo = f"ttft_ms = {{ p99 = {1.001 * floor} }}"
+    undecided(monkeypatch, slo)
+    timed = answer(make(**LARGE, slo=slo, search="time_limit_s = 600"), timeless())
+    assert timed.status == "infeasible"
+
+
 def test_the_gap_is_what_bounds_exclude_tighter_than_the_spec(monkeypatch, floor):
     _, found = undecided(monkeypatch, f"ttft_ms = {{ p99 = {1.001 * floor} }}")
     (change,) = found.relaxations[0].changes

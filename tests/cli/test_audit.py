@@ -66,6 +66,20 @@ def test_solve_explains_on_stderr_why_there_is_no_plan(run):
     assert "Conflict" not in run("solve", spec, "-q")[2]
 
 
+def test_what_solve_proved_is_explained_with_the_time_that_it_had(run, monkeypatch):
+    given, audit = [], apex_opt.api.audit
+
+    def heard(spec, **options):
+        given.append(options["time_limit_s"])
+        return audit(spec, **options)
+
+    monkeypatch.setattr(apex_opt.api, "audit", heard)
+    spec = write(limits="budget_per_hour = 1")
+    run("solve", spec, "-q", "--explain")
+    run("solve", spec, "-q", "--explain", "--time-limit", "50")
+    assert given == [300, 50]
+
+
 def test_the_api_answers_with_the_same_audit(run):
     found = apex_opt.audit(apex_opt.load(write(limits="budget_per_hour = 1")))
     assert (found.status, found.conflict.code) == ("infeasible", "budget")
