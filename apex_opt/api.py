@@ -217,7 +217,7 @@ def _changed(spec: Spec, changes: Mapping[str, object]) -> Spec:
         raise NotBuiltError(f"executor `{executor}` {told}; write `local`")
     require_built(spec, spec.lines)
     try:
-        search = Search.model_validate(spec.search.model_dump() | given)
+        search = Search.model_validate(spec.search.model_dump(exclude_unset=True) | given)
     except ValidationError as why:
         first = why.errors()[0]
         raise CallError(f"{first['loc'][0]}: {first['msg']}, got {first['input']!r}") from None

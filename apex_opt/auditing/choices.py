@@ -54,7 +54,9 @@ def _settings(spec: Spec, *, unwritten: bool) -> Iterator[Row]:
         if own is None and not unwritten:
             continue
         now = own or (default,)
-        others = [n for n in known if n not in now]
+        others = sorted(
+            set(known) - set(now), key=lambda n: (min(abs(math.log(n / m)) for m in now), n)
+        )
         dial = _added("engine", key, now, others, f"allow `{key}` = {{:,}}")
         yield f"engine.{key}", ("engine", key), "engine", dial, own is not None
     for key, words in (
