@@ -139,8 +139,8 @@ class PairTable:
         """Yield (5, lines): kinds a and b, a number of a, the least and the most of b beside it."""
         left = np.asarray((upto - self.flow) * (1 + LOOSE) + LOOSE, np.float64)
         numbers = np.minimum(self.most[self.a], self._beside(left))
-        order = np.argsort(-numbers, kind="stable")[: int((numbers >= self.least[self.a]).sum())]
-        order = order[numbers[order] >= self.least[self.a[order]]]
+        usable = np.flatnonzero(numbers >= self.least[self.a])
+        order = usable[np.argsort(-numbers[usable], kind="stable")]
         while len(order):
             some = order[: max(1, BLOCK // int(numbers[order[0]]))]
             order = order[len(some) :]

@@ -234,3 +234,21 @@ def test_what_is_due_may_be_late_with_each_kind():
         asked.cut(counts)
     assert (1, 1) in found
     assert (2, 0) not in found
+
+
+def test_a_pair_that_is_out_of_reach_by_its_spares_hides_no_other():
+    """Beside c one of a may stand, though two of it must; one of b may, and is all that need be."""
+    a = kind(fixed=6, spare=1, max_count=3, work=((0,),), companions=frozenset({1, 2}))
+    b = kind(fixed=6, max_count=3, work=((2 * HORIZON,),))
+    c = kind(fixed=1, max_count=5, work=((2 * HORIZON,),))
+    data = fleet([a, b, c], max_kinds=2)
+    assert everything(model(data)) == worth(data).keys()
+
+
+def everything(asked: PairsModel) -> set[Counts]:
+    """Return all plans, each of which is cut once it has come."""
+    found = set[Counts]()
+    while (counts := asked.solve().counts) is not None:
+        found.add(counts)
+        asked.cut(counts)
+    return found
