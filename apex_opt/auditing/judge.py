@@ -24,7 +24,7 @@ from apex_opt.plan.candidate import Candidate
 from apex_opt.plan.enumerate import Enumeration
 from apex_opt.plan.events import Event, Listen
 from apex_opt.plan.levels import counts_goodput
-from apex_opt.plan.likely import between, frugal
+from apex_opt.plan.likely import between, frugal, short_of_power
 from apex_opt.plan.problem import Problem, problem
 from apex_opt.plan.search import Search
 from apex_opt.plan.solve import AT_ONCE
@@ -53,6 +53,11 @@ NO_LIMIT = 2**62
 
 FEW = 24
 """Guesses for one question of a bisection about a large space; plans to simulate of a listed one.
+"""
+
+MANY = 96
+"""Replicas from which on a sample of them is looked at first although power is short: among fewer
+those that draw little are found as soon.
 """
 
 Stage = Literal["replica", "bound", "simulation"]
@@ -149,12 +154,19 @@ class Judge:
             return again
         sample = spread(candidates)
         tried: tuple[Tried, ...] = ()
-        if len(sample) < len(candidates):
+        if len(sample) < len(candidates) and not self._pinched(spec, candidates):
             verdict = self._decide(spec, found, sample, 0)
             if verdict.feasible:
                 return verdict
             tried = verdict.missed
         return self._decide(spec, found, candidates, most, tried)
+
+    def _pinched(self, spec: Spec, candidates: Sequence[Candidate]) -> bool:
+        """Whether limits, of which one is on power, leave out some replicas, and few are left."""
+        limited = any(
+            w is not None for w in (spec.limits.power_w, *(p.power_w for p in spec.pools))
+        )
+        return limited and len(candidates) < min(len(self.memory.candidates(spec)), MANY)
 
     def again(self, spec: Spec, plans: Sequence[Tried]) -> Verdict | None:
         """Return that one of these plans of other specs meets `spec`; None where none does."""
@@ -254,12 +266,15 @@ class Judge:
                 return dict.fromkeys((*likely, *left)), True
         elif few(data, SMALL):
             return (p for p in every(data) if not faults(data, p)), True
-        return guesses(asked) if most else islice(guesses(asked), FEW), False
+        if most:
+            return guesses(asked), False
+        # Where power is limited, better ones come before (`_pressed`).
+        return () if short_of_power(asked) else islice(guesses(asked), FEW), False
 
     def _pressed(self, spec: Spec, offered: Traffic, asked: Problem) -> Iterator[Counts]:
         """Yield plans of few kinds where power is limited: as many replicas of each as may do."""
         play = partial(self.play, spec, offered, asked)
-        for r in frugal(asked) if asked.data.power_limits else ():
+        for r in frugal(asked) if short_of_power(asked) else ():
             yield from (one.counts for one in between(asked, r, play))
 
     def _all_but(self, spec: Spec, asked: Problem, plans: Sequence[Counts], most: int) -> bool:

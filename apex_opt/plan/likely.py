@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, zip_longest
 
+from apex_opt.cost.rates import most_w
 from apex_opt.plan.optimistic import value
 from apex_opt.plan.problem import MILLI, Problem
 from apex_opt.plan.tried import Counts, Tried
@@ -38,6 +40,20 @@ def frugal(asked: Problem) -> list[int]:
     kinds = asked.data.kinds
     flat = sorted(_possible(asked), key=lambda r: (kinds[r].groups, kinds[r].devices))
     return _in_turn(flat[:KINDS], likely(asked))
+
+
+def short_of_power(asked: Problem) -> bool:
+    """Whether limits on power that count peaks allow less than all devices are rated for."""
+    data = asked.data
+    if not data.power_limits:
+        return False
+    pools = {c.pool: c.shape.pool for c in asked.candidates}
+    rated = [
+        most_w(pools[p]) * d.nodes * d.node_devices if p in pools else math.inf
+        for p, d in enumerate(data.pools)
+    ]
+    rows = [(sum(rated), data.power_mw), *zip(rated, (d.power_mw for d in data.pools), strict=True)]
+    return any(most_mw is not None and watts * MILLI > most_mw for watts, most_mw in rows)
 
 
 def _possible(asked: Problem) -> list[int]:

@@ -26,7 +26,7 @@ from itertools import islice, product
 
 from apex_opt.plan.climb import Climber
 from apex_opt.plan.events import Event, Listen
-from apex_opt.plan.likely import between, frugal
+from apex_opt.plan.likely import between, frugal, short_of_power
 from apex_opt.plan.problem import Problem
 from apex_opt.plan.seeds import seeds
 from apex_opt.plan.sketch import sketch
@@ -138,7 +138,7 @@ class Search:
 
     def _pressed(self) -> None:
         """Look for plans of a few kinds where power is limited, which bounds know little of."""
-        if isinstance(self.model, AloneModel | ListedModel) or not self.problem.data.power_limits:
+        if isinstance(self.model, AloneModel | ListedModel) or not short_of_power(self.problem):
             return
         for r in frugal(self.problem):
             plans = between(self.problem, r, self._look)

@@ -2,7 +2,15 @@ import math
 
 import pytest
 
-from apex_opt.plan.likely import KINDS, alone, between, draws_too_much, frugal, likely
+from apex_opt.plan.likely import (
+    KINDS,
+    alone,
+    between,
+    draws_too_much,
+    frugal,
+    likely,
+    short_of_power,
+)
 from apex_opt.plan.predict import play
 from apex_opt.plan.problem import problem
 from apex_opt.plan.solve import legal_candidates, parts_of, solve, tried
@@ -64,6 +72,21 @@ def test_a_plan_draws_too_much_of_all_power_or_of_its_pool():
     ):
         tight, again = question(**tables)
         assert draws_too_much(tight, again(alone(tight, 0, 3)))
+
+
+@pytest.mark.parametrize(
+    ("limits", "short"), [("", False), ("power_w = 25_300", False), ("power_w = 25_100", True)]
+)
+def test_power_is_short_where_not_all_devices_may_draw_what_they_are_rated_for(limits, short):
+    asked, _ = question(**MANY, **({"limits": limits} if limits else {}))  # 24 x 700 + 24 x 350 W
+    assert short_of_power(asked) is short
+
+
+def test_power_is_short_where_it_is_in_one_pool():
+    pools = MANY["pools"].replace("nodes = 12", "nodes = 12\npower_w = 16_000", 1)
+    assert short_of_power(question(**MANY | {"pools": pools})[0])
+    enough = pools.replace("16_000", "17_000")
+    assert not short_of_power(question(**MANY | {"pools": enough})[0])
 
 
 def test_a_plan_between_too_few_replicas_and_too_much_power_is_found_at_once_among_two_pools():
