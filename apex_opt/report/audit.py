@@ -112,7 +112,11 @@ def _conflict(conflict: Conflict, relaxations: list[RenderableType]) -> Section:
     if conflict.entries:
         parts.append(grid)
     if not conflict.irreducible:
-        parts.append(Text("perhaps fewer of them: the time did not suffice to tell", style=QUIET))
+        parts.append(
+            Text(
+                "perhaps fewer of them: neither time nor simulations sufficed to tell", style=QUIET
+            )
+        )
     parts += relaxations
     if conflict.helpless:
         parts.append(Text("of no help alone: " + ", ".join(conflict.helpless), style=QUIET))

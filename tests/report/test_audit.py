@@ -192,7 +192,7 @@ def test_a_conflict_without_cure_and_without_proof_says_so():
     bare = CONFLICT.model_copy(update={"relaxations": (), "irreducible": False})
     text = as_text(INFEASIBLE.model_copy(update={"conflicts": (bare,)}))
     assert "no change of these alone, or of two of them, was found to do" in text
-    assert "perhaps fewer of them: the time did not suffice to tell" in text
+    assert "perhaps fewer of them: neither time nor simulations sufficed to tell" in text
 
 
 def test_what_binds_is_told_with_what_it_costs():
