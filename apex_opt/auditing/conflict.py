@@ -40,7 +40,8 @@ class Found:
         core: the spec with every other entry loosened.
         verdict: of `core`, an infeasible one.
         cure: entries of it that, loosened, end this conflict; as few as are easily found.
-        irreducible: whether each entry is proved to be needed; else time or simulations did not suffice.
+        irreducible: whether each entry is proved to be needed; else neither time nor simulations
+            sufficed.
     """
 
     members: tuple[Entry, ...]
