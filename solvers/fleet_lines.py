@@ -97,7 +97,6 @@ class PairTable:
             self.work.append(_strongest(due, data.features))
             self.late.append(np.array([_late(kind.due) for kind in kinds], np.float64))
         self.power = [_power(limit, len(kinds), data.features) for limit in data.power_limits]
-
         self.fixed = np.array([kind.fixed for kind in kinds], np.int64)
         self.greatest = 2 * max((greatest(data, kind) for kind in kinds), default=0)
         self.promising = min((_promising(kind) for kind in kinds), default=0)
